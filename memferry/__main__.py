@@ -1,0 +1,8 @@
+"""`python -m memferry`."""
+
+import sys
+
+from memferry.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The agent: watch, scan, read, hold, queue, deliver, pull."""

@@ -1,0 +1,271 @@
+"""What this machine knows of its files and records; answers the policies' questions about what is held."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import msgspec
+
+from memferry.agent.known import HELD, KnownFile, Seen
+from memferry.agent.plan import Plan
+from memferry.agent.scan import Stat
+from memferry.agent.state import State
+from memferry.agent.tail import Cursor
+from memferry.keys import Fingerprinter
+from memferry.policies.base import Held, Kept
+
+_cursor_decoder = msgspec.msgpack.Decoder(Cursor)
+_cursor_encoder = msgspec.msgpack.Encoder()
+
+
+FILE_COLUMNS = (
+    "id, space, path, format, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, position, placed,"
+    " cleared, noted_mtime_ns, frame, gone"
+)
+
+
+def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
+    (id_, space, path, format_, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, *rest) = row
+    position, placed, cleared, noted, frame, gone = rest
+    stat = None if device is None else Stat(device, inode, size, mtime_ns, ctime_ns)
+    return KnownFile(
+        id_, space, path, format_, stat, _cursor_decoder.decode(cursor) if cursor else None, content,
+        tuple((start, layout) for start, layout in json.loads(layouts)), position, placed, bool(cleared), noted, frame, bool(gone),
+    )  # fmt: skip
+
+
+class Catalog:
+    """Reads and writes what the state knows of files and records. Call inside a transaction of the state."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    # -- files
+
+    def stats(self, space: str) -> dict[str, Stat]:
+        """The stat of every live file of a space as last read."""
+        rows = self._state.execute(
+            "select path, device, inode, size, mtime_ns, ctime_ns from file where space = ? and not gone"
+            " and device is not null",
+            (space,),
+        )
+        return {row[0]: Stat._make(row[1:]) for row in rows}
+
+    def file(self, space: str, path: str) -> KnownFile | None:
+        row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
+        return None if row is None else _file(row)
+
+    def files(self, space: str) -> list[KnownFile]:
+        return [_file(row) for row in self._state.rows(f"select {FILE_COLUMNS} from file where space = ?", space)]
+
+    def meet_file(self, space: str, path: str, format_name: str) -> KnownFile:
+        """The file's row, made when it is new."""
+        known = self.file(space, path)
+        if known is not None:
+            return known
+        self._state.execute("insert into file(space, path, format) values(?, ?, ?)", (space, path, format_name))
+        made = self.file(space, path)
+        assert made is not None
+        return self.relay(made, 0)
+
+    def relay(self, file: KnownFile, position: int) -> KnownFile:
+        """A new layout from `position` on: what lay there no longer counts as being in its place."""
+        layout = self._state.execute("insert into layout(file) values(?)", (file.id,)).lastrowid
+        assert layout is not None
+        layouts = (*((start, id_) for start, id_ in file.layouts if start < position), (position, layout))
+        return self.save_file(file._replace(layouts=layouts, placed=min(file.placed, position)))
+
+    def save_file(self, file: KnownFile) -> KnownFile:
+        stat = file.stat or (None,) * 5
+        self._state.execute(
+            "update file set space = ?, path = ?, format = ?, device = ?, inode = ?, size = ?, mtime_ns = ?,"
+            " ctime_ns = ?, cursor = ?, content = ?, layouts = ?, position = ?, placed = ?, cleared = ?, noted_mtime_ns = ?, frame = ?,"
+            " gone = ? where id = ?",
+            (
+                file.space, file.path, file.format, *stat, _cursor_encoder.encode(file.cursor) if file.cursor else None,
+                file.content, json.dumps(file.layouts), file.position, file.placed, file.cleared, file.noted_mtime_ns, file.frame,
+                file.gone, file.id,
+            ),
+        )  # fmt: skip
+        return file
+
+    # -- records
+
+    def seen(self, ids: Collection[int]) -> dict[int, Seen]:
+        """What is known of these keys; unknown ones are left out."""
+        rows = self._state.among(
+            "select id, digest, seq, place from record where id in (select value from json_each(?))", ids
+        )
+        return {row[0]: Seen(row[1], row[2], row[3]) for row in rows}
+
+    def places(self, places: Collection[int]) -> dict[int, int]:
+        """Place -> id, for those of `places` where a record lies that has its first place elsewhere."""
+        rows = self._state.among("select place, id from place where place in (select value from json_each(?))", places)
+        return dict(rows)
+
+    def versions(self, id_: int) -> set[int]:
+        """Digest numbers of every version that was met under a key, the current one too."""
+        rows = self._state.rows(
+            "select digest from version where id = ? union select digest from record where id = ?", id_, id_
+        )
+        return {row[0] for row in rows}
+
+    def holes(self, first: int, last: int) -> frozenset[int]:
+        """Places between two, inclusive, where nothing is stored any more: what lay there was withdrawn."""
+        taken = {
+            row[0]
+            for table, condition in (("record", "seq > 0 and"), ("place", ""))
+            for row in self._state.rows(
+                f"select place from {table} where {condition} place between ? and ?", first, last
+            )
+        }
+        return frozenset(range(first, last + 1)) - taken
+
+    def foreign_files(self, ids: Collection[int]) -> dict[int, str]:
+        """Where records of other machines were written to, by record id."""
+        return dict(
+            self._state.among(
+                "select id, space || '/' || file from foreign_record where id in (select value from json_each(?))", ids
+            )
+        )
+
+    def foreign_digests(self, ids: Collection[int]) -> dict[int, str]:
+        """Full hex digests of the other machines' versions that are current here."""
+        return dict(
+            self._state.among("select id, digest from foreign_record where id in (select value from json_each(?))", ids)
+        )
+
+    def store(self, made: Plan) -> None:
+        """What a plan says is known of records from now on."""
+        self._state.execute_many(
+            "insert into record values(?, ?, ?, ?) on conflict(id) do update set digest = excluded.digest,"
+            " seq = excluded.seq, place = excluded.place",
+            sorted(made.rows),
+        )
+        self._state.execute_many("insert or ignore into version values(?, ?, ?)", made.versions)
+        self._state.execute_many("insert or replace into place values(?, ?, ?)", made.placed)
+        self.remember(made.stored)
+
+    def displace(self, space: str, path: str) -> None:
+        """Another file takes this name; what is known of the one that had it stays, without a name."""
+        self._state.execute(
+            "update file set path = path || char(0) || id, gone = 1, device = null, cursor = null"
+            " where space = ? and path = ?",
+            (space, path),
+        )
+
+    def add_note(self, file: int, seq: int) -> None:
+        self._state.execute("insert into note values(?, ?)", (file, seq))
+
+    def add_members(self, file: int, ids: Iterable[int]) -> None:
+        self._state.execute_many("insert or ignore into member values(?, ?)", ((file, id_) for id_ in ids))
+
+    def drop_members(self, file: int, ids: Iterable[int]) -> None:
+        self._state.execute_many("delete from member where file = ? and id = ?", ((file, id_) for id_ in ids))
+
+    def members(self, file: int) -> set[int]:
+        """The entries that a JSON array held when last read."""
+        return {row[0] for row in self._state.rows("select id from member where file = ?", file)}
+
+    def lying_in(self, file: int) -> list[int]:
+        """Ids of the records that were placed in a file."""
+        return [
+            row[0]
+            for table in ("record", "place")
+            for row in self._state.rows(
+                f"select distinct {table}.id from layout join {table} on {table}.place between layout.id << 32"
+                " and (layout.id << 32) + 4294967295 where layout.file = ?", file,
+            )
+        ]  # fmt: skip
+
+    # -- what is held
+
+    def held_ids(self, ids: Collection[int]) -> Collection[int]:
+        if not ids:
+            return ()
+        by_key = self._state.among(
+            "select id from record where seq = 0 and id in (select value from json_each(?))", ids
+        )
+        by_name = self._state.among("select name from held_name where name in (select value from json_each(?))", ids)
+        return {row[0] for row in (*by_key, *by_name)}
+
+    def passages(self, gates: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        if not gates:
+            return found
+        for gate, length, whole, id_ in self._state.among(
+            "select gate, length, whole, id from passage where gate in (select value from json_each(?))", gates
+        ):
+            found.setdefault(gate, []).append((length, whole, id_))
+        return found
+
+    def derived_from(self, held: Iterable[Held]) -> set[int]:
+        """Ids of stored records that name one of `held` or may repeat it."""
+        held = list(held)
+        marks = {mark for one in held for passage in one.passages for mark in (passage.gate, passage.whole)}
+        named = self._state.among(
+            "select id from ref where target in (select value from json_each(?))",
+            [name for one in held for name in (one.id, *one.also)],
+        )
+        repeated = self._state.among("select id from echo where mark in (select value from json_each(?))", marks)
+        suspects = {row[0] for row in (*named, *repeated)}
+        return {id_ for id_, seen in self.seen(suspects).items() if seen.seq > 0}
+
+    def hold(self, held: Sequence[Held], file: int, fingerprint: Fingerprinter) -> None:
+        """Remember verdicts on records of one file; their digests are stored as keyed fingerprints only."""
+        rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
+        self._state.execute_many(
+            "insert or replace into held values(?, ?, ?, ?, ?)",
+            ((one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held),
+        )
+        self._state.execute_many(
+            "insert or ignore into passage values(?, ?, ?, ?)",
+            sorted((p.gate, p.whole, p.length, one.id) for one in held for p in one.passages),
+        )
+        self._state.execute_many(
+            "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
+        )
+        self._state.execute_many(
+            "insert into record values(?, 0, ?, 0) on conflict(id) do update set seq = excluded.seq, digest = 0",
+            sorted((one.id, HELD) for one in held),
+        )
+
+    def held_in(self, file: int, ids: Collection[int]) -> frozenset[int]:
+        """Those of the held ids that were last met in this file."""
+        rows = self._state.among("select id, file from held where id in (select value from json_each(?))", ids)
+        return frozenset(id_ for id_, where in rows if where == file)
+
+    def holds_of(self, file: int) -> bool:
+        """Whether a record of this file was held when it was last read."""
+        return self._state.one("select 1 from held where file = ? limit 1", file) is not None
+
+    def reconsider(self, space: str) -> None:
+        """Something is no longer held: what was held because of it is read and judged again."""
+        self._state.execute(
+            "update file set device = null, cursor = null, content = null where space = ? and id in (select held.file"
+            " from held join rule on rule.id = held.rule where rule.rule in ('lineage', 'overlap'))",
+            (space,),
+        )
+
+    def release(self, ids: Collection[int]) -> None:
+        """These are no longer held: what they said counts as public from now on."""
+        if ids:
+            self._state.among("delete from held where id in (select value from json_each(?))", ids)
+            self._state.among("delete from held_name where id in (select value from json_each(?))", ids)
+            self._state.among("delete from passage where id in (select value from json_each(?))", ids)
+
+    def remember(self, kept: Sequence[Kept]) -> None:
+        """How stored records will be found when what they derive from becomes private."""
+        self._state.execute_many(
+            "insert or ignore into ref values(?, ?)", sorted((ref, one.id) for one in kept for ref in one.refs)
+        )
+        self._state.execute_many(
+            "insert or ignore into echo values(?, ?)", sorted((mark, one.id) for one in kept for mark in one.echoes)
+        )
+
+    def _rule(self, rule: str, reason: str) -> int:
+        self._state.execute("insert or ignore into rule(rule, reason) values(?, ?)", (rule, reason))
+        row = self._state.one("select id from rule where rule = ? and reason = ?", rule, reason)
+        assert row is not None
+        return int(row[0])

@@ -1,0 +1,243 @@
+"""What each command does with an open agent. One function a command; the rest is `service`."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from memferry.agent import doorbell, indexing
+from memferry.agent.explain import explain_target
+from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
+from memferry.agent.scope import Scope
+from memferry.agent.service import Agent, Progress, no_progress, opened, require_backends
+from memferry.backends.base import Capacity, HeadSeen, Readable, Verifiable
+from memferry.backends.restore import restore as restore_files
+from memferry.config import Config
+from memferry.errors import BackendError, ConfigError
+from memferry.recall.index import Wanted
+
+Report = dict[str, Any]
+"""What a command answers, ready to be printed as JSON."""
+
+
+def ask(config: Config, command: str, arguments: Report, *, progress: Progress = no_progress) -> Report:
+    """Do it here, or have the running service do it: the answer is the same. Raises StateLocked when another
+    command is at work."""
+    reply = doorbell.ring(config.state, command, arguments)
+    if reply is None:
+        with opened(config, command, progress=progress) as agent:
+            return perform(agent, command, arguments)
+    if "error" in reply:
+        raise _Relayed(reply)
+    result: Report = reply["result"]  # type: ignore[assignment]
+    return result
+
+
+class _Relayed(ConfigError):
+    """An error that the service met, with its own exit code."""
+
+    def __init__(self, reply: Mapping[str, object]) -> None:
+        super().__init__(str(reply["error"]), hint=str(reply["hint"]))
+        self.exit_code = int(str(reply["exit_code"]))
+
+
+def perform(agent: Agent, command: str, arguments: Mapping[str, Any]) -> Report:
+    """One command by name. `arguments`: plain values, as they come out of JSON."""
+    return COMMANDS[command](agent, arguments)
+
+
+def scope_from(arguments: Mapping[str, Any]) -> Scope:
+    given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()}
+    return Scope(**given)
+
+
+def push(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Read what changed and deliver until everything due is acknowledged."""
+    scope = scope_from(arguments)
+    require_backends(agent.config, scope.backends)
+    return _push(agent, scope, "push").as_dict()
+
+
+def _push(agent: Agent, scope: Scope, kind: str) -> SyncReport:
+    started = agent.state.clock()
+    if scope.dry_run:
+        with agent.state.rehearsal():
+            outcome, halted = agent.ingest_all(scope)
+            report = sync_report(outcome, halted, dry_run=True)
+            _foretell(agent, report, scope)
+        return report
+    outcome, halted = agent.ingest_all(scope)
+    report = sync_report(outcome, halted, dry_run=False)
+    for name, delivered in agent.deliver(scope.backends).items():
+        capacity = None if delivered.error else _capacity(agent, name)
+        report.backends[name] = backend_report(name, delivered, outcome.sample, capacity)
+    _finish(agent, report, kind, started)
+    return report
+
+
+def _capacity(agent: Agent, name: str) -> Capacity | None:
+    with contextlib.suppress(BackendError), agent.backend(name) as backend:
+        return backend.capacity()
+    return None
+
+
+def _foretell(agent: Agent, report: SyncReport, scope: Scope) -> None:
+    """What delivery would send: what is queued now, this run's records included."""
+    for name in scope.backends or tuple(agent.config.backends):
+        row = agent.state.one("select through from checkpoint where backend = ?", name)
+        through = row[0] if row else 0
+        queued = agent.state.one("select count(*), total(length(frame)) from journal where last > ?", through)
+        assert queued is not None
+        report.backends[name] = {
+            "would_send_batches": queued[0],
+            "would_send_bytes": int(queued[1]),
+            "checkpoint": {"from": through, "to": through},
+        }
+
+
+def _finish(agent: Agent, report: SyncReport, kind: str, started: float) -> None:
+    now = agent.state.clock()
+    interval = agent.config.agent.scan_interval_s
+    at = datetime.datetime.fromtimestamp(now + interval, datetime.UTC).isoformat(timespec="seconds")
+    sizes = agent.state.rows("select json_extract(report, '$.files.read_bytes') from run order by number desc limit 5")
+    known = [row[0] for row in sizes if row[0]]
+    report.next_sync = {"estimated_bytes": int(sum(known) / len(known)) if known else 0, "suggested_at": at}
+    agent.remember_run(kind, started, report)
+
+
+def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Take in what other machines wrote. This machine's own changes are read first, so that nothing is overwritten."""
+    dry_run, backends = bool(arguments.get("dry_run")), tuple(arguments.get("backends", ()))
+    require_backends(agent.config, backends)
+    with agent.state.rehearsal() if dry_run else contextlib.nullcontext():
+        agent.ingest_all(Scope(dry_run=dry_run))
+        pulled = pull_report(agent.pull(backends, dry_run=dry_run))
+        if not dry_run:
+            agent.ingest_all(Scope())
+    return {"dry_run": dry_run, "backends": pulled, "exit_code": int(any("error" in one for one in pulled.values()))}
+
+
+def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Push, then pull, with the full report."""
+    scope = scope_from(arguments)
+    require_backends(agent.config, scope.backends)
+    report = _push(agent, scope, "sync-memory")
+    with agent.state.rehearsal() if scope.dry_run else contextlib.nullcontext():
+        report.pulled = pull_report(agent.pull(scope.backends, dry_run=scope.dry_run))
+    return report.as_dict()
+
+
+def verify(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Check every backend against its heads and against what this machine saw; with `repair`, mend from the journal."""
+    backends = tuple(arguments.get("backends", ()))
+    require_backends(agent.config, backends)
+    reports = [_verify_one(agent, name, bool(arguments.get("repair"))) for name in backends or agent.config.backends]
+    return {
+        "backends": [report._asdict() for report in reports],
+        "exit_code": max((r.exit_code for r in reports), default=0),
+    }
+
+
+def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
+    try:
+        with agent.backend(name) as backend:
+            if not isinstance(backend, Verifiable):
+                return VerifyReport(name, [], [], "this backend cannot be verified")
+            findings = backend.verify(_heads_seen(agent, name))
+            repaired = backend.repair(findings, agent.journal) if repair and findings else []
+    except BackendError as error:
+        return VerifyReport(name, [], [], str(error), error.hint)
+    with agent.state.transaction():
+        left = len(findings) - sum(one.done for one in repaired)
+        if left:
+            text = f"verify found {left} damaged objects"
+            agent.state.report_problem("verify", name, text, f"run `memferry verify --backend {name} --repair`")
+        else:
+            agent.state.clear_problem("verify", name)
+    return VerifyReport(
+        name,
+        [finding._asdict() for finding in findings],
+        [{**one.finding._asdict(), "done": one.done, "detail": one.detail} for one in repaired],
+    )
+
+
+def _heads_seen(agent: Agent, name: str) -> dict[str, HeadSeen]:
+    rows = agent.state.rows("select machine, sequence, sha256, last_seq from peer where backend = ?", name)
+    seen = {row[0]: HeadSeen(*row[1:]) for row in rows}
+    with agent.backend(name) as backend:
+        head = agent.delivery(backend).checkpoint.head
+    return seen | ({agent.me.id: head} if head else {})
+
+
+def forget(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Withdraw records everywhere, by key or by file, and keep them away although they stay in their files."""
+    targets, dry_run = list(arguments["targets"]), bool(arguments.get("dry_run"))
+    agent.ingest_all(Scope(dry_run=dry_run))
+    with agent.state.rehearsal() if dry_run else agent.state.transaction():
+        found = {target: agent.ids_of(target) for target in targets}
+        unknown = [target for target, ids in found.items() if not ids]
+        if unknown:
+            raise ConfigError(
+                f"nothing is known under {', '.join(unknown)}",
+                hint="give a record's key, or a file as `space/path`; `memferry explain` shows what is known",
+            )
+        count = sum(agent.forget(space, ids) for spaces in found.values() for space, ids in spaces.items())
+    delivered = {} if dry_run else agent.deliver()
+    backends = {name: {"error": one.error, "through": one.after} for name, one in delivered.items()}
+    failed = any(one.error for one in delivered.values())
+    return {"withdrawn": count, "dry_run": dry_run, "backends": backends, "exit_code": int(failed)}
+
+
+def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Which rule decided about a file or a record, and why."""
+    target = str(arguments["target"])
+    answers = explain_target(agent, target)
+    if not answers:
+        raise ConfigError(
+            f"nothing is known of {target}",
+            hint="give a file inside a configured space, `space/path`, or a record's key",
+        )
+    return {"target": target, "answers": [answer._asdict() for answer in answers]}
+
+
+def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Versions that lost against another machine's and were kept."""
+    names = ("name", "space", "key", "file", "machine", "hlc", "digest", "copy", "body", "since")
+    rows = agent.state.rows(f"select {', '.join(names)} from conflict order by name")
+    return {"conflicts": [dict(zip(names, row, strict=True)) for row in rows]}
+
+
+def recall(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Search everything that was carried."""
+    return {"hits": [hit._asdict() for hit in indexing.recall(agent, Wanted(**arguments))]}
+
+
+def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """A machine's files again, byte for byte, minus the records that were held."""
+    to, wanted, name = Path(arguments["to"]), str(arguments["machine"]), arguments.get("backend")
+    require_backends(agent.config, (name,) if name else ())
+    for candidate in (name,) if name else tuple(agent.config.backends):
+        with agent.backend(candidate) as backend:
+            if not isinstance(backend, Readable):
+                continue
+            log = next((log for log in backend.machines() if wanted in (log.name, log.id)), None)
+            if log is not None:
+                report = restore_files(backend.read(log.id), to, machine=log.id)
+                return {"machine": log.name, "backend": candidate, "to": str(to), **report._asdict()}
+    raise ConfigError(f"no machine {wanted} in {name or 'any backend'}", hint="`memferry doctor` lists the machines")
+
+
+COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
+    "push": push,
+    "pull": pull,
+    "sync-memory": sync_memory,
+    "verify": verify,
+    "forget": forget,
+    "explain": explain,
+    "conflicts": conflicts,
+    "recall": recall,
+    "restore": restore,
+}

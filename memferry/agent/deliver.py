@@ -1,0 +1,174 @@
+"""From the journal to one backend: send what lies beyond its checkpoint, and move the checkpoint when it says so."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from memferry.agent.journal import Journal
+from memferry.agent.state import State
+from memferry.backends.base import Backend, HeadSeen
+from memferry.backends.wrappers import Backoff
+from memferry.errors import BackendError
+from memferry.model import Sealed
+
+MAX_ATTEMPTS = 8
+
+
+class Checkpoint(NamedTuple):
+    """What a backend has acknowledged. `through`: every seq up to it; `attempted`: may have arrived.
+    `next_attempt_at`: seconds since 1970, nothing is sent before."""
+
+    backend: str
+    through: int
+    attempted: int
+    head: HeadSeen | None
+    failures: int
+    next_attempt_at: float
+
+
+class Delivered(NamedTuple):
+    """One backend's share of a sync: its checkpoint `before` and `after`, `sent` operations, `refused` in this run,
+    `error` and `hint` where it could not be reached."""
+
+    before: int
+    after: int
+    sent: int
+    refused: int
+    error: str | None = None
+    hint: str = ""
+
+
+class Delivery:
+    """Sends to one backend. A refused operation is tried again later and parked after 8 attempts;
+    it never holds up the others."""
+
+    def __init__(
+        self, state: State, journal: Journal, backend: Backend, *, backoff: Backoff, random: random.Random
+    ) -> None:
+        self._state = state
+        self._journal = journal
+        self._backend = backend
+        self._backoff = backoff
+        self._random = random
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        row = self._state.one(
+            "select backend, through, attempted, head, failures, next_attempt_at from checkpoint where backend = ?",
+            self._backend.name,
+        )
+        if row is None:
+            return Checkpoint(self._backend.name, 0, 0, None, 0, 0.0)
+        backend, through, attempted, head, failures, next_at = row
+        return Checkpoint(backend, through, attempted, HeadSeen(*json.loads(head)) if head else None, failures, next_at)
+
+    def due(self) -> bool:
+        """Whether there is something to send and now is the time to try."""
+        checkpoint = self.checkpoint
+        now = self._state.clock()
+        return now >= checkpoint.next_attempt_at and (
+            checkpoint.through < self._journal.last_seq or bool(self._refused(now))
+        )
+
+    def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Delivered:
+        """Send everything due. A backend that fails is left for later; nothing is lost by it."""
+        before, sent, refused = self.checkpoint.through, 0, 0
+        try:
+            while batch := self._journal.after(self.checkpoint.through):
+                refused += self._send(batch)
+                sent += sum(sealed.count for sealed in batch)
+                progress(batch[-1].last, self._journal.last_seq)
+            refused += self._send_refused()
+        except BackendError as error:
+            self._fail(error)
+            return Delivered(before, self.checkpoint.through, sent, refused, str(error), error.hint)
+        self._recover()
+        return Delivered(before, self.checkpoint.through, sent, refused)
+
+    # -- sending
+
+    def _send(self, batch: Sequence[Sealed]) -> int:
+        """Before a byte leaves it is on record that it may have left: what is withdrawn later is then retracted."""
+        last = max(batch[-1].last, self.checkpoint.through)
+        with self._state.transaction():
+            self._update("attempted = max(attempted, ?)", last)
+        receipt = self._backend.deliver(batch)
+        with self._state.transaction():
+            self._update("through = max(through, ?), acknowledged_at = ?", receipt.through, self._state.clock())
+            self._set_head()
+            self._refuse(receipt.refused)
+        return len(receipt.refused)
+
+    def _set_head(self) -> None:
+        seen = getattr(self._backend, "head_seen", None)
+        if seen is not None:
+            self._update("head = ?", json.dumps(seen()))
+
+    def _send_refused(self) -> int:
+        seqs = self._refused(self._state.clock())
+        batch = [sealed for seq in seqs for sealed in self._journal.only(seq)]
+        with self._state.transaction():  # those withdrawn since are no longer anyone's business
+            gone = set(seqs) - {sealed.first for sealed in batch}
+            self._forget_refused(gone)
+        if not batch:
+            return 0
+        receipt = self._backend.deliver(batch)
+        with self._state.transaction():
+            self._forget_refused(set(seqs) - set(receipt.refused))
+            self._refuse(receipt.refused)
+        return len(receipt.refused)
+
+    # -- what a backend cannot take
+
+    def _refused(self, now: float) -> list[int]:
+        return [
+            row[0]
+            for row in self._state.rows(
+                "select seq from refused where backend = ? and not parked and next_attempt_at <= ? order by seq",
+                self._backend.name,
+                now,
+            )
+        ]
+
+    def _refuse(self, refused: Mapping[int, str]) -> None:
+        now = self._state.clock()
+        for seq, reason in refused.items():
+            row = self._state.one("select attempts from refused where backend = ? and seq = ?", self._backend.name, seq)
+            attempts = (row[0] if row else 0) + 1
+            wait = self._backoff.delay(attempts, self._random)
+            self._state.execute(
+                "insert or replace into refused values(?, ?, ?, ?, ?, ?)",
+                (self._backend.name, seq, attempts, now + wait, reason, attempts >= MAX_ATTEMPTS),
+            )
+        self._state.count("refused by a backend", len(refused))
+
+    def _forget_refused(self, seqs: set[int]) -> None:
+        self._state.execute_many(
+            "delete from refused where backend = ? and seq = ?", ((self._backend.name, seq) for seq in seqs)
+        )
+
+    # -- failing and recovering
+
+    def _fail(self, error: BackendError) -> None:
+        failures = self.checkpoint.failures + 1
+        wait = self._backoff.delay(failures, self._random)
+        with self._state.transaction():
+            self._update(
+                "failures = ?, next_attempt_at = ?, error = ?, hint = ?",
+                failures, self._state.clock() + wait, str(error), error.hint,
+            )  # fmt: skip
+            self._state.count(f"backend {self._backend.name} failures")
+            self._state.report_problem("backend", self._backend.name, str(error), error.hint)
+
+    def _recover(self) -> None:
+        if self.checkpoint.failures:
+            with self._state.transaction():
+                self._update("failures = 0, next_attempt_at = 0, error = null, hint = null")
+                self._state.clear_problem("backend", self._backend.name)
+
+    def _update(self, assignments: str, *values: object) -> None:
+        self._state.execute("insert or ignore into checkpoint(backend) values(?)", (self._backend.name,))
+        self._state.execute(f"update checkpoint set {assignments} where backend = ?", (*values, self._backend.name))

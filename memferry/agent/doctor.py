@@ -1,0 +1,97 @@
+"""What is wrong, and what to run: every check answers with a fact, and with a next step where it is bad."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from memferry.agent import identity
+from memferry.agent.lock import StateLock, holder
+from memferry.agent.service import opened
+from memferry.agent.state import DATABASE
+from memferry.backends.base import Readable
+from memferry.backends.registry import open_backend
+from memferry.config import Config
+from memferry.errors import MemferryError
+
+SAFE_SQLITE = (3, 51, 3)
+
+
+class Check(NamedTuple):
+    """One line. `good` False: `hint` says what to do."""
+
+    what: str
+    good: bool
+    finding: str
+    hint: str = ""
+
+
+def doctor(config: Config, *, rebuild: bool = False) -> list[Check]:
+    """Looks, and changes nothing; with `rebuild` a damaged state is set aside and made again from the logs."""
+    checks = [] if not rebuild else [_rebuild(config)]
+    checks += [_sqlite(), *_state(config), *_spaces(config)]
+    for name in config.backends:
+        checks.append(_backend(config, name))
+    return checks
+
+
+def _sqlite() -> Check:
+    version = sqlite3.sqlite_version
+    if sqlite3.sqlite_version_info >= SAFE_SQLITE:
+        return Check("sqlite", True, version)
+    text = f"{version}: safe as memferry uses it (one writer); 3.51.3 fixed a rare fault with several"
+    return Check("sqlite", True, text)
+
+
+def _state(config: Config) -> Iterator[Check]:
+    held = holder(config.state)
+    who = f"held by memferry {held.purpose} (process {held.pid})" if held else "free"
+    yield Check("state directory", True, f"{config.state}, {who}")
+    path = config.state / DATABASE
+    if not path.exists():
+        yield Check("state", True, "not made yet", "run `memferry push`")
+        return
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+            verdict = database.execute("pragma quick_check").fetchone()[0]
+    except sqlite3.Error as error:
+        verdict = str(error)
+    hint = "" if verdict == "ok" else "run `memferry doctor --rebuild`: it is made again from your files and backends"
+    yield Check("state", verdict == "ok", verdict, hint)
+
+
+def _spaces(config: Config) -> Iterator[Check]:
+    for space in config.spaces:
+        there = space.path.is_dir()
+        hint = "" if there else "mount its disk or correct `path` in the configuration"
+        yield Check(f"space {space.name}", there, f"{space.path}{'' if there else ' is not there'}", hint)
+
+
+def _backend(config: Config, name: str) -> Check:
+    visitor = identity.new(config.state, config.machine, ())
+    try:
+        with contextlib.closing(open_backend(name, config.backends[name], visitor)) as backend:
+            capacity = backend.capacity()
+            names = [log.name for log in backend.machines()] if isinstance(backend, Readable) else []
+    except MemferryError as error:
+        return Check(f"backend {name}", False, str(error), error.hint)
+    machines = f"machines: {', '.join(names) or 'none yet'}"
+    free = "" if capacity.free_bytes is None else f", {capacity.free_bytes / 1e9:.1f} GB free"
+    return Check(f"backend {name}", True, machines + free)
+
+
+def _rebuild(config: Config) -> Check:
+    """The damaged database is kept beside, in case somebody wants to look at it."""
+    with StateLock(config.state, "doctor"):
+        aside = f"damaged-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
+        for suffix in ("", "-wal", "-shm"):
+            path = config.state / f"{DATABASE}{suffix}"
+            if path.exists():
+                path.rename(config.state / f"{aside}{suffix}")
+    with opened(config, "doctor") as agent:
+        found = agent.journal.last_seq
+    return Check("rebuild", True, f"the old state is kept as {aside}; {found} operations came back from the logs")

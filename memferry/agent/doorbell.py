@@ -1,0 +1,75 @@
+"""Asking a running service: a request is a file in its state directory, the answer another one beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from memferry.agent.lock import LOCK_FILE, holder
+
+FOLDER = "requests"
+SERVICE = "run"
+POLL_S = 0.02
+
+
+def ring(
+    directory: Path, command: str, arguments: dict[str, object], *, timeout_s: float = 600.0,
+    sleep: Callable[[float], None] = time.sleep,
+) -> dict[str, object] | None:  # fmt: skip
+    """Ask the service that holds `directory` and wait for its answer; None: no service is there, or it went away."""
+    held = holder(directory)
+    if held is None or held.purpose != SERVICE:
+        return None
+    name = secrets.token_hex(8)
+    question, answer = directory / FOLDER / f"{name}.ask", directory / FOLDER / f"{name}.answer"
+    _place(question, {"command": command, "arguments": arguments})
+    deadline = time.monotonic() + timeout_s
+    try:
+        while time.monotonic() < deadline:
+            if answer.exists():
+                reply: dict[str, object] = json.loads(answer.read_bytes())
+                return reply
+            if (now := holder(directory)) is None or now.purpose != SERVICE:
+                return None
+            sleep(POLL_S)
+        return None
+    finally:
+        question.unlink(missing_ok=True)
+        answer.unlink(missing_ok=True)
+
+
+def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[dict[str, object]], None]]]:
+    """Requests that wait, oldest first: (command, arguments, how to answer)."""
+    folder = directory / FOLDER
+    if not folder.is_dir():
+        return
+    for question in sorted(folder.glob("*.ask"), key=lambda path: path.stat().st_mtime_ns):
+        try:
+            request = json.loads(question.read_bytes())
+        except (OSError, ValueError):
+            continue
+        question.unlink(missing_ok=True)
+        yield request["command"], request["arguments"], partial(_place, question.with_suffix(".answer"))
+
+
+def clear(directory: Path) -> None:
+    """Remove what was asked of an earlier service: whoever asks this one saw that it holds the lock."""
+    since = (directory / LOCK_FILE).stat().st_mtime_ns
+    for path in (directory / FOLDER).iterdir():
+        if path.stat().st_mtime_ns < since:
+            path.unlink(missing_ok=True)
+
+
+def _place(path: Path, content: dict[str, object]) -> None:
+    """Whole or not at all; no fsync, since nobody asks across a crash."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    draft.replace(path)

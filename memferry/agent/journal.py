@@ -1,0 +1,147 @@
+"""The journal: every cleared operation of this machine, sealed, in order. It is the record store and the outbox.
+
+A backend's queue is what lies beyond its checkpoint. The journal is kept, so a new backend, a repair or
+a source that vanished never needs anything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+
+import msgspec
+import zstandard
+
+from memferry.agent.state import State
+from memferry.model import Op, Put, Retract, Sealed
+
+ZSTD_LEVEL = 3
+DELIVERY_BYTES = 8 << 20
+COLUMNS = "first, last, count, raw_bytes, frame, retracts"
+
+_encode = msgspec.json.Encoder()
+_decode = msgspec.json.Decoder(Op)
+
+
+def seal(ops: Sequence[Op]) -> Sealed:
+    """One frame from operations in ascending order. The frame's header holds its raw size."""
+    raw = _encode.encode_lines(ops)
+    retracts = tuple(seq for op in ops if type(op) is Retract for _, seq in op.ops)
+    frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(raw)
+    return Sealed(ops[0].seq, ops[-1].seq, len(ops), len(raw), frame, retracts)
+
+
+def unseal(sealed: Sealed) -> list[Op]:
+    raw = zstandard.ZstdDecompressor().decompress(sealed.frame, max_output_size=sealed.raw_bytes)
+    return _decode.decode_lines(raw)
+
+
+class Journal:
+    """Appends to and reads from the `journal` table. Call inside a transaction of the state."""
+
+    def __init__(self, state: State, machine: str) -> None:
+        self._state = state
+        self._machine = machine
+
+    @property
+    def last_seq(self) -> int:
+        """The newest seq given out, also when its operation was withdrawn since."""
+        return int(self._state.meta("seq") or 0)
+
+    def next_hlc(self) -> str:
+        """A hybrid logical clock value, later than every one given out or heard of: 16 hex digits,
+        milliseconds since 1970 and a counter."""
+        wall = int(self._state.clock() * 1000) << 16
+        value = max(wall, int(self._state.meta("hlc") or "0", 16) + 1)
+        text = f"{value:016x}"
+        self._state.set_meta("hlc", text)
+        return text
+
+    def hear(self, hlc: str) -> None:
+        """Another machine's clock was seen: ours must not fall behind it."""
+        if hlc > (self._state.meta("hlc") or ""):
+            self._state.set_meta("hlc", hlc)
+
+    def append(self, sealed: Sealed) -> None:
+        self._state.execute(
+            "insert into journal values(?, ?, ?, ?, ?, ?)",
+            (sealed.first, sealed.last, sealed.count, sealed.raw_bytes, json.dumps(sealed.retracts), sealed.frame),
+        )
+        self._state.set_meta("seq", max(self.last_seq, sealed.last))
+
+    def append_ops(self, ops: Sequence[Op]) -> None:
+        if ops:
+            self.append(seal(ops))
+
+    def sealed(self, first: int, last: int) -> Iterator[Sealed]:
+        """Rows that overlap `first`..`last`, ascending."""
+        start = self._state.one("select max(first) from journal where first <= ?", first)
+        position = (start[0] if start else None) or first
+        while row := self._state.one(
+            f"select {COLUMNS} from journal where first between ? and ? limit 1", position, last
+        ):
+            position = row[1] + 1
+            if row[1] >= first:
+                yield _row(row)
+
+    def after(self, seq: int, limit_bytes: int = DELIVERY_BYTES) -> list[Sealed]:
+        """The next rows beyond `seq`, about `limit_bytes` of frames, at least one if there is any."""
+        batch: list[Sealed] = []
+        size = 0
+        for sealed in self.sealed(seq + 1, self.last_seq):
+            batch.append(sealed)
+            size += len(sealed.frame)
+            if size >= limit_bytes:
+                break
+        return batch
+
+    def put(self, seq: int) -> Put | None:
+        """The stored version with this seq."""
+        return self.puts([seq]).get(seq)
+
+    def puts(self, seqs: Collection[int]) -> dict[int, Put]:
+        """Stored versions by seq, in ascending order, each row opened once."""
+        found: dict[int, Put] = {}
+        wanted = sorted(seqs, reverse=True)
+        while wanted:
+            first = last = wanted[-1]
+            for row in self.sealed(first, first):
+                last = row.last
+                here = {seq for seq in wanted if seq <= last}
+                found |= {op.seq: op for op in _opened(row) if op.seq in here and isinstance(op, Put)}
+            wanted = [seq for seq in wanted if seq > last]
+        return found
+
+    def only(self, seq: int) -> list[Sealed]:
+        """The operation with this seq, sealed alone; empty when it was withdrawn."""
+        return [seal([op]) for row in self.sealed(seq, seq) for op in _opened(row) if op.seq == seq]
+
+    def scrub(self, seqs: Collection[int]) -> None:
+        """Take operations out: their bytes are gone from the journal when the transaction commits."""
+        remaining = sorted(set(seqs))
+        doomed = frozenset(remaining)
+        while remaining:
+            first = remaining[0]
+            for row in list(self.sealed(first, first)):
+                self._rewrite(row, doomed)
+                first = row.last
+            remaining = [seq for seq in remaining if seq > first]
+        _opened.cache_clear()
+
+    def _rewrite(self, sealed: Sealed, doomed: frozenset[int]) -> None:
+        kept = [op for op in unseal(sealed) if op.seq not in doomed]
+        if len(kept) == sealed.count:
+            return
+        self._state.execute("delete from journal where first = ?", (sealed.first,))
+        self.append_ops(kept)
+
+
+def _row(row: Sequence[object]) -> Sealed:
+    first, last, count, raw_bytes, frame, retracts = row
+    return Sealed(first, last, count, raw_bytes, frame, tuple(json.loads(retracts)))  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=2)
+def _opened(sealed: Sealed) -> list[Op]:
+    return unseal(sealed)

@@ -1,0 +1,102 @@
+"""A lost state, made again from this machine's own log. What is then found on disk is known already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from memferry.agent.catalog import Catalog
+from memferry.agent.journal import Journal
+from memferry.agent.known import WITHDRAWN, KnownFile, digest_number
+from memferry.agent.state import State
+from memferry.formats import registry
+from memferry.formats.base import Whole
+from memferry.keys import Fingerprinter
+from memferry.model import Note, Op, Place, Put
+
+BATCH = 2000
+
+
+def rebuild(state: State, journal: Journal, fingerprint: Fingerprinter, ops: Iterable[Op]) -> int:
+    """Take a log back in, in order; returns how many operations. Files are read again by the next scan."""
+    builder = _Builder(state, fingerprint)
+    count = 0
+    with state.transaction():
+        for batch in _batches(ops):
+            journal.append_ops(batch)
+            for op in batch:
+                builder.take(op)
+            journal.hear(max(op.hlc for op in batch))
+            count += len(batch)
+    return count
+
+
+class _Builder:
+    def __init__(self, state: State, fingerprint: Fingerprinter) -> None:
+        self._state = state
+        self._catalog = Catalog(state)
+        self._fingerprint = fingerprint
+
+    def take(self, op: Op) -> None:
+        if isinstance(op, Put):
+            self._put(op)
+        elif isinstance(op, Place):
+            self._place(op)
+        elif isinstance(op, Note):
+            self._note(op)
+
+    def _put(self, op: Put) -> None:
+        known = self._reach(op.space, op.file, op.position)
+        id_ = self._fingerprint.key(op.space, op.key)
+        number = digest_number(bytes.fromhex(op.digest))
+        seen = self._catalog.seen([id_]).get(id_)
+        if seen is not None and seen.seq != WITHDRAWN:
+            self._state.execute("insert or ignore into version values(?, ?, ?)", (id_, seen.digest, seen.seq))
+        place = known.place(op.position)
+        self._state.execute("insert or replace into record values(?, ?, ?, ?)", (id_, number, op.seq, place))
+        if op.key not in (op.file, op.digest) and _is_array(op):
+            self._catalog.add_members(known.id, [id_])
+
+    def _place(self, op: Place) -> None:
+        known = self._reach(op.space, op.file, op.position)
+        owner = self._state.one(
+            "select id from record where seq = ? union select id from version where seq = ?", op.put, op.put
+        )
+        if owner is not None:
+            self._state.execute(
+                "insert or replace into place values(?, ?, ?)", (known.place(op.position), owner[0], op.seq)
+            )
+
+    def _note(self, op: Note) -> None:
+        if op.was is not None and (old := self._catalog.file(op.space, op.was)) is not None:
+            self._catalog.displace(op.space, op.file)
+            self._catalog.save_file(old._replace(path=op.file))
+        known = self._catalog.meet_file(op.space, op.file, op.format)
+        if op.keep is not None and op.keep < known.placed:
+            known = self._catalog.relay(known, op.keep)
+        frame = "\0".join(op.frame) if op.frame else known.frame
+        self._catalog.save_file(
+            known._replace(gone=op.gone, frame=frame, cleared=True, noted_mtime_ns=op.mtime_ns or known.noted_mtime_ns)
+        )
+        self._catalog.add_note(known.id, op.seq)
+
+    def _reach(self, space: str, file: str, position: int) -> KnownFile:
+        known = self._catalog.meet_file(space, file, "")
+        if position < known.placed and known.cleared:
+            return known
+        return self._catalog.save_file(known._replace(placed=max(known.placed, position + 1), cleared=True))
+
+
+def _is_array(op: Put) -> bool:
+    kind = registry.by_name(op.format).kind(op.file)
+    return kind is not None and isinstance(kind.reader, Whole) and kind.reader.removes
+
+
+def _batches(ops: Iterable[Op]) -> Iterator[Sequence[Op]]:
+    batch: list[Op] = []
+    for op in ops:
+        batch.append(op)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

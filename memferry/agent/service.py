@@ -1,0 +1,297 @@
+"""Where the parts are put together: one open agent, and what every command does with it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+from memferry.agent import identity
+from memferry.agent.catalog import Catalog
+from memferry.agent.deliver import Delivered, Delivery
+from memferry.agent.ingest import Ingest, Reading
+from memferry.agent.journal import Journal
+from memferry.agent.known import FOREIGN
+from memferry.agent.lock import StateLock
+from memferry.agent.outcome import Outcome
+from memferry.agent.pull import Pull, Pulled
+from memferry.agent.rebuild import rebuild
+from memferry.agent.report import SyncReport
+from memferry.agent.scope import Scope
+from memferry.agent.state import DATABASE, State
+from memferry.agent.sync import Cycle, Guard
+from memferry.agent.tree import Tree
+from memferry.agent.withdraw import Withdrawal
+from memferry.backends.base import Backend, MachineLog, Readable
+from memferry.backends.registry import open_backend
+from memferry.backends.wrappers import Backoff
+from memferry.config import Config, Space
+from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
+from memferry.formats import registry
+from memferry.formats.base import Kind
+from memferry.keys import Fingerprinter
+from memferry.model import Identity
+from memferry.policies.paths import PathRules, read_rules
+
+RUNS_KEPT = 100
+
+Progress = Callable[[str, int, int], None]
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """For pipes."""
+
+
+class Agent:
+    """Everything built from one configuration; holds the state's lock while open."""
+
+    def __init__(self, config: Config, state: State, me: Identity, *, progress: Progress = no_progress) -> None:
+        self.config = config
+        self.state = state
+        self.me = me
+        self.progress = progress
+        self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
+        self.catalog = Catalog(state)
+        self.journal = Journal(state, me.id)
+        self.withdrawal = Withdrawal(state, self.catalog, self.journal, me.id)
+        self.trees = {space.name: _tree(space) for space in config.spaces if space.path.is_dir()}
+        self.backoff = Backoff(base_s=1.0, cap_s=300.0)
+        self.random = random.Random()
+
+    @property
+    def missing(self) -> list[Space]:
+        return [space for space in self.config.spaces if space.name not in self.trees]
+
+    # -- reading
+
+    def ingest_all(self, scope: Scope) -> tuple[Outcome, list[str]]:
+        """Every space up to date in the journal; returns what it came to and what halted."""
+        outcome = Outcome(self.journal.last_seq + 1)
+        halted = [self._report_missing(space) for space in self.missing if not scope.only or space.name in scope.only]
+        for tree in self.trees.values():
+            try:
+                self.ingest(tree, scope, outcome)
+            except Halted as error:
+                halted.append(str(error))
+        return outcome, halted
+
+    def ingest(self, tree: Tree, scope: Scope, outcome: Outcome, files: Sequence[str] | None = None) -> None:
+        settings = self.config.agent
+        reading = Reading(
+            settings.max_line_bytes,
+            settings.settle_ms / 1000,
+            scope.force,
+            scope.thorough,
+            tuple(scope.tags),
+            scope.type,
+        )
+        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome)
+        guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
+        cycle = Cycle(
+            self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name)
+        )
+        with contextlib.closing(ingest):
+            if files is None:
+                cycle.run(force=scope.force)
+                if outcome.unsettled and not scope.dry_run:
+                    self._wait_and_read(cycle, tree, outcome)
+            else:
+                cycle.run_some(files)
+
+    def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
+        """A file that was written a moment ago: give its writer the time it may need, once."""
+        mine = [file.removeprefix(f"{tree.name}/") for file in outcome.unsettled if file.startswith(f"{tree.name}/")]
+        if mine:
+            time.sleep(self.config.agent.settle_ms / 1000)
+            outcome.unsettled = [file for file in outcome.unsettled if not file.startswith(f"{tree.name}/")]
+            cycle.run_some(mine)
+
+    def _report_missing(self, space: Space) -> str:
+        text = f"space {space.name}: {space.path} is not there"
+        with self.state.transaction():
+            self.state.report_problem(
+                "space", space.name, f"halted: {space.path} is not there",
+                "mount its disk or correct `path` in the configuration; nothing was withdrawn",
+            )  # fmt: skip
+        return text
+
+    # -- delivering
+
+    @contextlib.contextmanager
+    def backend(self, name: str) -> Iterator[Backend]:
+        """One backend, open; with the newest head of our own log that it acknowledged."""
+        with contextlib.closing(open_backend(name, self.config.backends[name], self.me)) as backend:
+            expect = getattr(backend, "expect", None)
+            if expect is not None:
+                expect(self.delivery(backend).checkpoint.head)
+            yield backend
+
+    def delivery(self, backend: Backend) -> Delivery:
+        return Delivery(self.state, self.journal, backend, backoff=self.backoff, random=self.random)
+
+    def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
+        """To every backend (or these). `patient`: also to one that failed a moment ago."""
+        results: dict[str, Delivered] = {}
+        for name in names or tuple(self.config.backends):
+            try:
+                with self.backend(name) as backend:
+                    delivery = self.delivery(backend)
+                    if patient or delivery.due():
+                        results[name] = delivery.run(partial(self.progress, name))
+            except BackendError as error:
+                results[name] = self._note_failure(name, error)
+        return results
+
+    def _note_failure(self, name: str, error: BackendError) -> Delivered:
+        with self.state.transaction():
+            self.state.report_problem("backend", name, str(error), error.hint)
+        if isinstance(error, TargetRefused):
+            raise error
+        through = self.state.one("select through from checkpoint where backend = ?", name)
+        at = through[0] if through else 0
+        return Delivered(at, at, 0, 0, str(error), error.hint)
+
+    # -- pulling
+
+    def pull(self, names: Sequence[str] = (), *, dry_run: bool = False) -> dict[str, Pulled | BackendError]:
+        results: dict[str, Pulled | BackendError] = {}
+        for name in names or tuple(self.config.backends):
+            try:
+                with self.backend(name) as backend:
+                    if isinstance(backend, Readable):
+                        results[name] = self._pull_from(name, backend, dry_run)
+            except TargetRefused:
+                raise
+            except BackendError as error:
+                results[name] = error
+        return results
+
+    def _pull_from(self, name: str, backend: Readable, dry_run: bool) -> Pulled:
+        pull = Pull(
+            self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me, name,
+            dry_run=dry_run,
+        )  # fmt: skip
+        with self.state.rehearsal() if dry_run else contextlib.nullcontext():
+            return pull.run(backend)
+
+    # -- by name
+
+    def ids_of(self, target: str) -> dict[str, list[int]]:
+        """The stored records behind a key, or in a file given as `space/path`, by space."""
+        found: dict[str, list[int]] = {}
+        for space in self.trees:
+            ids = [self.fingerprint.key(space, target)]
+            file = target.removeprefix(f"{space}/")
+            known = self.catalog.file(space, file) if file != target else None
+            if known is not None:
+                ids += self.catalog.lying_in(known.id)
+            stored = [id_ for id_, seen in self.catalog.seen(ids).items() if seen.seq > 0 or seen.seq == FOREIGN]
+            if stored:
+                found[space] = stored
+        return found
+
+    def forget(self, space: str, ids: Sequence[int]) -> int:
+        return self.withdrawal.forget(space, ids)
+
+    def remember_run(self, kind: str, started: float, report: SyncReport) -> None:
+        with self.state.transaction():
+            self.state.execute(
+                "insert into run(kind, started_at, finished_at, report) values(?, ?, ?, ?)",
+                (kind, started, self.state.clock(), json.dumps({"files": {"read_bytes": report.files["read_bytes"]}})),
+            )
+            self.state.execute("delete from run where number <= (select max(number) from run) - ?", (RUNS_KEPT,))
+
+
+@contextlib.contextmanager
+def opened(config: Config, purpose: str, *, progress: Progress = no_progress) -> Iterator[Agent]:
+    """The agent, alone on its state directory. Raises StateLocked."""
+    with StateLock(config.state, purpose):
+        state = State(config.state / DATABASE)
+        try:
+            yield _prepared(config, state, progress)
+        finally:
+            state.close()
+
+
+def _prepared(config: Config, state: State, progress: Progress) -> Agent:
+    me = identity.known(state, config.machine)
+    if me is not None:
+        return Agent(config, state, me, progress=progress)
+    me, logs = _new_or_found_again(config)
+    identity.keep(state, me)
+    agent = Agent(config, state, me, progress=progress)
+    if logs:
+        _rebuild(agent, logs)
+    return agent
+
+
+def _new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]]:
+    """A new identity; or, where this installation wrote a log before, that one and where the log lies."""
+    visitor = identity.new(config.state, config.machine, ())
+    mine: dict[str, MachineLog] = {}
+    taken: set[str] = set()
+    for name, settings in config.backends.items():
+        with contextlib.suppress(BackendError), contextlib.closing(open_backend(name, settings, visitor)) as backend:
+            if isinstance(backend, Readable):
+                logs = backend.machines()
+                taken |= {log.name for log in logs}
+                own = [log for log in logs if log.installation == visitor.installation]
+                mine |= {name: max(own, key=lambda log: log.head.last_seq)} if own else {}
+    found = identity.lost(config.state, mine.values())
+    return (found, mine) if found else (identity.new(config.state, config.machine, taken), {})
+
+
+def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
+    """The state was lost: take the longest log back in, and believe every backend about what it has."""
+    longest = max(logs, key=lambda name: logs[name].head.last_seq)
+    with agent.backend(longest) as backend:
+        assert isinstance(backend, Readable)
+        rebuild(agent.state, agent.journal, agent.fingerprint, backend.read(agent.me.id))
+    with agent.state.transaction():
+        for name, log in logs.items():
+            agent.state.execute(
+                "insert into checkpoint(backend, through, attempted, head) values(?, ?, ?, ?)",
+                (name, log.head.last_seq, log.head.last_seq, json.dumps(log.head)),
+            )
+        agent.state.set_meta("seq", max(log.head.last_seq for log in logs.values()))
+        agent.state.count("states rebuilt")
+    for name in logs:
+        with agent.backend(name) as backend:
+            assert isinstance(backend, Readable)
+            Pull(
+                agent.state, agent.catalog, agent.journal, agent.withdrawal, agent.fingerprint, agent.trees, agent.me,
+                name, recognise=True,
+            ).run(backend)  # fmt: skip
+
+
+def _tree(space: Space) -> Tree:
+    root = space.path.resolve()
+    format_ = registry.by_name(space.format) if space.format else registry.recognise(_names(root))
+    return Tree(space.name, root, format_, read_rules(root, space.exclude, space.include, opt_in=space.opt_in))
+
+
+def _names(root: Path) -> list[str]:
+    return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in root.iterdir())
+
+
+def _wanted(scope: Scope, space: str) -> Callable[[str, Kind], bool]:
+    """Which files a batch run is about: by space, format, or `space/path` pattern."""
+    rules = PathRules(exclude=scope.exclude) if scope.exclude else None
+
+    def wanted(file: str, kind: Kind) -> bool:
+        if scope.only and not {space, kind.format, f"{space}/{file}"} & set(scope.only):
+            return False
+        return rules is None or rules.verdict(file) is None
+
+    return wanted
+
+
+def require_backends(config: Config, names: Sequence[str]) -> None:
+    for name in names:
+        if name not in config.backends:
+            known = ", ".join(config.backends) or "none is configured"
+            raise ConfigError(f"there is no backend {name}", hint=f"known: {known}")

@@ -1,0 +1,114 @@
+"""What `memferry status` shows. Reads the state database and nothing else: it must answer like a shell command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from memferry.errors import StateError
+
+if TYPE_CHECKING:
+    from memferry.config import Config
+
+SHOWN_PROBLEMS = 100
+
+
+def status(config: Config) -> dict[str, object]:
+    """Counted from what was acknowledged; never touches files or backends."""
+    path = os.path.join(config.state, "state.db")
+    if not os.path.exists(path):
+        return {"state": "new", "config": str(config.source), "spaces": [], "backends": [], "problems": []}
+    try:
+        database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)
+        try:
+            return _read(database, config)
+        finally:
+            database.close()
+    except sqlite3.Error as error:
+        raise StateError(f"{path} cannot be read: {error}", hint="run `memferry doctor`") from error
+
+
+def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
+    meta = dict(database.execute("select name, value from meta"))
+    last_seq = int(meta.get("seq") or 0)
+    problems = database.execute(
+        "select area, subject, text, hint, since from problem order by area = 'skipped', area, subject limit ?",
+        (SHOWN_PROBLEMS,),
+    )
+    counted = database.execute("select count(*) from problem").fetchone()[0]
+    shown = [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
+    return {
+        "state": "halted" if any(one["text"].startswith("halted") for one in shown) else "problems" if shown else "ok",
+        "config": str(config.source),
+        "machine": {"id": meta.get("machine"), "name": meta.get("machine name")},
+        "service": _service(config, meta),
+        "spaces": [_space(database, space.name, str(space.path)) for space in config.spaces],
+        "held": dict(database.execute(
+            "select rule.rule, count(*) from held join rule on rule.id = held.rule group by rule.rule order by 1"
+        )),
+        "journal": {"operations": database.execute("select total(count) from journal").fetchone()[0], "last_seq": last_seq},
+        "backends": [_backend(database, name, last_seq) for name in config.backends],
+        "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
+        "counters": dict(database.execute("select name, value from counter order by name")),
+        "problems": shown,
+        "problems_total": counted,
+        "last_runs": [
+            {"kind": kind, "finished_at": finished, "seconds": round(finished - started, 3)}
+            for kind, started, finished in database.execute(
+                "select kind, started_at, finished_at from run order by number desc limit 3"
+            )
+        ],
+    }  # fmt: skip
+
+
+def _service(config: Config, meta: dict[str, str]) -> dict[str, object]:
+    """Whether it runs is the kernel's lock to say; the rest is what it last wrote."""
+    from memferry.agent.lock import holder
+
+    held = holder(config.state)
+    running = held is not None and held.purpose == "run"
+    last = json.loads(meta.get("service") or "{}")
+    return {"running": running, "pid": held.pid if running and held else None, **(last if running else {})}
+
+
+def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, object]:
+    files, gone, waiting = database.execute(
+        "select total(not gone), total(gone), total(device is null and not gone) from file where space = ?", (name,)
+    ).fetchone()
+    held = database.execute(
+        "select count(*) from held join file on file.id = held.file where file.space = ?", (name,)
+    ).fetchone()[0]
+    return {
+        "name": name,
+        "path": path,
+        "files": int(files),
+        "gone": int(gone),
+        "to_read_again": int(waiting),
+        "held": held,
+    }
+
+
+def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str, object]:
+    row = database.execute(
+        "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?", (name,)
+    ).fetchone() or (0, None, 0, 0, None, None)  # fmt: skip
+    through, at, failures, next_at, error, hint = row
+    waiting = database.execute("select total(count) from journal where last > ?", (through,)).fetchone()[0]
+    refused = database.execute(
+        "select total(not parked), total(parked) from refused where backend = ?", (name,)
+    ).fetchone()
+    parked = database.execute(
+        "select seq, attempts, reason from refused where backend = ? and parked order by seq limit 20", (name,)
+    )
+    return {
+        "name": name, "acknowledged_through": through, "last_seq": last_seq, "waiting": int(waiting),
+        "acknowledged_at": at, "failures": failures, "next_attempt_at": next_at if failures else None, "error": error,
+        "hint": hint, "refused": int(refused[0]), "parked": int(refused[1]),
+        "parked_operations": [dict(zip(("seq", "attempts", "reason"), one, strict=True)) for one in parked],
+    }  # fmt: skip
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

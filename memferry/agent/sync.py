@@ -1,0 +1,205 @@
+"""One cycle over one space: scan, read what changed, notice what vanished. The truth is what lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from memferry.agent import scan
+from memferry.agent.catalog import Catalog
+from memferry.agent.ingest import Ingest
+from memferry.agent.outcome import Outcome
+from memferry.agent.scan import Stat
+from memferry.agent.state import State
+from memferry.agent.tree import Tree
+from memferry.errors import Halted, MemferryError, SpaceMissing, StateError
+from memferry.formats.base import Kind, Whole
+
+ROUNDS = 3
+"""A copy is written after its original. So when a copy was read, the originals are looked at once more, and what
+turns out to repeat a private record is withdrawn before anything is sent."""
+
+
+class Guard(NamedTuple):
+    """How much may vanish in one cycle before it looks like an unmounted disk: a share of what is known, or a count."""
+
+    fraction: float = 0.5
+    number: int = 100
+
+    def refuses(self, vanished: int, known: int) -> bool:
+        return vanished > self.number or vanished > self.fraction * known
+
+
+class Cycle:
+    """Brings the journal up to date with one space. `accept_deletions`: the user confirmed what `guard` refuses.
+    `wanted`: which files this run is about."""
+
+    def __init__(
+        self, state: State, ingest: Ingest, tree: Tree, guard: Guard, *, accept_deletions: bool = False,
+        wanted: Callable[[str, Kind], bool] = lambda file, kind: True,
+    ) -> None:  # fmt: skip
+        self._state = state
+        self._catalog = Catalog(state)
+        self._ingest = ingest
+        self._tree = tree
+        self._guard = guard
+        self._accept_deletions = accept_deletions
+        self._wanted = wanted
+
+    @property
+    def _outcome(self) -> Outcome:
+        return self._ingest.outcome
+
+    def run(self, *, force: bool = False) -> None:
+        """The whole space. Raises Halted when most of it vanished at once: then nothing of it was touched."""
+        found = self._scan(force)
+        self._refuse_mass_vanishing(found)
+        self._read(found)
+        for _ in range(ROUNDS - 1):
+            if not (self._holds_copies or self._reconsiders()):
+                break
+            found = self._scan(False)
+            self._read(found)
+        self._settle_vanished(found)
+        self._remove_entries()
+        with self._state.transaction():
+            self._state.clear_problem("space", self._tree.name)
+
+    def run_some(self, files: Iterable[str]) -> None:
+        """Only these files, which the watcher saw change. Nothing is concluded from what is missing."""
+        seen = [one for file in files if (one := scan.look(self._tree.root, file)) is not None]
+        known = self._catalog.stats(self._tree.name)
+        self._read(scan.changes(seen, {one.file: known[one.file] for one in seen if one.file in known}))
+        if self._holds_copies or self._reconsiders():
+            self.run()
+        else:
+            self._remove_entries()
+
+    def _reconsiders(self) -> bool:
+        """Whether files are to be read again because something is no longer held."""
+        if not self._ingest.released:
+            return False
+        self._ingest.released = False
+        with self._state.transaction():
+            self._catalog.reconsider(self._tree.name)
+        return True
+
+    # -- scanning
+
+    def _scan(self, force: bool) -> scan.Changes:
+        try:
+            known = self._catalog.stats(self._tree.name)
+            seen = list(scan.walk(self._tree.root, descend=self._tree.rules.descends))
+        except SpaceMissing as error:
+            self._halt(str(error), error.hint)
+            raise Halted(f"space {self._tree.name}: {error}", hint=error.hint) from error
+        self._outcome.files = len(seen)
+        changes = scan.changes(seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if force else known)
+        self._show_skipped({one.file: one.reason for one in changes.skipped})
+        return changes
+
+    def _show_skipped(self, skipped: Mapping[str, str]) -> None:
+        prefix = f"{self._tree.name}/"
+        now = {prefix + file: reason for file, reason in skipped.items()}
+        self._outcome.skipped |= now
+        known = self._state.rows(
+            "select subject from problem where area = 'skipped' and substr(subject, 1, ?) = ?", len(prefix), prefix
+        )
+        if now.keys() == {row[0] for row in known}:
+            return
+        with self._state.transaction():
+            for (subject,) in known:
+                self._state.clear_problem("skipped", subject)
+            for subject, reason in now.items():
+                self._state.report_problem("skipped", subject, reason)
+
+    def _kind(self, file: str) -> Kind | None:
+        kind = self._tree.format.kind(file)
+        if kind is None:
+            return None
+        verdict = self._tree.rules.verdict(file)
+        if verdict is not None:
+            self._outcome.excluded[f"{self._tree.name}/{file}"] = verdict.reason
+            return None
+        return kind if self._wanted(file, kind) else None
+
+    # -- reading
+
+    def _read(self, changes: scan.Changes) -> None:
+        """Derived files first: what they repeat is then read after them, never before it was written."""
+        self._holds_copies = False
+        kinds = {one.file: kind for one in changes.changed if (kind := self._kind(one.file)) is not None}
+        moved = _renames_in_order(changes.moved)
+        rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
+        for file in [*(new for new in moved if new in kinds), *rest]:
+            self._read_one(file, kinds[file], moved.get(file))
+
+    def _read_one(self, file: str, kind: Kind, was: str | None) -> None:
+        before = self._outcome.new + self._outcome.modified
+        try:
+            self._ingest.read(file, kind, was=was)
+        except StateError:
+            raise
+        except MemferryError as error:
+            subject = f"{self._tree.name}/{file}"
+            self._outcome.failed[subject] = (str(error), error.hint)
+            with self._state.transaction():
+                self._state.report_problem("file", subject, str(error), error.hint)
+        stored = self._outcome.new + self._outcome.modified > before
+        self._holds_copies |= stored and (kind.derived or isinstance(kind.reader, Whole))
+
+    # -- vanishing
+
+    def _refuse_mass_vanishing(self, changes: scan.Changes) -> None:
+        if not changes.vanished or self._accept_deletions:
+            return
+        known = self._catalog.stats(self._tree.name)
+        lost = len(set(changes.vanished) - _renamed(changes, known))
+        if self._guard.refuses(lost, len(known)):
+            text = f"{lost} of {len(known)} files vanished at once"
+            self._halt(text, "mount the disk again; `memferry push --accept-deletions` if they are meant to be gone")
+            raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
+
+    def _settle_vanished(self, changes: scan.Changes) -> None:
+        for file in changes.vanished:
+            self._ingest.note_vanished(file)
+
+    def _remove_entries(self) -> None:
+        removals = self._ingest.removals
+        doomed = sum(len(ids) for _, ids in removals)
+        if not doomed:
+            return
+        row = self._state.one(
+            "select count(*) from member join file on file.id = member.file where file.space = ?", self._tree.name
+        )
+        known = row[0] if row else 0
+        if self._guard.refuses(doomed, known) and not self._accept_deletions:
+            removals.clear()
+            text = f"{doomed} of {known} entries were removed at once"
+            self._halt(text, "restore the file; `memferry push --accept-deletions` to withdraw them everywhere")
+            raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
+        self._ingest.carry_out_removals()
+
+    def _halt(self, text: str, hint: str) -> None:
+        with self._state.transaction():
+            self._state.report_problem("space", self._tree.name, f"halted: {text}", hint)
+
+
+def _renamed(changes: scan.Changes, known: Mapping[str, Stat]) -> set[str]:
+    """Old names of files that surely lie under a new one. An inode alone may have been given to another file."""
+    now = {one.file: one.stat for one in changes.changed}
+    return {
+        old
+        for new, old in changes.moved.items()
+        if (now[new].size, now[new].mtime_ns) == (known[old].size, known[old].mtime_ns)
+    }
+
+
+def _renames_in_order(moved: Mapping[str, str]) -> dict[str, str]:
+    """new -> old, each behind the rename that frees its new name (a.1 -> a.2 before a -> a.1); swaps are left out."""
+    ordered: dict[str, str] = {}
+    waiting = dict(moved)
+    while ready := [new for new in waiting if new not in waiting.values()]:
+        for new in ready:
+            ordered[new] = waiting.pop(new)
+    return ordered

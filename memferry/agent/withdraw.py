@@ -1,0 +1,115 @@
+"""Withdrawing what was stored: the user's wish, an entry its owner removed, or a record that became private."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from memferry.agent.catalog import Catalog
+from memferry.agent.journal import Journal
+from memferry.agent.known import FORGOTTEN, HELD
+from memferry.agent.state import State
+from memferry.model import Retract
+
+RETRACTED_AT_ONCE = 1000
+
+
+class Withdrawal:
+    """Takes records out of the journal and queues retractions for what a backend may already have.
+
+    Call inside a transaction of the state; when it commits, no byte of a withdrawn record is left in the journal.
+    """
+
+    def __init__(self, state: State, catalog: Catalog, journal: Journal, machine: str) -> None:
+        self._state = state
+        self._catalog = catalog
+        self._journal = journal
+        self._machine = machine
+
+    def withdraw(self, space: str, ids: Collection[int], status: int) -> list[int]:
+        """Withdraw every version of these records; `record.seq` becomes `status`. Returns what seqs were current."""
+        stored = self._stored(ids)
+        if not stored:
+            return []
+        current = [seen.seq for seen in self._catalog.seen(stored).values()]
+        seqs = self._seqs(stored)
+        layouts = self._layouts(stored)
+        self._forget_rows(stored, status)
+        seqs |= self._names_no_longer_told(layouts)
+        self._journal.scrub(seqs)
+        self._retract(space, seqs)
+        self._state.execute_many("insert or ignore into withdrawn values(?)", ((seq,) for seq in sorted(seqs)))
+        return current
+
+    def forget(self, space: str, ids: Collection[int]) -> int:
+        """The user's wish: withdraw, also what came from another machine, and keep it away."""
+        count = len(self.withdraw(space, ids, FORGOTTEN))
+        foreign = self._state.among(
+            "select id, machine, seq from foreign_record where id in (select value from json_each(?))", ids
+        )
+        if foreign:
+            hlc, seq = self._journal.next_hlc(), self._journal.last_seq + 1
+            self._journal.append_ops([Retract(seq, hlc, space, tuple((machine, at) for _, machine, at in foreign))])
+            rows = ((FORGOTTEN, id_) for id_, _, _ in foreign)
+            self._state.execute_many("update record set seq = ? where id = ?", rows)
+        return count + len(foreign)
+
+    def _stored(self, ids: Collection[int]) -> list[int]:
+        current = {id_ for id_, seen in self._catalog.seen(ids).items() if seen.seq > 0}
+        sql = "select distinct id from version where seq > 0 and id in (select value from json_each(?))"
+        return sorted(current | {row[0] for row in self._state.among(sql, ids)})
+
+    def _seqs(self, ids: Sequence[int]) -> set[int]:
+        found: set[int] = set()
+        for table in ("record", "version", "place"):
+            sql = f"select seq from {table} where id in (select value from json_each(?))"
+            found |= {row[0] for row in self._state.among(sql, ids)}
+        return {seq for seq in found if seq > 0}
+
+    def _layouts(self, ids: Sequence[int]) -> set[int]:
+        found: set[int] = set()
+        for table in ("record", "place"):
+            sql = f"select place >> 32 from {table} where id in (select value from json_each(?))"
+            found |= {row[0] for row in self._state.among(sql, ids)}
+        return found
+
+    def _forget_rows(self, ids: Sequence[int], status: int) -> None:
+        when = 0 if status == HELD else int(self._journal.next_hlc(), 16)
+        self._state.execute_many(
+            "update record set seq = ?, digest = ? where id = ?", ((status, when, id_) for id_ in ids)
+        )
+        for table in ("version", "place"):
+            self._state.execute_many(f"delete from {table} where id = ?", ((id_,) for id_ in ids))
+
+    def _names_no_longer_told(self, layouts: Collection[int]) -> set[int]:
+        """Seqs of notes about files that have nothing stored any more: a name alone may tell too much."""
+        files = {
+            row[0]
+            for row in self._state.among(
+                "select file from layout where id in (select value from json_each(?))", layouts
+            )
+        }
+        empty = files - self._files_with_content(files)
+        self._state.execute_many("update file set cleared = 0 where id = ?", ((file,) for file in empty))
+        notes = self._state.among("select seq from note where file in (select value from json_each(?))", empty)
+        self._state.execute_many("delete from note where file = ?", ((file,) for file in empty))
+        return {row[0] for row in notes}
+
+    def _files_with_content(self, files: Collection[int]) -> set[int]:
+        live: set[int] = set()
+        for table, condition in (("record", "seq > 0 and"), ("place", "")):
+            sql = (
+                f"select distinct layout.file from layout join {table} on {table}.place between layout.id << 32"
+                f" and (layout.id << 32) + 4294967295 where {condition} layout.file in (select value from json_each(?))"
+            )
+            live |= {row[0] for row in self._state.among(sql, files)}
+        return live
+
+    def _retract(self, space: str, seqs: Collection[int]) -> None:
+        """Only what a backend may have seen is retracted there: the rest never existed for it."""
+        row = self._state.one("select max(attempted) from checkpoint")
+        attempted = (row[0] if row else None) or 0
+        sent = sorted(seq for seq in seqs if seq <= attempted)
+        hlc = self._journal.next_hlc()
+        for start in range(0, len(sent), RETRACTED_AT_ONCE):
+            ops = tuple((self._machine, seq) for seq in sent[start : start + RETRACTED_AT_ONCE])
+            self._journal.append_ops([Retract(self._journal.last_seq + 1, hlc, space, ops)])

@@ -1,0 +1,168 @@
+"""What a destination promises. Small protocols, capability by capability; no backend retries by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from memferry.model import Op, Sealed
+
+
+class Entry(NamedTuple):
+    """One object of a store."""
+
+    key: str
+    version: str
+    size_bytes: int
+
+
+class Store(Protocol):
+    """Keeps values under keys. Any call may be repeated after a lost reply.
+
+    Keys are `/`-separated relative names (`backends.names.check_key`). After a method returns, its effect is durable.
+    """
+
+    def put(self, key: str, value: bytes, *, if_version: str | None) -> str:
+        """Store `value` and return its version. `if_version=None`: the key must not exist yet.
+
+        Putting what is already there succeeds. A wrong `if_version` raises VersionMismatch, an existing key with
+        other bytes AlreadyExists, and both change nothing. A failed put leaves the old value or the new one, never a
+        part."""
+        ...
+
+    def get(self, key: str, *, at_most: int | None = None) -> bytes:
+        """The value, or its first `at_most` bytes, without reading more; NotFound if there is none."""
+        ...
+
+    def delete(self, key: str, *, if_version: str) -> None:
+        """Remove the key. Deleting what is gone succeeds; a wrong `if_version` raises VersionMismatch and changes
+        nothing."""
+        ...
+
+    def entries(self, prefix: str = "") -> Iterator[Entry]:
+        """All objects whose key starts with `prefix`, sorted by key."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open. Further calls are errors (ValueError)."""
+        ...
+
+
+class Room(NamedTuple):
+    """Bytes free and bytes in all at a destination; None where it does not tell."""
+
+    free_bytes: int | None
+    total_bytes: int | None
+
+
+@runtime_checkable
+class Measured(Protocol):
+    """A store that knows how much still fits."""
+
+    def room(self) -> Room:
+        """How much fits now."""
+        ...
+
+
+class Receipt(NamedTuple):
+    """What a backend has taken. `through`: the last seq of this machine it holds durably. `refused`: seqs that it
+    cannot take, each with a reason without content; the others are held all the same."""
+
+    through: int
+    refused: Mapping[int, str]
+
+
+class Capacity(NamedTuple):
+    """Bytes used by memferry, free, and in all at the destination; None where it does not tell."""
+
+    used_bytes: int | None
+    free_bytes: int | None
+    total_bytes: int | None = None
+
+
+class Backend(Protocol):
+    """Where sealed operations go."""
+
+    name: str
+
+    def deliver(self, batch: Sequence[Sealed]) -> Receipt:
+        """Hold the batch durably and withdraw what its retractions name. Delivering again changes nothing."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """How full the destination is."""
+        ...
+
+    def close(self) -> None:
+        """Release what is open."""
+        ...
+
+
+class HeadSeen(NamedTuple):
+    """The newest head of a machine's log that this machine has seen: what a rollback is measured against."""
+
+    sequence: int
+    sha256: str
+    last_seq: int
+
+
+class MachineLog(NamedTuple):
+    """One machine's log, as its head describes it."""
+
+    id: str
+    name: str
+    epoch: str
+    installation: str
+    head: HeadSeen
+
+
+class Finding(NamedTuple):
+    """One thing that `verify` found. `problem`: removed, changed, truncated, foreign, reordered, rolled-back,
+    missing-head."""
+
+    problem: str
+    machine: str
+    object: str
+    detail: str
+
+
+class Repaired(NamedTuple):
+    """What `repair` did about a finding; `done` False: it says why in `detail`."""
+
+    finding: Finding
+    done: bool
+    detail: str
+
+
+@runtime_checkable
+class Readable(Protocol):
+    """A backend whose logs can be read back: by other machines, and by this one after a loss."""
+
+    def machines(self) -> Sequence[MachineLog]:
+        """Every machine that has a log here. TargetRefused where a head cannot be trusted."""
+        ...
+
+    def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
+        """Operations of `machine` (its id) with seq > `after`, ascending, each segment checked before it is parsed."""
+        ...
+
+
+class Refill(Protocol):
+    """Gives this machine's sealed operations again, from its own journal."""
+
+    def sealed(self, first: int, last: int) -> Iterator[Sealed]:
+        """Those that overlap `first`..`last`, ascending."""
+        ...
+
+
+@runtime_checkable
+class Verifiable(Protocol):
+    """A backend that can be checked."""
+
+    def verify(self, seen: Mapping[str, HeadSeen]) -> Sequence[Finding]:
+        """Compare everything with the heads and with `seen` (by machine id). Never writes."""
+        ...
+
+    def repair(self, findings: Sequence[Finding], refill: Refill) -> Sequence[Repaired]:
+        """Put right what can be put right from this machine's journal."""
+        ...

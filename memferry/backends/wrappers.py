@@ -1,0 +1,148 @@
+"""Retrying and logging, around any backend. What to wait for and when to give up are values without I/O."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from memferry.backends.base import Backend, Capacity, Receipt
+from memferry.errors import BackendError, TransientError
+from memferry.model import Sealed
+
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """How long to wait after a failure: at random between nothing and a bound that doubles from `base_s` to `cap_s`, so
+    that many who failed together do not come back together
+    (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/, "full jitter")."""
+
+    base_s: float
+    cap_s: float = 300.0
+
+    def bound(self, attempt: int) -> float:
+        """The longest wait in seconds after failure number `attempt`, from 1."""
+        doublings = min(max(attempt, 1) - 1, 64)  # beyond it the cap has long been reached
+        return min(self.cap_s, self.base_s * 2.0**doublings)
+
+    def delay(self, attempt: int, random: random.Random) -> float:
+        """Seconds to wait after failure number `attempt`, from 1."""
+        return random.random() * self.bound(attempt)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """Whether a destination is worth a try. Closed: it is. After `threshold` failures in a row open: it is not, for
+    `rest_s` seconds. Then half-open: one try, whose result closes or opens it again. Times are seconds of one clock."""
+
+    threshold: int
+    rest_s: float
+    failures: int = 0
+    opened_at: float | None = None
+
+    def state(self, now: float) -> str:
+        """`closed`, `open` or `half-open`."""
+        if self.opened_at is None:
+            return "closed"
+        return "half-open" if now - self.opened_at >= self.rest_s else "open"
+
+    def allows(self, now: float) -> bool:
+        """Whether to try now."""
+        return self.state(now) != "open"
+
+    def after_success(self) -> Breaker:
+        """Closed."""
+        return Breaker(self.threshold, self.rest_s)
+
+    def after_failure(self, now: float) -> Breaker:
+        """Open, if that was one too many."""
+        failures = self.failures + 1
+        opened = now if failures >= self.threshold or self.opened_at is not None else None
+        return Breaker(self.threshold, self.rest_s, failures, opened)
+
+
+class Wrapper:
+    """Passes everything on, so that what a backend can do beyond `Backend` (be read, verified), a wrapped one can
+    too."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.name = backend.name
+
+    def deliver(self, batch: Sequence[Sealed]) -> Receipt:
+        """See `Backend`."""
+        return self._backend.deliver(batch)
+
+    def capacity(self) -> Capacity:
+        """See `Backend`."""
+        return self._backend.capacity()
+
+    def close(self) -> None:
+        """See `Backend`."""
+        self._backend.close()
+
+    def __getattr__(self, name: str) -> object:
+        if name == "_backend":
+            raise AttributeError(name)  # not made yet: copy and pickle ask
+        return getattr(self._backend, name)
+
+
+class Retrying(Wrapper):
+    """Tries again after a TransientError, up to `attempts` times in all; every other error rises at once."""
+
+    def __init__(
+        self, backend: Backend, backoff: Backoff, sleep: Callable[[float], None], attempts: int, random: random.Random
+    ) -> None:
+        super().__init__(backend)
+        self._backoff = backoff
+        self._sleep = sleep
+        self._attempts = attempts
+        self._random = random
+
+    def deliver(self, batch: Sequence[Sealed]) -> Receipt:
+        """See `Backend`."""
+        return self._tried(lambda: self._backend.deliver(batch))
+
+    def capacity(self) -> Capacity:
+        """See `Backend`."""
+        return self._tried(self._backend.capacity)
+
+    def _tried(self, call: Callable[[], _T]) -> _T:
+        for attempt in range(1, self._attempts):
+            try:
+                return call()
+            except TransientError:
+                self._sleep(self._backoff.delay(attempt, self._random))
+        return call()
+
+
+class Logged(Wrapper):
+    """Logs every delivery with its counts, and nothing of its content. `clock`: seconds, monotonic."""
+
+    def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
+        super().__init__(backend)
+        self._clock = clock
+
+    def deliver(self, batch: Sequence[Sealed]) -> Receipt:
+        """See `Backend`."""
+        start = self._clock()
+        try:
+            receipt = self._backend.deliver(batch)
+        except BackendError as error:
+            _log.warning("deliver failed backend=%s error=%s", self.name, type(error).__name__)
+            raise
+        _log.info(
+            "delivered backend=%s operations=%d bytes=%d through=%d refused=%d seconds=%.3f",
+            self.name,
+            sum(sealed.count for sealed in batch),
+            sum(len(sealed.frame) for sealed in batch),
+            receipt.through,
+            len(receipt.refused),
+            self._clock() - start,
+        )
+        return receipt

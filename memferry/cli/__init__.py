@@ -1,0 +1,1 @@
+"""The command line: arguments in, one result on stdout, everything else on stderr."""

@@ -1,0 +1,189 @@
+"""The entry point: reads the arguments, performs one command, shows its answer or its error."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from importlib import import_module
+from io import TextIOWrapper
+from typing import Any, NoReturn
+
+from memferry import __version__
+from memferry.cli.command import Command
+from memferry.cli.output import safe
+from memferry.errors import ConfigError, MemferryError
+
+COMMANDS = {
+    "init": ("init", "find memory on this machine and write a configuration"),
+    "run": ("run", "keep carrying: watch, hold, deliver, pull, until stopped"),
+    "push": ("sync", "read what changed and deliver it"),
+    "pull": ("sync", "take in what other machines wrote"),
+    "sync-memory": ("sync", "push and pull, with a full report"),
+    "status": ("status", "what is carried, held, waiting, and wrong"),
+    "restore": ("vaults", "give back a machine's files"),
+    "verify": ("vaults", "check what lies in the backends, and repair it"),
+    "explain": ("records", "why a file or a record is carried or held"),
+    "forget": ("records", "withdraw records everywhere"),
+    "conflicts": ("records", "versions that lost against another machine's"),
+    "recall": ("records", "search everything that was carried"),
+    "doctor": ("doctor", "look for what is wrong with this installation"),
+}
+"""Name -> its module in this package, and one line of help."""
+
+EXIT_CODES = (
+    "exit codes: 0 all done (held records are normal), 1 something needs you and is named, 2 usage or configuration,\n"
+    "3 another instance is at work here, 4 a target was refused, 70 a fault in memferry, 130 interrupted"
+)
+FAULT = 70
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Perform this process's command line and return its exit code."""
+    exit_code = run(sys.argv[1:])
+    if "threading" not in sys.modules:
+        # Nothing runs beside and nothing is open: without Python's own winding up `status` is an eighth faster.
+        sys.stderr.flush()
+        os._exit(exit_code)
+    return exit_code
+
+
+def run(argv: Sequence[str]) -> int:
+    """Perform the command line `argv`, show its answer or its error, and return the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's charset
+    try:
+        return _perform(argv)
+    except MemferryError as error:
+        return _complain(argv, str(error), error.hint, error.exit_code)
+    except KeyboardInterrupt:
+        return _complain(argv, "interrupted", "nothing is lost: the next sync goes on from here", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it ends
+        return MemferryError.exit_code
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        return _complain(argv, what, "see `memferry doctor`", MemferryError.exit_code)
+    except Exception as error:  # noqa: BLE001  # the edge: a traceback could show content
+        hint = "this should not happen; please report it with this line"
+        return _complain(argv, f"fault: {type(error).__name__} at {_place(error)}", hint, FAULT)
+
+
+def _perform(argv: Sequence[str]) -> int:
+    if not argv:
+        parser(argv).print_help(sys.stderr)
+        return ConfigError.exit_code
+    arguments = parser(argv).parse_args(argv)
+    answer = command(arguments.command).perform(arguments)
+    if arguments.json:
+        _print_json(answer.document)
+    else:
+        for line in answer.lines:
+            print(safe(line))
+    sys.stdout.flush()
+    return answer.exit_code
+
+
+def _complain(argv: Sequence[str], message: str, hint: str, exit_code: int) -> int:
+    print(safe(f"memferry: {message}"), file=sys.stderr)
+    if hint:
+        print(safe(f"  {hint}"), file=sys.stderr)
+    if "--json" in argv:
+        _print_json({"error": message, "hint": hint, "exit_code": exit_code})
+    return exit_code
+
+
+def _print_json(document: object) -> None:
+    import json
+
+    print(json.dumps(document, ensure_ascii=False, indent=2, default=str), flush=True)
+
+
+def _place(error: BaseException) -> str:
+    """Where in this package it was raised: never what was handled there."""
+    place = "?"
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "memferry" in code.co_filename:
+            folder, file = os.path.split(code.co_filename)
+            place = f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+# -- arguments
+
+
+class Parser(ArgumentParser):
+    """Complains as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = f"see `{self.prog} --help`"
+        if unknown := re.match(r"argument COMMAND: invalid choice: '(.*?)'", message):
+            from difflib import get_close_matches
+
+            near = get_close_matches(unknown[1], COMMANDS, n=1)
+            raise ConfigError(
+                f"there is no command {unknown[1]!r}", hint=f"did you mean {near[0]!r}?" if near else hint
+            )
+        raise ConfigError(message, hint=hint)
+
+
+def parser(argv: Sequence[str] = ()) -> Parser:
+    """The whole grammar. Only commands that `argv` names are described in full, since that means importing them."""
+    top = Parser(
+        prog="memferry",
+        description="Carries an AI agent's memory off the machine that wrote it, and back.",
+        epilog=f"example: memferry init && memferry sync-memory\n\n{EXIT_CODES}",
+        formatter_class=RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"memferry {__version__}")
+    _add_common(top, None)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, prog=top.prog)
+    named = [name for name in COMMANDS if name in argv]
+    for name in named or COMMANDS:
+        summary = COMMANDS[name][1]
+        if name in named:
+            _describe(commands.add_parser(name, **_help(command(name), summary)), command(name))
+        else:
+            commands.add_parser(name, help=summary)
+    return top
+
+
+def command(name: str) -> Command:
+    """The command of this name, its module imported."""
+    module = import_module(f"memferry.cli.{COMMANDS[name][0]}")
+    found: Command = module.COMMANDS[name]
+    return found
+
+
+def _help(what: Command, summary: str) -> dict[str, Any]:
+    examples = "\n".join(f"  {example}" for example in what.examples)
+    return {
+        "help": summary,
+        "description": what.purpose,
+        "epilog": f"examples:\n{examples}\n\n{EXIT_CODES}",
+        "formatter_class": RawDescriptionHelpFormatter,
+        "allow_abbrev": False,
+    }
+
+
+def _describe(target: ArgumentParser, what: Command) -> None:
+    what.describe(target)
+    _add_common(target, SUPPRESS)  # said before the command, it must not be undone by a default behind it
+
+
+def _add_common(target: ArgumentParser, default: Any) -> None:
+    group = target.add_argument_group("everywhere")
+    group.add_argument("--config", metavar="FILE", default=default, help="the configuration (else MEMFERRY_CONFIG)")
+    group.add_argument("--state", metavar="DIR", default=default, help="the state directory (else MEMFERRY_STATE)")
+    group.add_argument("--json", action="store_true", default=default or False, help="print one JSON document")
+    group.add_argument(
+        "-v", "--verbose", action="count", default=default or 0, help="tell more on stderr; -vv still more"
+    )

@@ -1,0 +1,98 @@
+"""status: answers like a shell command, so only what it needs is imported."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memferry import config
+from memferry.cli.command import Answer, Command
+from memferry.cli.output import count, moment, problem, rows, shares
+from memferry.yamltext import Memo
+
+MEMO = "config.json"
+
+
+def _describe(parser: ArgumentParser) -> None:
+    """Nothing but what every command takes."""
+
+
+def _status(arguments: Namespace) -> Answer:
+    from memferry.agent.status import status
+
+    found: dict[str, Any] = status(_configured(arguments))
+    troubled = any(one["area"] != "skipped" for one in found["problems"])
+    return Answer(found, _lines(found), int(troubled))
+
+
+def _configured(arguments: Namespace) -> config.Config:
+    """What the other commands read too, by way of the parse that the last `status` kept."""
+    path = config.locate(os.environ, arguments.config)
+    text = config.read_text(path)
+    state = config.guess_state(text, path, os.environ, arguments.state)
+    document = Memo(os.path.join(state, MEMO)).parse(text, str(path))
+    return config.build(document, path, os.environ, state=arguments.state)
+
+
+def _lines(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["state"] == "new":
+        yield f"nothing was carried yet; run `memferry push` ({found['config']})"
+        return
+    yield from rows(_facts(found))
+    yield from _troubles(found)
+
+
+def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    service = found["service"]
+    running = f"running, watching by {service.get('watching', 'scans')}" if service["running"] else "not running"
+    yield "memferry", f"{found['state']} · machine {found['machine']['name']} · service {running}"
+    for space in found["spaces"]:
+        yield f"space {space['name']}", ", ".join(_space(space))
+    for backend in found["backends"]:
+        yield f"backend {backend['name']}", ", ".join(_backend(backend))
+    yield "held", shares(found["held"]) or "nothing"
+    if found["conflicts"]:
+        yield "conflicts", f"{count(found['conflicts'], 'version')} lost and kept; see `memferry conflicts`"
+    if found["counters"]:
+        yield "counted", ", ".join(f"{name} {number:,}" for name, number in found["counters"].items())
+
+
+def _space(space: Mapping[str, Any]) -> Iterator[str]:
+    yield count(space["files"], "file")
+    if space["gone"]:
+        yield f"{space['gone']:,} gone (kept in the backends)"
+    if space["to_read_again"]:
+        yield f"{space['to_read_again']:,} to be read again"
+    if space["held"]:
+        yield f"{count(space['held'], 'record')} held"
+
+
+def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{backend['waiting']:,} waiting" if backend["waiting"] else "everything acknowledged"
+    yield f"last {moment(backend['acknowledged_at'])}"
+    if backend["refused"]:
+        yield f"{backend['refused']:,} refused, tried again"
+    if backend["parked"]:
+        yield f"{backend['parked']:,} parked"
+
+
+def _troubles(found: Mapping[str, Any]) -> Iterator[str]:
+    for one in found["problems"]:
+        yield from problem(f"{one['area']} {one['subject']}: {one['text']}", one["hint"])
+    unseen = found["problems_total"] - len(found["problems"])
+    if unseen > 0:
+        yield f"  ... and {unseen:,} more"
+
+
+COMMANDS = {
+    "status": Command(
+        "Shows what every backend has acknowledged, what waits, what is held by which rule, and every problem until\n"
+        "it is gone, each with the next step. Every number is counted from what was acknowledged.\n"
+        "Exit code 1: there is a problem.",
+        ("memferry status", "memferry status --json"),
+        _describe,
+        _status,
+    )
+}

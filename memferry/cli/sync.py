@@ -1,0 +1,218 @@
+"""push, pull and sync-memory."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memferry.cli.command import Answer, Command, add_backends, add_dry_run, ask
+from memferry.cli.output import count, problem, rows, shares, size
+
+SHOWN_FILES = 10
+SHOWN_RECORDS = 5
+
+Report = Mapping[str, Any]
+
+
+# -- arguments
+
+
+def _describe_push(parser: ArgumentParser) -> None:
+    add_backends(parser)
+    _add_only(parser)
+    add_dry_run(parser)
+    _add_accept_deletions(parser)
+
+
+def _describe_pull(parser: ArgumentParser) -> None:
+    add_backends(parser)
+    add_dry_run(parser)
+
+
+def _describe_sync_memory(parser: ArgumentParser) -> None:
+    add_backends(parser)
+    _add_only(parser)
+    parser.add_argument(
+        "--exclude",
+        metavar="PATTERN",
+        action="append",
+        default=[],
+        help="leave out such files, as in .gitignore (repeatable)",
+    )
+    parser.add_argument(
+        "--tag",
+        dest="tags",
+        metavar="TAG",
+        action="append",
+        default=[],
+        help="add a tag to what is stored (repeatable)",
+    )
+    parser.add_argument("--content-type", dest="type", metavar="TYPE", help="store records under this type")
+    parser.add_argument("--force", action="store_true", help="read every file again from its start")
+    add_dry_run(parser)
+    _add_accept_deletions(parser)
+
+
+def _add_only(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", default=[], help="only this space, format or space/file (repeatable)"
+    )
+
+
+def _add_accept_deletions(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-deletions",
+        action="store_true",
+        help="most of a space is gone and that is meant: go on without asking",
+    )
+
+
+# -- performing
+
+
+def _push(arguments: Namespace) -> Answer:
+    report = ask(arguments, "push", _scope(arguments))
+    return Answer(report, _carried(report), report["exit_code"])
+
+
+def _sync_memory(arguments: Namespace) -> Answer:
+    report = ask(arguments, "sync-memory", _scope(arguments))
+    return Answer(report, [*_carried(report), *_pulled(report["pulled"], report["dry_run"])], report["exit_code"])
+
+
+def _pull(arguments: Namespace) -> Answer:
+    report = ask(arguments, "pull", {"dry_run": arguments.dry_run, "backends": arguments.backends})
+    return Answer(report, _pulled(report["backends"], report["dry_run"]), report["exit_code"])
+
+
+def _scope(arguments: Namespace) -> dict[str, Any]:
+    names = ("only", "exclude", "tags", "type", "force", "dry_run", "accept_deletions", "backends")
+    given = vars(arguments)
+    return {name: given[name] for name in names if given.get(name)}
+
+
+# -- for people
+
+
+def _carried(report: Report) -> Iterator[str]:
+    yield from rows(_counts(report))
+    for rule in report["held"]["reasons"]:
+        yield f"            {count(rule['count'], 'record')}: {rule['reason']} ({rule['rule']})"
+    yield from _named("excluded", report["excluded"])
+    yield from _named("skipped", report["skipped"])
+    for name, backend in report["backends"].items():
+        yield from _backend(name, backend)
+    yield from _troubles(report)
+    yield from _next(report["next_sync"])
+
+
+def _counts(report: Report) -> Iterator[tuple[str, str]]:
+    verb = "would carry" if report["dry_run"] else "carried"
+    yield verb, f"{report['new']:,} new, {report['modified']:,} modified, {report['unchanged']:,} unchanged"
+    if report["duplicates"]["total"]:
+        yield "doubles", f"{report['duplicates']['total']:,}: {report['duplicates']['reason']}"
+    withdrawn = {name: report[name] for name in ("removed", "withdrawn", "forgotten") if report[name]}
+    if withdrawn:
+        yield "withdrawn", shares(withdrawn)
+    files = report["files"]
+    yield "read", f"{len(files['read']):,} of {count(files['seen'], 'file')}, {size(files['read_bytes'])}"
+    yield "held", count(report["held"]["total"], "record")
+
+
+def _named(what: str, reasons: Mapping[str, str]) -> Iterator[str]:
+    """Some of the files, each with its reason."""
+    if not reasons:
+        return
+    yield f"{what:<10}  {count(len(reasons), 'file')}"
+    for file, reason in list(reasons.items())[:SHOWN_FILES]:
+        yield f"            {file}: {reason}"
+    if len(reasons) > SHOWN_FILES:
+        yield f"            and {len(reasons) - SHOWN_FILES:,} more; see --json"
+
+
+def _backend(name: str, backend: Report) -> Iterator[str]:
+    at = backend["checkpoint"]
+    if "would_send_bytes" in backend:
+        yield f"to {name}: {size(backend['would_send_bytes'])} would be sent, from checkpoint {at['from']:,}"
+        return
+    moved = f"checkpoint {at['from']:,} -> {at['to']:,}"
+    yield f"to {name}: {count(backend['sent'], 'operation')} sent, {moved}{_room(backend)}"
+    stored = backend["stored"]
+    yield from rows(((one["type"] or "-", one["storage_id"], one["excerpt"]) for one in stored[:SHOWN_RECORDS]), "  ")
+    if len(stored) > SHOWN_RECORDS:
+        yield "  ... and more; see --json"
+
+
+def _room(backend: Report) -> str:
+    capacity = backend["capacity"]
+    if not capacity or capacity["free_bytes"] is None:
+        return ""
+    used = "" if capacity["used_bytes"] is None else f"{size(capacity['used_bytes'])} used, "
+    return f" ({used}{size(capacity['free_bytes'])} free)"
+
+
+def _troubles(report: Report) -> Iterator[str]:
+    for one in report["failed"]:
+        yield from problem(f"{one['file']}: {one['reason']}", one["next_step"])
+    for text in report["halted"]:
+        yield from problem(f"halted: {text}", "see `memferry status`")
+    if report["gaps"]:
+        yield from problem(f"{count(report['gaps'], 'file')} may have lost lines between two looks", "")
+    for name, backend in report["backends"].items():
+        if backend.get("error"):
+            yield from problem(f"{name}: {backend['error']}", backend["hint"])
+        if backend.get("refused"):
+            yield from problem(f"{name} refused {count(backend['refused'], 'record')}", "see `memferry status`")
+        if backend.get("capacity") and backend["capacity"]["alert"]:
+            yield from problem(f"{name} is {backend['capacity']['used_percent']} % full", "free some space there")
+
+
+def _next(next_sync: Report) -> Iterator[str]:
+    if next_sync:
+        yield f"next sync: about {size(next_sync['estimated_bytes'])}, suggested at {next_sync['suggested_at']}"
+
+
+def _pulled(backends: Mapping[str, Report], dry_run: bool) -> Iterator[str]:
+    verb = "would take" if dry_run else "took"
+    for name, pulled in backends.items():
+        if "error" in pulled:
+            yield from problem(f"{name}: {pulled['error']}", pulled["hint"])
+            continue
+        from_ = ", ".join(pulled["machines"]) or "no other machine"
+        yield f"from {name}: {verb} {count(pulled['taken'], 'record')} from {from_}"
+        if pulled["withdrawn"]:
+            yield f"  {count(pulled['withdrawn'], 'record')} withdrawn elsewhere"
+        if pulled["conflicts"]:
+            yield from problem(
+                f"{count(pulled['conflicts'], 'conflict')}: both versions are kept", "see `memferry conflicts`"
+            )
+
+
+COMMANDS = {
+    "push": Command(
+        "Reads what changed in every space, keeps what is private, and delivers the rest until every backend has\n"
+        "acknowledged it.",
+        ("memferry push", "memferry push --dry-run --json", "memferry push --backend vault"),
+        _describe_push,
+        _push,
+    ),
+    "pull": Command(
+        "Takes in what other machines wrote into the same backends. Their ledger lines go to files of their own,\n"
+        "entries merge by id, and where two machines changed the same record both versions are kept.",
+        ("memferry pull", "memferry pull --dry-run"),
+        _describe_pull,
+        _pull,
+    ),
+    "sync-memory": Command(
+        "Pushes, then pulls, and reports: what was new, modified, unchanged, held and by which rule, left out, stored\n"
+        "where and under which id, how full each target is, and when to sync next.",
+        (
+            "memferry sync-memory",
+            "memferry sync-memory --only atlas --exclude 'drafts/**' --tag release --json",
+            "memferry sync-memory --force --dry-run",
+        ),
+        _describe_sync_memory,
+        _sync_memory,
+    ),
+}

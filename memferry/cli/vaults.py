@@ -1,0 +1,80 @@
+"""restore and verify."""
+
+from __future__ import annotations
+
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memferry.cli.command import Answer, Command, add_backends, ask
+from memferry.cli.output import count, problem, size
+
+SHOWN = 20
+
+
+def _describe_restore(parser: ArgumentParser) -> None:
+    parser.add_argument("--machine", metavar="NAME", required=True, help="whose files: a machine's name or id")
+    parser.add_argument("--to", metavar="DIR", required=True, help="where to write them: an empty or a new folder")
+    parser.add_argument("--backend", metavar="NAME", help="from this backend (default: the first that has them)")
+
+
+def _restore(arguments: Namespace) -> Answer:
+    to = os.path.abspath(os.path.expanduser(arguments.to))
+    wanted = {"machine": arguments.machine, "to": to, "backend": arguments.backend}
+    report = ask(arguments, "restore", wanted)
+    return Answer(report, _restored(report))
+
+
+def _restored(report: Mapping[str, Any]) -> Iterator[str]:
+    files = f"{count(report['files'], 'file')}, {count(report['records'], 'record')}, {size(report['bytes'])}"
+    yield f"restored {files} of {report['machine']} from {report['backend']} to {report['to']}"
+    if report["kept_aside"]:
+        yield f"{count(report['kept_aside'], 'older version')} that no file shows any more: in .memferry-kept/ there"
+
+
+def _describe_verify(parser: ArgumentParser) -> None:
+    add_backends(parser)
+    parser.add_argument("--repair", action="store_true", help="put right what can be, from this machine's own journal")
+
+
+def _verify(arguments: Namespace) -> Answer:
+    report = ask(arguments, "verify", {"backends": arguments.backends, "repair": arguments.repair})
+    lines = [line for backend in report["backends"] for line in _verified(backend)]
+    return Answer(report, lines, report["exit_code"])
+
+
+def _verified(backend: Mapping[str, Any]) -> Iterator[str]:
+    name, findings = backend["backend"], backend["findings"]
+    if backend["error"]:
+        yield from problem(f"{name}: {backend['error']}", backend["hint"])
+        return
+    yield f"{name}: {count(len(findings), 'finding') if findings else 'whole'}"
+    for finding in (backend["repaired"] or findings)[:SHOWN]:
+        done = "repaired: " if finding.get("done") else ""
+        yield from problem(f"{finding['problem']} {finding['object']}: {done}{finding['detail']}", "")
+    if len(findings) > SHOWN:
+        yield f"  ... and {len(findings) - SHOWN:,} more; see --json"
+    if findings and not backend["repaired"]:
+        yield f"    run `memferry verify --backend {name} --repair`"
+
+
+COMMANDS = {
+    "restore": Command(
+        "Writes a machine's files into a folder as they were, byte for byte and with their times, minus the records\n"
+        "that were held. Versions that no file shows any more are put beside.",
+        (
+            "memferry restore --machine laptop --to ~/restored",
+            "memferry restore --machine laptop --to x --backend vault",
+        ),
+        _describe_restore,
+        _restore,
+    ),
+    "verify": Command(
+        "Reads everything in the backends and compares it with the heads, and the heads with those that this machine\n"
+        "saw: finds what is removed, changed, truncated, foreign, reordered or rolled back. Writes only with --repair.",
+        ("memferry verify", "memferry verify --backend vault --repair"),
+        _describe_verify,
+        _verify,
+    ),
+}

@@ -1,0 +1,296 @@
+"""What the user decided: one YAML file, read into frozen values. Strict: what is not understood is an error that
+names the place and the nearest right word."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memferry import places, yamltext
+from memferry.errors import ConfigError
+from memferry.yamltext import Document
+
+Parse = Callable[[str, str], Document]
+
+# ":" would be a stream of a file on Windows, "@" parts a shard's name, "/" parts `space/file`.
+_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
+_NAME_RULE = "letters (a-z), digits, '.', '_' and '-', at most 64, no dot at either end"
+
+
+class DeletionGuard(NamedTuple):
+    """How much of a space may vanish at once: beyond `fraction` of it, or `count` files or entries, memferry stops and asks."""
+
+    fraction: float = 0.5
+    count: int = 100  # type: ignore[assignment]  # hides tuple.count, which nobody needs
+
+
+class Agent(NamedTuple):
+    """How the agent works. `debounce_ms`: quiet time after a change before it is read. `settle_ms`: how long a file that
+    is rewritten as a whole must be unchanged. `max_line_bytes`: a longer ledger line is set aside and shown."""
+
+    debounce_ms: int = 100
+    settle_ms: int = 300
+    scan_interval_s: float = 60.0
+    full_scan_interval_s: float = 3600.0
+    pull_interval_s: float = 300.0
+    max_line_bytes: int = 16 << 20
+    deletion_guard: DeletionGuard = DeletionGuard()
+
+
+class Space(NamedTuple):
+    """A tree of memory files. `path`: absolute. `format` None: found by looking. `exclude`, `include`: gitignore
+    patterns. `opt_in`: only folders with an opt-in marker are carried."""
+
+    name: str
+    path: Path
+    format: str | None = None
+    exclude: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    opt_in: bool = False
+
+
+class Policy(NamedTuple):
+    """What stays at home beyond labels and paths. `rules`: kept empty by this version, so that none is ever ignored."""
+
+    rules: tuple[Mapping[str, Any], ...] = ()
+
+
+class Config(NamedTuple):
+    """All settings, paths absolute. `source`: the file. `machine` None: named after the computer. `backends`: by name,
+    each with its `type`; the other settings of a type are checked by the backend."""
+
+    source: Path
+    state: Path
+    machine: str | None = None
+    spaces: tuple[Space, ...] = ()
+    backends: Mapping[str, Mapping[str, Any]] = {}
+    policy: Policy = Policy()
+    agent: Agent = Agent()
+
+    def __repr__(self) -> str:
+        """Without the settings of backends, which may hold secrets."""
+        spaces = ", ".join(space.name for space in self.spaces)
+        return f"Config({self.source}, spaces: {spaces}; backends: {', '.join(self.backends)})"
+
+
+def locate(environ: Mapping[str, str], file: str | None = None) -> Path:
+    """The configuration to use: as said, else MEMFERRY_CONFIG, else the platform's."""
+    chosen = file or environ.get("MEMFERRY_CONFIG") or places.config_file(environ)
+    return Path(os.path.abspath(os.path.expanduser(chosen)))
+
+
+def load(
+    environ: Mapping[str, str], *, file: str | None = None, state: str | None = None, parse: Parse = yamltext.parse
+) -> Config:
+    """Default < file < environment < argument. Raises ConfigError."""
+    path = locate(environ, file)
+    return build(parse(read_text(path), str(path)), path, environ, state=state)
+
+
+def read_text(path: Path) -> str:
+    """The text of a configuration; ConfigError says why there is none."""
+    try:
+        with open(path, encoding="utf-8") as opened:
+            return opened.read().removeprefix("\ufeff")
+    except FileNotFoundError as error:
+        hint = "run `memferry init`, or name one with --config FILE or MEMFERRY_CONFIG"
+        raise ConfigError(f"there is no configuration at {path}", hint=hint) from error
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="let this user read it") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
+
+
+def build(document: Document, path: Path, environ: Mapping[str, str], *, state: str | None = None) -> Config:
+    """Check a document and fill in the defaults. Relative paths start at the folder of `path`."""
+    root = _Node({} if document.value is None else document.value, "", document.lines, path)
+    fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent")
+    spaces = tuple(map(_space, fields["spaces"].items())) if "spaces" in fields else ()
+    _refuse_doubles(fields.get("spaces"), [space.name for space in spaces])
+    return Config(
+        source=path,
+        state=_state(environ, state, fields.get("state")),
+        machine=fields["machine"].name() if "machine" in fields else None,
+        spaces=spaces,
+        backends=_backends(fields["backends"]) if "backends" in fields else {},
+        policy=_policy(fields["policy"]) if "policy" in fields else Policy(),
+        agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
+    )
+
+
+def guess_state(text: str, path: Path, environ: Mapping[str, str], state: str | None = None) -> Path:
+    """Where the state probably is, without parsing: good enough for looking whether something is there."""
+    written = re.search(r"^state:[ \t]+(?:\"(.+)\"|'(.+)'|([^#\n]+?))[ \t]*(?:#.*)?$", text, re.MULTILINE)
+    value = next(filter(None, written.groups()), "") if written else ""
+    node = _Node(value, "state", {}, path) if value else None
+    return _state(environ, state, node)
+
+
+# -- the parts
+
+
+def _state(environ: Mapping[str, str], argument: str | None, node: _Node | None) -> Path:
+    chosen = argument or environ.get("MEMFERRY_STATE")
+    if chosen:
+        return Path(os.path.abspath(os.path.expanduser(chosen)))
+    return node.path() if node else Path(places.state_folder(environ))
+
+
+def _space(node: _Node) -> Space:
+    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", required=("name", "path"))
+    return Space(
+        name=fields["name"].name(),
+        path=fields["path"].path(),
+        format=fields["format"].text() if "format" in fields else None,
+        exclude=fields["exclude"].texts() if "exclude" in fields else (),
+        include=fields["include"].texts() if "include" in fields else (),
+        opt_in=fields["opt_in"].flag() if "opt_in" in fields else False,
+    )
+
+
+def _refuse_doubles(node: _Node | None, names: Sequence[str]) -> None:
+    for number, name in enumerate(names):
+        if node is not None and name in names[:number]:
+            taken = f"the name {name!r} is taken by spaces[{names.index(name)}]"
+            raise node.items()[number].error(taken, "give each space its own name")
+
+
+def _backends(node: _Node) -> dict[str, dict[str, Any]]:
+    return {name: _backend(name, settings) for name, settings in node.mapping().items()}
+
+
+def _backend(name: str, node: _Node) -> dict[str, Any]:
+    _Node(name, node.place, node.lines, node.file).name()
+    settings = node.mapping()
+    if "type" not in settings:
+        raise node.error("it has no type", "add one, for instance `type: local`")
+    values = {key: setting.value for key, setting in settings.items()}
+    if settings["type"].text() == "local":
+        if "path" not in settings:
+            raise node.error("a local vault needs a path", "add `path:` with the folder to keep it in")
+        values["path"] = str(settings["path"].path())
+    return values
+
+
+def _policy(node: _Node) -> Policy:
+    fields = node.fields("rules")
+    if "rules" in fields and fields["rules"].items():
+        hint = "leave `rules: []`; labels, lineage, overlap and `exclude` hold records without rules"
+        raise fields["rules"].error("this version knows no rules, and ignoring one would be unsafe", hint)
+    return Policy()
+
+
+def _agent(node: _Node) -> Agent:
+    fields = node.fields(*Agent._fields)
+    guard = fields.pop("deletion_guard", None)
+    values: dict[str, Any] = {name: field.number(type(getattr(Agent(), name))) for name, field in fields.items()}
+    for name, value in values.items():
+        if not value and not name.endswith("_ms"):
+            raise fields[name].error("must be more than 0", "remove the line to use the default")
+    if guard is not None:
+        values["deletion_guard"] = _guard(guard)
+    return Agent(**values)
+
+
+def _guard(node: _Node) -> DeletionGuard:
+    fields = node.fields(*DeletionGuard._fields)
+    usual = DeletionGuard()
+    guard = DeletionGuard(
+        fraction=fields["fraction"].number(float) if "fraction" in fields else usual.fraction,
+        count=int(fields["count"].number(int)) if "count" in fields else usual.count,
+    )
+    if guard.fraction > 1:
+        raise fields["fraction"].error("must be between 0 and 1", "0.5 stands for half of a space")
+    return guard
+
+
+# -- one value and its place
+
+
+class _Node(NamedTuple):
+    """A value of the document, with what is needed to complain about it."""
+
+    value: Any
+    place: str
+    lines: Mapping[str, int]
+    file: Path
+
+    def error(self, problem: str, hint: str = "") -> ConfigError:
+        line = self.lines.get(self.place)
+        at = f"{self.file}, line {line}" if line else str(self.file)
+        return ConfigError(f"{at}: {self.place}: {problem}" if self.place else f"{at}: {problem}", hint=hint)
+
+    def fields(self, *known: str, required: Sequence[str] = ()) -> dict[str, _Node]:
+        """The mapping's values by key, none of them unknown, nothing required missing."""
+        found = self.mapping()
+        for key in found:
+            if key not in known:
+                raise found[key].error(f"there is no setting {key!r} here", _nearest(key, known))
+        missing = [key for key in required if key not in found]
+        if missing:
+            raise self.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", "add it")
+        return found
+
+    def mapping(self) -> dict[str, _Node]:
+        if not isinstance(self.value, dict):
+            raise self._mistyped("settings as `name: value` lines")
+        found = {}
+        for key, value in self.value.items():
+            node = self._replace(value=value, place=f"{self.place}.{key}" if self.place else str(key))
+            if not isinstance(key, str):
+                raise node.error("its name is not text", f"quote it: '{key}'")
+            found[key] = node
+        return found
+
+    def items(self) -> list[_Node]:
+        if not isinstance(self.value, list):
+            raise self._mistyped("a list")
+        return [self._replace(value=item, place=f"{self.place}[{n}]") for n, item in enumerate(self.value)]
+
+    def text(self) -> str:
+        if not isinstance(self.value, str) or not self.value.strip() or "\0" in self.value:
+            raise self._mistyped("text, quoted if it looks like something else")
+        return self.value
+
+    def texts(self) -> tuple[str, ...]:
+        return tuple(item.text() for item in self.items())
+
+    def name(self) -> str:
+        text = self.text()
+        if not _NAME.fullmatch(text):
+            raise self.error(f"{text!r} cannot be a name", f"use {_NAME_RULE}")
+        return text
+
+    def path(self) -> Path:
+        return Path(os.path.normpath(self.file.parent / os.path.expanduser(self.text())))
+
+    def flag(self) -> bool:
+        if not isinstance(self.value, bool):
+            raise self._mistyped("true or false")
+        return self.value
+
+    def number(self, kind: type[int | float]) -> int | float:
+        """A whole number for `int`, any for `float`; neither negative nor endless."""
+        fits = isinstance(self.value, int) or (kind is float and isinstance(self.value, float))
+        if not fits or isinstance(self.value, bool):
+            raise self._mistyped("a whole number" if kind is int else "a number")
+        if not 0 <= self.value < 1e15:
+            raise self.error("must be 0 or more", "remove the line to use the default")
+        return kind(self.value)
+
+    def _mistyped(self, wanted: str) -> ConfigError:
+        found = "nothing" if self.value is None else _KINDS.get(type(self.value), type(self.value).__name__)
+        return self.error(f"must be {wanted}, and is {found}", "see docs/configuration.md")
+
+
+_KINDS = {dict: "settings", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"

@@ -1,0 +1,226 @@
+"""Local writes that survive a crash and a power cut, and never follow a link.
+
+One way is used everywhere: a temp file beside the target, write, flush, fsync, close, rename, fsync of the folder.
+After a failed fsync the kernel may drop the pages and call the next one a success, so the temp is thrown away and
+the descriptor never synced again (https://wiki.postgresql.org/wiki/Fsync_Errors).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from memferry.errors import AccessDenied, BackendError, InvalidValue, QuotaExceeded, TransientError
+
+if os.name == "posix":
+    import fcntl
+
+_TEMP = re.compile(r"\.memferry-[0-9a-f]{16}\.tmp")
+_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+_NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_HOLD = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
+_WINDOWS_BUSY = {32, 33}  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION: a virus scanner looks at the file
+_WINDOWS_LINKS = {0xA000000C, 0xA0000003}  # IO_REPARSE_TAG_SYMLINK, IO_REPARSE_TAG_MOUNT_POINT
+
+
+def is_temp(name: str) -> bool:
+    """Whether a file of this name is a write under way, or one that a crash left behind."""
+    return _TEMP.fullmatch(name) is not None
+
+
+def failure(error: OSError, path: object) -> BackendError:
+    """The error that says what to do about `error`, which happened at `path`."""
+    reason = f"{path}: {error.strerror or error}"
+    if getattr(error, "winerror", None) in _WINDOWS_BUSY:
+        return TransientError(reason, hint=f"another program holds {path}; memferry will try again")
+    match error.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return QuotaExceeded(reason, hint=f"free some space on the disk of {path}")
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return AccessDenied(reason, hint=f"let this user write to {path}")
+        case errno.ELOOP | errno.ENOTDIR:
+            return AccessDenied(reason, hint=f"a link or a file lies in the way at {path}; memferry follows no links")
+        case errno.ENAMETOOLONG | errno.EFBIG:
+            return InvalidValue(reason, hint=f"the file system of {path} cannot take this")
+        case _:
+            return TransientError(reason, hint=f"look at {path}; memferry will try again")
+
+
+@contextmanager
+def explained(path: object) -> Iterator[None]:
+    """Raise what `failure` makes of an OSError in the block."""
+    try:
+        yield
+    except OSError as error:
+        raise failure(error, path) from error
+
+
+class Folder:
+    """A folder held open, so that a link swapped in later leads no write elsewhere. Methods raise plain OSErrors.
+
+    Windows cannot hold a folder open by descriptor: there every step goes by path, after a look for links.
+    Owns its descriptor; close it, or use it in a `with`.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None) -> None:
+        self.path = path
+        self.descriptor = descriptor
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """The folder at `path`, which may be a link: where to start is the user's choice."""
+        if os.name == "nt":
+            path = path.resolve(strict=True)
+            if not path.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+            return cls(path, None)
+        return cls(path, os.open(path, os.O_RDONLY | os.O_DIRECTORY))
+
+    def sub(self, name: str, *, create: bool = False) -> Folder:
+        """The folder `name` in this one; a link is an OSError. `create`: make it durably (0700) if it is missing."""
+        if create:
+            with suppress(FileExistsError):
+                os.mkdir(self.at(name), 0o700, dir_fd=self.descriptor)
+                self.sync()
+        if self.descriptor is not None:
+            return Folder(self.path / name, os.open(name, _HOLD, dir_fd=self.descriptor))
+        if not stat.S_ISDIR(self.stat(name).st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(self.path / name))
+        return Folder(self.path / name, None)
+
+    def at(self, name: str) -> str:
+        """How to name a file of this folder in an `os` call that is given `dir_fd=self.descriptor`."""
+        return name if self.descriptor is not None else str(self.path / name)
+
+    def names(self) -> list[str]:
+        """What lies in the folder, unsorted."""
+        return os.listdir(self.path if self.descriptor is None else self.descriptor)
+
+    def stat(self, name: str) -> os.stat_result:
+        """Of the thing itself: a link is not followed, and is no folder even where it leads to one."""
+        found = os.stat(self.at(name), dir_fd=self.descriptor, follow_symlinks=False)
+        if getattr(found, "st_reparse_tag", 0) in _WINDOWS_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self.path / name))
+        return found
+
+    def reading(self, name: str) -> BinaryIO:
+        """An open regular file; anything else (a link, a pipe, a folder) is an OSError."""
+        if self.descriptor is None:
+            self.stat(name)
+        descriptor = os.open(self.at(name), _READ, dir_fd=self.descriptor)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.ELOOP, "not a regular file", str(self.path / name))
+        return os.fdopen(descriptor, "rb")
+
+    @contextmanager
+    def writing(self, name: str, *, replace: bool, mtime_ns: int | None = None) -> Iterator[BinaryIO]:
+        """A file to write to, which is durably `name` once the block ends, and nothing if the block raises.
+
+        `replace=False`: FileExistsError if there is something under that name by then.
+        """
+        temp = f".memferry-{secrets.token_hex(8)}.tmp"
+        try:
+            with os.fdopen(os.open(self.at(temp), _WRITE, 0o600, dir_fd=self.descriptor), "wb") as draft:
+                yield draft
+                draft.flush()
+                if os.name != "nt":
+                    self._stamp(temp, mtime_ns)
+                _sync_file(draft.fileno())
+            if os.name == "nt":  # there closing stamps the file once more
+                self._stamp(temp, mtime_ns)
+            self._publish(temp, name, replace)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(self.at(temp), dir_fd=self.descriptor)
+            raise
+        self.sync()
+
+    def remove(self, name: str) -> None:
+        """Durably; what is gone already is an OSError."""
+        os.unlink(self.at(name), dir_fd=self.descriptor)
+        self.sync()
+
+    def sync(self) -> None:
+        """Make what was renamed, made and removed here durable. Nothing to do on Windows and on some network disks."""
+        if self.descriptor is None:
+            return
+        try:
+            os.fsync(self.descriptor)
+        except OSError as error:
+            if error.errno not in _NO_FOLDER_SYNC:
+                raise
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def _stamp(self, temp: str, mtime_ns: int | None) -> None:
+        if mtime_ns is not None:
+            os.utime(self.at(temp), ns=(mtime_ns, mtime_ns), dir_fd=self.descriptor)
+
+    def _publish(self, temp: str, name: str, replace: bool) -> None:
+        here = self.descriptor
+        if replace:
+            os.replace(self.at(temp), self.at(name), src_dir_fd=here, dst_dir_fd=here)
+        elif os.name == "nt":
+            os.rename(self.at(temp), self.at(name))  # refuses an existing target there
+        else:
+            self._link(temp, name)
+
+    def _link(self, temp: str, name: str) -> None:
+        here = self.descriptor
+        try:
+            os.link(temp, name, src_dir_fd=here, dst_dir_fd=here, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            self._rename_if_absent(temp, name)
+        else:
+            os.unlink(temp, dir_fd=here)
+
+    def _rename_if_absent(self, temp: str, name: str) -> None:
+        """For disks without hard links (exFAT): a look, then a rename. Safe with one writer per name, as everywhere
+        here."""
+        with suppress(FileNotFoundError):
+            self.stat(name)
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path / name))
+        os.rename(temp, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Durably make `content` the whole content of `path` (0600): afterwards it is the old one or the new one, never
+    a part."""
+    with explained(path), Folder.open(path.parent) as folder, folder.writing(path.name, replace=True) as file:
+        file.write(content)
+
+
+def _sync_file(descriptor: int) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None) if os.name == "posix" else None
+    if full is None:
+        os.fsync(descriptor)
+        return
+    try:
+        fcntl.fcntl(descriptor, full)  # macOS: fsync alone leaves the data in the drive's cache
+    except OSError as error:
+        if error.errno not in _NO_FOLDER_SYNC:
+            raise
+        os.fsync(descriptor)

@@ -1,0 +1,120 @@
+"""Every error says what the caller must do.
+
+    MemferryError
+    ├─ ConfigError          the user must change something; shown without traceback     exit 2
+    ├─ StateError           outbox or checkpoint unusable; stop, do not guess           exit 1
+    │  └─ StateLocked       another instance holds the state                            exit 3
+    ├─ SpaceMissing         a space's folder is not there or cannot be listed           exit 1
+    ├─ Halted               a plan looks like a vanished disk; the user must confirm    exit 1
+    └─ BackendError         carries backend, key, hint
+       ├─ TransientError      try again later
+       ├─ PreconditionFailed  look again and re-plan: NotFound, AlreadyExists, VersionMismatch
+       ├─ PermanentError      no retry will help: AccessDenied, QuotaExceeded, InvalidValue
+       └─ TargetRefused       tampered, rolled back, or written by a newer version      exit 4
+          ├─ Damaged          an object is not what was written; `problem` says how
+          └─ ForkedLog        another state has written this machine's log
+
+A record that cannot be read is no exception: it is a value, a `Record` with a `problem`.
+"""
+
+from __future__ import annotations
+
+
+class MemferryError(Exception):
+    """Base of all errors shown to a user: the message names the thing, `hint` what to run or change."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(MemferryError):
+    """A setting, a path or an argument must change."""
+
+    exit_code = 2
+
+
+class StateError(MemferryError):
+    """The state database cannot be used as it is."""
+
+
+class StateLocked(StateError):
+    """Another instance holds this state directory."""
+
+    exit_code = 3
+
+
+class SpaceMissing(MemferryError):
+    """A space's folder is not there or cannot be listed: an unmounted disk, not a space whose files were deleted."""
+
+
+class Halted(MemferryError):
+    """A sync stopped by itself because most of a space vanished at once."""
+
+
+class BackendError(MemferryError):
+    """Something at the destination; `backend` names it in the configuration, `key` the object."""
+
+    def __init__(self, message: str, *, backend: str = "", key: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.backend = backend
+        self.key = key
+
+
+class TransientError(BackendError):
+    """May work later: a cut line, a busy disk."""
+
+
+class PreconditionFailed(BackendError):
+    """The destination is not as we thought: look again."""
+
+
+class NotFound(PreconditionFailed):
+    """There is no such object."""
+
+
+class AlreadyExists(PreconditionFailed):
+    """An object with other bytes lies under this key."""
+
+
+class VersionMismatch(PreconditionFailed):
+    """The object changed since its version was read."""
+
+
+class PermanentError(BackendError):
+    """No retry will help."""
+
+
+class AccessDenied(PermanentError):
+    """Read-only, or not ours."""
+
+
+class QuotaExceeded(PermanentError):
+    """The destination is full."""
+
+
+class InvalidValue(PermanentError):
+    """The destination can never take this value."""
+
+
+class TargetRefused(BackendError):
+    """The destination was tampered with, rolled back, or is newer than this program."""
+
+    exit_code = 4
+
+
+class Damaged(TargetRefused):
+    """An object is not what was written there. `problem`: one of those of `backends.base.Finding`."""
+
+    def __init__(self, problem: str, message: str, *, backend: str = "", key: str = "", hint: str = "") -> None:
+        super().__init__(message, backend=backend, key=key, hint=hint)
+        self.problem = problem
+
+
+class ForkedLog(TargetRefused):
+    """This machine's log holds operations that this state did not write: the state was copied, or restored from a backup.
+
+    Nothing was overwritten. Who owns the state reads the log, continues behind it under a new epoch, or takes a new id.
+    """

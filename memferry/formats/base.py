@@ -1,0 +1,66 @@
+"""What a format promises: bytes to records, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from memferry.model import Record, Source
+
+
+class Snapshot(NamedTuple):
+    """A whole file, parsed. `frame`: the bytes (before, between, after) a JSON array's entries, else None."""
+
+    records: Sequence[Record]
+    frame: tuple[str, str, str] | None = None
+
+
+class Ledger(Protocol):
+    """A file that grows by whole lines; read from where the last read ended."""
+
+    def parse(self, source: Source, lines: bytes, start: int) -> Sequence[Record]:
+        """`lines`: whole lines, each ended by a newline, that lie at byte `start` of the file. One record a line.
+
+        Never raises: a line that cannot be read becomes a record with a `problem`.
+        """
+        ...
+
+
+@runtime_checkable
+class Whole(Protocol):
+    """A file that is rewritten in place; always read as a whole."""
+
+    removes: bool
+    """Whether an entry that is missing from the file was removed by its owner (and is to be retracted)."""
+
+    def parse(self, source: Source, content: bytes) -> Snapshot | None:
+        """None: half-written (it does not parse now), look again later."""
+        ...
+
+    def render(self, bodies: Sequence[bytes], frame: tuple[str, str, str] | None) -> bytes:
+        """The file again, from the bodies of its records in order."""
+        ...
+
+
+class Kind(NamedTuple):
+    """How one file of a space is read."""
+
+    format: str
+    reader: Ledger | Whole
+    derived: bool = False
+    local: bool = False
+    """Read so that what it refers to is known, but its records belong to this machine and are never applied elsewhere."""
+
+
+class Format(Protocol):
+    """One way to keep memory in files. A module of `memferry.formats` offers it as `FORMAT`."""
+
+    name: str
+
+    def recognises(self, names: Sequence[str]) -> bool:
+        """`names`: the entries of a space's top folder, folders ending in `/`. True: this is such a space."""
+        ...
+
+    def kind(self, file: str) -> Kind | None:
+        """How to read `file` (a path inside the space), None: not memory, or not to be carried."""
+        ...

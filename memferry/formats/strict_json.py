@@ -1,0 +1,165 @@
+"""JSON that cannot be read in two ways.
+
+`{"private":true,"private":false}` parses as public in `json`, `orjson` and `msgspec` alike: the last key wins. So a
+duplicate key is an error here, and so is everything else that parsers disagree on: NaN, numbers beyond a double, a
+byte-order mark, UTF-16, half of a surrogate pair, nesting without end.
+
+`loads` is the judge and slow. `decode_lines` is the fast way to the same answers, for the bulk path.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Sequence
+from itertools import chain, compress
+from typing import NoReturn
+
+import msgspec
+
+MAX_DEPTH = 64
+"""Objects and arrays inside each other; deeper is nobody's memory, and a trap for every recursive reader."""
+
+_BLANK = b" \t\r"
+_CONTAINERS = frozenset({dict, list})
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class Unreadable(ValueError):
+    """Why some bytes are not JSON that can be trusted. The message never holds content."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def loads(raw: bytes) -> object:
+    """The value of one JSON text; `Unreadable` if it has none, or more than one."""
+    text = decode_text(raw)
+    try:
+        value: object = _DECODER.decode(text)
+    except Unreadable:
+        raise
+    except RecursionError:
+        raise Unreadable("nested too deeply") from None
+    except json.JSONDecodeError:
+        raise Unreadable("not JSON") from None
+    except ValueError:
+        raise Unreadable("a number is too long") from None
+    check_value(value, text)
+    return value
+
+
+def decode_text(raw: bytes) -> str:
+    """UTF-8 text without a byte-order mark; `Unreadable` otherwise."""
+    reason = foreign_encoding(raw)
+    if reason is not None:
+        raise Unreadable(reason)
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise Unreadable("not UTF-8") from None
+
+
+def foreign_encoding(raw: bytes) -> str | None:
+    """What the first bytes say against plain UTF-8, or None."""
+    if raw.startswith(b"\xef\xbb\xbf"):
+        return "starts with a byte-order mark"
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in raw[:4]:
+        return "UTF-16 or NUL bytes"
+    return None
+
+
+def check_value(value: object, text: str) -> None:
+    """`Unreadable` if the value, parsed from `text`, is too deep or holds half of a surrogate pair."""
+    if count_keys((value,)) is None:
+        raise Unreadable("nested too deeply")
+    if _HALF_PAIR.search(text):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise Unreadable("half of a surrogate pair") from None
+
+
+def count_keys(values: Iterable[object]) -> int | None:
+    """Keys of all objects in `values` and below; None where they nest deeper than MAX_DEPTH."""
+    total = 0
+    level = _containers(values)
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return total
+        objects = [value for value in level if type(value) is dict]
+        arrays = [value for value in level if type(value) is list]
+        total += sum(map(len, objects))
+        level = _containers(chain(chain.from_iterable(map(dict.values, objects)), chain.from_iterable(arrays)))
+    return None if level else total
+
+
+def _containers(values: Iterable[object]) -> list[object]:
+    values = list(values)
+    return list(compress(values, map(_CONTAINERS.__contains__, map(type, values))))
+
+
+def decode_lines(chunk: bytes, lines: Sequence[bytes]) -> list[object]:
+    """One value a line; `{}` for a blank one, an `Unreadable` in place of one that cannot be read.
+
+    `lines`: `chunk` split at its newlines. Answers as `loads` does, at the price of msgspec: a chunk in which
+    as many `":` stand as there are decoded keys hides no duplicate key (see `_as_written`).
+    """
+    try:
+        values: list[object] = list(map(_decode, lines))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [_decode_line(line) for line in lines]
+    return values if _as_written(chunk, values) else [_decode_line(line) for line in lines]
+
+
+def _decode_line(line: bytes) -> object:
+    try:
+        value: object = _decode(line)
+        if _as_written(line, (value,)):
+            return value
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if not line.strip(_BLANK):
+            return {}
+    try:
+        return loads(line)
+    except Unreadable as exc:
+        return exc
+
+
+def _as_written(raw: bytes, values: Sequence[object]) -> bool:
+    """True: the decoded values have every key that was written, none twice, and none is nested too deeply.
+
+    Where no blank stands before a colon, each written key ends in `":`. Those that a string holds (an escaped
+    quote, or a text that begins with a colon) only add to the count. So it is never below the keys as
+    written, which are never fewer than the keys as decoded: equal at both ends means that no key was dropped.
+    """
+    if b" :" in raw or (b"\t" in raw and b"\t:" in raw) or (b"\r" in raw and b"\r:" in raw):
+        return False
+    return raw.count(b'":') == count_keys(values)
+
+
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """An `object_pairs_hook`: the object, or `Unreadable` when a key appears twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Unreadable("a key appears twice")
+    return found
+
+
+def finite(number: str) -> float:
+    """A `parse_float` hook."""
+    value = float(number)
+    if math.isinf(value):
+        raise Unreadable("a number is out of range")
+    return value
+
+
+def refuse(constant: str) -> NoReturn:
+    """A `parse_constant` hook."""
+    raise Unreadable("NaN or Infinity")
+
+
+_decode = msgspec.json.Decoder().decode
+_DECODER = json.JSONDecoder(object_pairs_hook=unique, parse_float=finite, parse_constant=refuse)

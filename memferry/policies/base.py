@@ -1,0 +1,53 @@
+"""What a policy promises: the same record and the same knowledge give the same verdict, and no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from memferry.model import Cleared, Hold, Record
+
+
+class Passage(NamedTuple):
+    """A stretch of a held record's letters, as keyed fingerprints. `gate`: of the first; `length`: in bytes of UTF-8;
+    `whole`: of all of them."""
+
+    gate: int
+    length: int
+    whole: int
+
+
+class Known(Protocol):
+    """What was held before, asked for by fingerprint."""
+
+    def held_ids(self, ids: Collection[int]) -> Collection[int]:
+        """Those of the fingerprinted ids that belong to held records."""
+        ...
+
+    def passages(self, gates: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+        """For each gate that a held passage starts with: (length, whole, id of the record it was taken from)."""
+        ...
+
+
+class Held(NamedTuple):
+    """A record that stays at home: which rule decided, and by what others will be recognised as derived from it.
+
+    `id`: fingerprint of its key; `also`: of other ids by which records name it. `passages`: of its texts; empty where
+    its text is not secret by itself.
+    """
+
+    record: Record
+    verdict: Hold
+    id: int
+    passages: tuple[Passage, ...]
+    also: tuple[int, ...] = ()
+
+
+class Kept(NamedTuple):
+    """A cleared record. `refs`: fingerprints of the ids it names, `echoes`: gates or passages of its texts; by both it
+    is found again when a record that it derives from or repeats becomes private later."""
+
+    record: Cleared
+    id: int
+    refs: tuple[int, ...]
+    echoes: tuple[int, ...]

@@ -1,0 +1,189 @@
+"""All policies in order. `judge` is the only place where a record becomes cleared.
+
+Each record is first judged by itself. What remains is held when it names a held record or repeats its text; since that
+may follow from another record of the same batch, it goes on until nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias, cast
+
+from memferry.keys import Fingerprinter
+from memferry.model import Cleared, Hold, Record
+from memferry.policies import labels, lineage, overlap
+from memferry.policies.base import Held, Kept, Known, Passage
+from memferry.policies.contents import NOTHING, Contents, contents_of
+from memferry.policies.overlap import Passages
+
+Policy: TypeAlias = Callable[[Record, Contents], Hold | None]
+"""A verdict on a record by itself; None: nothing against it."""
+
+Policies: TypeAlias = Sequence[tuple[str, Policy]]
+"""Named, in order; the first that holds decides."""
+
+POLICIES: Policies = (("labels", labels.judge),)
+"""What always applies. Secrets and the user's own rules stand behind the labels."""
+
+QUIET = frozenset({"overlap", "secrets"})
+"""Rules whose records are not secret word by word: a copy is found as the record itself was."""
+
+
+def judge(
+    records: Sequence[Record], known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES
+) -> list[Kept | Held]:
+    """One verdict a record, in order. `known`: what was held before; where it raises, nothing is cleared."""
+    cases = [_alone(record, fingerprint, policies) for record in records]
+    _ask(cases, known, fingerprint)
+    _spread(cases, fingerprint)
+    return [_closed(case, fingerprint) for case in cases]
+
+
+def recheck(record: Record, known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES) -> Kept | Held:
+    """Judge a kept record once more, when something is held that it may derive from."""
+    return judge((record,), known, fingerprint, policies)[0]
+
+
+class _Case:
+    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known."""
+
+    __slots__ = ("contents", "id", "passages", "record", "refs", "traces", "verdict")
+
+    def __init__(self, record: Record, id_: int) -> None:
+        self.record = record
+        self.id = id_
+        self.contents = NOTHING
+        self.verdict: Hold | None = None
+        self.refs: tuple[int, ...] = ()
+        self.traces = overlap.NO_TRACES
+        self.passages: tuple[Passage, ...] = ()
+
+
+# -- by itself
+
+
+def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies) -> _Case:
+    case = _Case(record, fingerprint.key(record.source.space, record.key))
+    step = "contents"
+    try:
+        case.contents = contents_of(record)
+        if record.problem is not None:
+            case.verdict = Hold("parse", record.problem)
+            return case
+        for name, policy in policies:
+            step = name
+            case.verdict = policy(record, case.contents)
+            if case.verdict is None and record.around is not None:
+                case.verdict = policy(*_surroundings(record))
+            if case.verdict is not None:
+                return case
+        step = "traces"
+        _trace(case, fingerprint)
+    except Exception as exc:  # noqa: BLE001 - whatever a policy raises, the record must not leave
+        case.verdict = Hold(f"{step}.failed", f"the policy raised {type(exc).__name__}")
+    return case
+
+
+def _surroundings(record: Record) -> tuple[Record, Contents]:
+    """The object around an array entry, to be judged like a record."""
+    assert record.around is not None
+    around = Record(record.source, record.key, record.digest, record.around.body, record.start, record.around.fields)
+    return around, contents_of(around)
+
+
+def _trace(case: _Case, fingerprint: Fingerprinter) -> None:
+    """Note what the record names and where it may repeat something."""
+    record, contents = case.record, case.contents
+    if record.around is not None:
+        contents = contents.with_those_of(_surroundings(record)[1])
+    named = lineage.names(record, contents)
+    if len(named) > lineage.MOST_NAMES:
+        case.verdict = lineage.TOO_MANY
+        return
+    if named:
+        case.refs = tuple([fingerprint.key(record.source.space, name) for name in named])
+    vouched = record.text is None and not record.source.derived and labels.is_labelled(record)
+    case.traces = overlap.traces(record, contents, fingerprint, vouched=vouched)
+
+
+# -- against what was held before
+
+
+def _ask(cases: Iterable[_Case], known: Known, fingerprint: Fingerprinter) -> None:
+    open_cases = [case for case in cases if case.verdict is None]
+    held_ids = set(known.held_ids({ref for case in open_cases for ref in case.refs}))
+    found = known.passages({spot[0] for case in open_cases for spot in case.traces.spots})
+    passages = overlap.index((gate, *one) for gate, group in found.items() for one in group)
+    for case in open_cases:
+        if not held_ids.isdisjoint(case.refs):
+            case.verdict = lineage.NAMES_HELD
+        elif passages and _repeats(case, passages, fingerprint):
+            case.verdict = overlap.REPEATS_HELD
+
+
+def _repeats(case: _Case, passages: Passages, fingerprint: Fingerprinter) -> bool:
+    return any(
+        overlap.repeats(spot, passages, case.id, fingerprint) for spot in case.traces.spots if spot[0] in passages
+    )
+
+
+# -- against each other
+
+
+def _spread(cases: Sequence[_Case], fingerprint: Fingerprinter) -> None:
+    """Hold what derives from held records of this batch, until nothing changes. The result does not depend on the
+    order: whoever names a held record is held for that, even if it was found to repeat one before."""
+    naming: dict[int, list[_Case]] = defaultdict(list)
+    for case in cases:
+        for ref in case.refs:
+            naming[ref].append(case)
+    fresh = [case for case in cases if case.verdict is not None]
+    while fresh:
+        fresh = _with_those_who_name(fresh, naming, fingerprint)
+        passages = _learn(fresh, fingerprint)
+        fresh = [case for case in cases if case.verdict is None and passages and _repeats(case, passages, fingerprint)]
+        for case in fresh:
+            case.verdict = overlap.REPEATS_HELD
+
+
+def _with_those_who_name(
+    held: list[_Case], naming: Mapping[int, Sequence[_Case]], fingerprint: Fingerprinter
+) -> list[_Case]:
+    """`held`, and all that name one of them, directly or through others."""
+    reached = list(held)
+    for case in reached:
+        for id_ in (case.id, *_also(case.record, fingerprint)):
+            for other in naming.get(id_, ()):
+                if other.verdict is None or other.verdict is overlap.REPEATS_HELD:
+                    other.verdict = lineage.NAMES_HELD
+                    reached.append(other)
+    return reached
+
+
+def _learn(held: Sequence[_Case], fingerprint: Fingerprinter) -> Passages:
+    """The passages of newly held records."""
+    for case in held:
+        if _is_secret_by_itself(case):
+            case.passages = overlap.passages(case.record, case.contents, fingerprint)
+    return overlap.index((*passage, case.id) for case in held for passage in case.passages)
+
+
+def _is_secret_by_itself(case: _Case) -> bool:
+    """Not what was copied from others: a document or a derived text that names a held record has many sources, most of
+    them public; a note about records says the same of all."""
+    assert case.verdict is not None
+    record = case.record
+    if case.verdict.rule == lineage.NAMES_HELD.rule:
+        return record.text is None and not record.source.derived and not lineage.is_note(record)
+    return case.verdict.rule.partition(".")[0] not in QUIET
+
+
+def _also(record: Record, fingerprint: Fingerprinter) -> tuple[int, ...]:
+    return tuple([fingerprint.key(record.source.space, name) for name in lineage.own_names(record)])
+
+
+def _closed(case: _Case, fingerprint: Fingerprinter) -> Kept | Held:
+    if case.verdict is None:
+        return Kept(cast(Cleared, case.record), case.id, case.refs, case.traces.echoes)
+    return Held(case.record, case.verdict, case.id, case.passages, _also(case.record, fingerprint))

@@ -1,0 +1,221 @@
+"""What records say about themselves: visibility, sensitivity, `private`, a tag, a `<private>` mark in a text.
+
+A label counts at any depth. It must be spelled exactly and have a value that is known; everything else that looks
+like one is held, because the writer may have meant it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from memferry.model import Hold, Record
+from memferry.policies.contents import Contents
+from memferry.policies.spelling import folded, looks_like, plain
+
+HELD_VISIBILITY = frozenset({"private"})
+KEPT_VISIBILITY = frozenset({"project", "global", "public", "shared", "team"})
+HELD_SENSITIVITY = frozenset({"private", "confidential", "restricted", "secret"})
+KEPT_SENSITIVITY = frozenset({"internal", "public"})
+TAGS = frozenset(map(folded, ("tag", "tags", "label", "labels")))
+
+_SHAPES_REMEMBERED = 4096
+_LARGEST_SHAPE = 4096
+_MARK_WINDOW = 64
+
+Check = Callable[[object], Hold | None]
+
+
+def judge(record: Record, contents: Contents) -> Hold | None:
+    """The first thing about a record that says, or may say, that it is private."""
+    for fields in contents.objects:
+        shape = _shape_of(fields)
+        if shape is not _UNLABELLED:
+            hold = _labels(fields, shape)
+            if hold is not None:
+                return hold
+    return MARKED if _may_open(record.body) and _is_marked(record) else None
+
+
+def is_labelled(record: Record) -> bool:
+    """Whether the record itself, at its top, says who may see it."""
+    return type(record.fields) is dict and not record.fields.keys().isdisjoint(LABELS)
+
+
+# -- labels
+
+
+def _word(rule: str, held: frozenset[str], kept: frozenset[str]) -> Check:
+    says, unknown = Hold(rule, "its label says so"), Hold(rule, "its label has a value that is not known")
+
+    def check(value: object) -> Hold | None:
+        if type(value) is not str:
+            return unknown
+        if value in kept:
+            return None
+        return says if value in held else unknown
+
+    return check
+
+
+def _flag(rule: str) -> Check:
+    says, unknown = Hold(rule, "its label says so"), Hold(rule, "its label is neither true nor false")
+
+    def check(value: object) -> Hold | None:
+        if value is False:
+            return None
+        return says if value is True else unknown
+
+    return check
+
+
+LABELS: Mapping[str, Check] = {
+    "visibility": _word("labels.visibility", HELD_VISIBILITY, KEPT_VISIBILITY),
+    "sensitivity": _word("labels.sensitivity", HELD_SENSITIVITY, KEPT_SENSITIVITY),
+    "private": _flag("labels.private"),
+    "is_private": _flag("labels.private"),
+    "confidential": _flag("labels.confidential"),
+}
+_FOLDED_LABELS = tuple(map(folded, LABELS))
+
+MISSPELLED = Hold("labels.spelling", "a key looks like a label and is not spelled like one")
+TAGGED = Hold("labels.tag", "a tag says so")
+MARKED = Hold("labels.mark", "its text has a <private> block")
+
+
+class _Shape(NamedTuple):
+    """What to look at in an object with certain keys. `misspelled`: one of them only looks like a label."""
+
+    misspelled: bool
+    checks: tuple[tuple[str, Check], ...]
+    tags: tuple[str, ...]
+
+
+_UNLABELLED = _Shape(False, (), ())
+_shapes: dict[tuple[object, ...], _Shape] = {}
+
+
+def _shape_of(fields: Mapping[object, object]) -> _Shape:
+    """Decided once for each sequence of keys: records of one kind share it."""
+    keys = tuple(fields)
+    return _shapes.get(keys) or _remember(keys)
+
+
+def _remember(keys: tuple[object, ...]) -> _Shape:
+    names = [key for key in keys if isinstance(key, str)]
+    shape = _new_shape(names)
+    if len(_shapes) >= _SHAPES_REMEMBERED:
+        _shapes.clear()
+    if len(keys) + sum(map(len, names)) <= _LARGEST_SHAPE:
+        _shapes[keys] = shape
+    return shape
+
+
+def _new_shape(keys: Sequence[str]) -> _Shape:
+    names = {key: folded(key) for key in keys}
+    shape = _Shape(
+        any(key not in LABELS and any(looks_like(names[key], label) for label in _FOLDED_LABELS) for key in keys),
+        tuple((key, LABELS[key]) for key in keys if key in LABELS),
+        tuple(key for key in keys if names[key] in TAGS),
+    )
+    return _UNLABELLED if shape == _UNLABELLED else shape
+
+
+def _labels(fields: Mapping[object, object], shape: _Shape) -> Hold | None:
+    if shape.misspelled:
+        return MISSPELLED
+    for key, check in shape.checks:
+        hold = check(fields[key])
+        if hold is not None:
+            return hold
+    for key in shape.tags:
+        if _says_private(fields[key]):
+            return TAGGED
+    return None
+
+
+# -- tags
+
+_PRIVATE = folded("private")
+_WORD = re.compile(r"[^\s,;]+")
+_LEVEL = re.compile(r"[/:=]")
+_TAGS_REMEMBERED = 4096
+_LONGEST_TAG = 64
+
+_harmless: set[str] = set()
+
+
+def _says_private(tags: object) -> bool:
+    if type(tags) is str:
+        tags = _WORD.findall(tags)
+    return type(tags) is list and not _are_harmless(tags) and _one_is_private(tags)
+
+
+def _are_harmless(tags: list[object]) -> bool:
+    """Whether all of them were looked at before: most records share their tags."""
+    try:
+        return _harmless.issuperset(tags)
+    except TypeError:  # a tag that is an object or a list
+        return False
+
+
+def _one_is_private(tags: list[object]) -> bool:
+    words = [tag for tag in tags if type(tag) is str]
+    if any(map(_is_private, words)):
+        return True
+    if len(_harmless) >= _TAGS_REMEMBERED:
+        _harmless.clear()
+    _harmless.update(tag for tag in words if len(tag) <= _LONGEST_TAG)
+    return False
+
+
+def _is_private(tag: str) -> bool:
+    """`private` in any spelling, also as one level of `private/diary` or `visibility:private`."""
+    return any(looks_like(folded(level), _PRIVATE) for level in _LEVEL.split(tag))
+
+
+# -- marks
+
+_MARK = re.compile(r"<\s{0,32}/?\s{0,32}private(?=[\s/>]|\Z)", re.IGNORECASE)
+_OPENING = re.compile("[<＜﹤]")
+_MAY_OPEN = re.compile(rb"<|\\u00[34][cC]|\\u[fF][fF]1[cC]|\\u[fF][eE]64|\xef\xbc\x9c|\xef\xb9\xa4")
+
+
+def _may_open(body: bytes) -> bool:
+    """Whether there is a `<` in any script, raw or escaped. Cheap for most: a single byte is searched fastest."""
+    if b"<" in body:
+        return True
+    if body.isascii() and (b"\\" not in body or b"\\u" not in body):
+        return False
+    return _MAY_OPEN.search(body) is not None
+
+
+def _is_marked(record: Record) -> bool:
+    return any(map(has_mark, _texts(record)))
+
+
+def has_mark(text: str) -> bool:
+    """Whether a `<private>` block begins (or ends) somewhere in the text, in whatever disguise of case or script."""
+    if text.isascii():
+        return _MARK.search(text) is not None
+    return any(_MARK.match(_plain_tag(text[at.start() : at.start() + _MARK_WINDOW])) for at in _OPENING.finditer(text))
+
+
+def _plain_tag(window: str) -> str:
+    return window if window.isascii() else plain(window)
+
+
+def _texts(record: Record) -> list[str]:
+    """Every string of the record, keys too."""
+    found = [] if record.text is None else [record.text]
+    pending = [record.fields]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, str):
+            found.append(value)
+        elif isinstance(value, dict):
+            pending += [*value.keys(), *value.values()]
+        elif isinstance(value, list):
+            pending += value
+    return found

@@ -1,0 +1,154 @@
+"""Which files of a space are read at all: excludes, ignore files, markers, hidden folders.
+
+Patterns are those of gitignore, relative to the folder that states them. `PathRules` is pure; `read_rules` makes one
+from what lies on disk.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from memferry.errors import ConfigError
+from memferry.model import Hold
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
+
+IGNORE_FILE = ".memferryignore"
+"""Holds patterns of what is not read in its folder and below."""
+OFF_MARKER = ".memferry-off"
+"""Nothing in its folder and below is read."""
+ON_MARKER = ".memferry-on"
+"""Where a space is `opt_in`, only its folder and what lies below is read."""
+MARKERS = frozenset({IGNORE_FILE, OFF_MARKER, ON_MARKER})
+
+NEVER_ENTERED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
+
+EXCLUDED = Hold("paths.exclude", "excluded in the configuration")
+IGNORED = Hold("paths.ignore", f"ignored by {IGNORE_FILE}")
+OFF = Hold("paths.off", f"its folder is marked {OFF_MARKER}")
+NOT_ON = Hold("paths.opt-in", f"no folder above it is marked {ON_MARKER}")
+HIDDEN = Hold("paths.hidden", "hidden, and not included in the configuration")
+
+
+class PathRules:
+    """The rules of one space. `exclude`, `include`: patterns of its configuration; `include` brings back what is hidden
+    and what the format leaves out, never what is excluded. `markers`: path -> text of the marker files found in it.
+    `hidden`: whether files and folders with a leading dot are read like others."""
+
+    def __init__(
+        self,
+        exclude: Sequence[str] = (),
+        include: Sequence[str] = (),
+        *,
+        opt_in: bool = False,
+        markers: Mapping[str, str] | None = None,
+        hidden: bool = True,
+    ) -> None:
+        markers = markers or {}
+        self._exclude = _spec(exclude, "exclude")
+        self._include = _spec(include, "include")
+        self._opt_in = opt_in
+        self._off = frozenset(_folders_of(OFF_MARKER, markers))
+        self._on = frozenset(_folders_of(ON_MARKER, markers))
+        self._ignores = {
+            folder: _spec(
+                [line.rstrip("\r") for line in markers[folder + IGNORE_FILE].split("\n")], folder + IGNORE_FILE
+            )
+            for folder in _folders_of(IGNORE_FILE, markers)
+        }
+        self._hidden = hidden
+
+    def verdict(self, file: str) -> Hold | None:
+        """`file`: a path inside the space, `/`-separated. None: it may be read."""
+        file = _composed(file)
+        folders = ["", *_folders_above(file)]
+        if not self._off.isdisjoint(folders):
+            return OFF
+        if self._opt_in and self._on.isdisjoint(folders):
+            return NOT_ON
+        if _matches(self._exclude, file):
+            return EXCLUDED
+        if any(_matches(self._ignores.get(folder), file[len(folder) :]) for folder in folders):
+            return IGNORED
+        shown = self._hidden or not _is_hidden(file) or _matches(self._include, file)
+        return None if shown else HIDDEN
+
+    def includes(self, file: str) -> bool:
+        """Whether the configuration asks for it although its format leaves it out."""
+        return _matches(self._include, _composed(file)) and self.verdict(file) is None
+
+    def descends(self, folder: str) -> bool:
+        """Whether to look into a folder. Markers do not keep anybody out: they are read anew each time."""
+        if folder.rpartition("/")[2] in NEVER_ENTERED:
+            return False
+        if _is_hidden(folder) and not self._hidden and self._include is None:
+            return False
+        return not _matches(self._exclude, _composed(folder) + "/")
+
+
+def read_rules(
+    root: Path, exclude: Sequence[str] = (), include: Sequence[str] = (), *, opt_in: bool = False
+) -> PathRules:
+    """The rules of the space at `root`, with the markers that lie in it now; links are not followed.
+
+    ConfigError where an ignore file cannot be read or a pattern is none: then nobody knows what it would keep back.
+    """
+    rules = PathRules(exclude, include, opt_in=opt_in, hidden=False)
+    markers: dict[str, str] = {}
+    for folder, folders, names in os.walk(root):
+        inside = Path(folder).relative_to(root).as_posix()
+        prefix = "" if inside == "." else f"{inside}/"
+        folders[:] = [name for name in folders if rules.descends(prefix + name)]
+        markers |= {prefix + name: _text(Path(folder, name)) for name in MARKERS.intersection(names)}
+    return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False)
+
+
+def _text(marker: Path) -> str:
+    if marker.name != IGNORE_FILE:
+        return ""
+    try:
+        return marker.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{marker} cannot be read", hint="make it readable UTF-8 text, or remove it") from exc
+
+
+def _spec(patterns: Sequence[str], where: str) -> GitIgnoreSpec | None:
+    if not any(patterns):
+        return None
+    from pathspec import GitIgnoreSpec
+
+    try:
+        return GitIgnoreSpec.from_lines(map(_composed, patterns))
+    except ValueError as exc:
+        raise ConfigError(f"{where}: {exc}", hint="patterns are written as in .gitignore") from exc
+
+
+def _matches(spec: GitIgnoreSpec | None, file: str) -> bool:
+    return spec is not None and spec.match_file(file)
+
+
+def _folders_of(name: str, markers: Iterable[str]) -> Iterator[str]:
+    """The folders in which such a marker lies, each with a `/` at its end; the top one is empty."""
+    for path in markers:
+        folder, _, last = path.rpartition("/")
+        if last == name:
+            yield f"{folder}/" if folder else ""
+
+
+def _folders_above(file: str) -> Iterable[str]:
+    parts = file.split("/")[:-1]
+    return ("/".join(parts[: depth + 1]) + "/" for depth in range(len(parts)))
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in path.split("/"))
+
+
+def _composed(path: str) -> str:
+    """macOS gives names apart (e + ´) that a pattern has as one (é)."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)

@@ -1,0 +1,19 @@
+"""What several test suites need: a configuration for a machine of a test."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from memferry.config import Config, load
+
+
+def config_for(base: Path, machine: str, *, space: str = "notes", more: str = "") -> Config:
+    """A machine with its own tree and state below `base`, and a vault that all of them share."""
+    path = base / machine / "memferry.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"machine: {machine}\nstate: {base / machine / 'state'}\n"
+        f"spaces:\n  - {{name: {space}, path: {base / machine / space}}}\n"
+        f"backends:\n  vault: {{type: local, path: {base / 'vault'}}}\n{more}"
+    )
+    return load({}, file=str(path))

@@ -1,0 +1,387 @@
+"""Whole journeys of records: real files, a real state, a real vault."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+from memferry.agent import commands, doorbell
+from memferry.agent.lock import holder
+from memferry.agent.service import opened
+from memferry.agent.status import status
+from memferry.errors import ConfigError, TargetRefused
+from tests.support import config_for
+
+QUICK = "agent: {settle_ms: 0}\n"
+
+
+class Machine:
+    """One installation of a test: its tree `notes`, its state, and the vault it shares."""
+
+    def __init__(self, base: Path, name: str) -> None:
+        self.base = base
+        self.name = name
+        self.tree = base / name / "notes"
+        self.tree.mkdir(parents=True)
+
+    @property
+    def config(self) -> Any:
+        return config_for(self.base, self.name, more=QUICK)
+
+    def do(self, command: str, **arguments: object) -> dict[str, Any]:
+        with opened(self.config, "test") as agent:
+            return commands.perform(agent, command, arguments)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def append(self, name: str, *records: dict[str, object]) -> None:
+        with (self.tree / name).open("a") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+
+    def status(self) -> dict[str, Any]:
+        return status(self.config)
+
+    def stored(self) -> list[dict[str, Any]]:
+        """Operations in the vault, of all machines."""
+        return [
+            json.loads(line)
+            for path in sorted((self.base / "vault").rglob("*.zst"))
+            for line in plain(path).split(b"\n")[:-1]
+        ]
+
+    def bodies(self) -> list[str]:
+        return [op["body"] for op in self.stored() if op["op"] == "put"]
+
+    def outside(self) -> bytes:
+        """Every byte of the vault, raw and unpacked."""
+        files = [path for path in (self.base / "vault").rglob("*") if path.is_file()]
+        raw = b"".join(path.read_bytes() for path in files)
+        return raw + b"".join(plain(path) for path in files if path.suffix == ".zst")
+
+
+def plain(path: Path) -> bytes:
+    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as lines:
+        return lines.read()
+
+
+@pytest.fixture
+def ant(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "ant")
+
+
+@pytest.fixture
+def bee(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "bee")
+
+
+# -- what vanishes
+
+
+def test_a_vanished_file_withdraws_nothing_and_is_restored(ant: Machine, tmp_path: Path) -> None:
+    for number in range(3):
+        ant.write(f"{number}.md", f"note {number}\n")
+    ant.do("push")
+    (ant.tree / "1.md").unlink()
+    ant.do("push")
+    ant.do("restore", machine="ant", to=str(tmp_path / "back"))
+    assert (tmp_path / "back" / "notes" / "1.md").read_text() == "note 1\n"
+
+
+def test_most_of_a_space_gone_halts_until_confirmed(ant: Machine) -> None:
+    for number in range(5):
+        ant.write(f"{number}.md", f"note {number}\n")
+    ant.do("push")
+    for number in range(4):
+        (ant.tree / f"{number}.md").unlink()
+    ant.append("new.jsonl", {"id": "n"})
+    report = ant.do("push")
+    assert report["exit_code"] == 1
+    assert report["halted"] == ["space notes: 4 of 5 files vanished at once"]
+    assert ant.status()["state"] == "halted"
+    assert not any(op["op"] == "file" and op.get("gone") for op in ant.stored())
+    assert ant.do("push", accept_deletions=True)["exit_code"] == 0
+    assert sum(op["op"] == "file" and op.get("gone", False) for op in ant.stored()) == 4
+    assert ant.status()["state"] == "ok"
+
+
+def test_a_missing_space_halts_and_the_others_go_on(ant: Machine) -> None:
+    ant.write("a.md", "note\n")
+    ant.do("push")
+    ant.tree.rename(ant.tree.with_name("elsewhere"))
+    report = ant.do("push")
+    assert report["exit_code"] == 1
+    assert "is not there" in report["halted"][0]
+    ant.tree.with_name("elsewhere").rename(ant.tree)
+    assert ant.do("push")["exit_code"] == 0
+    assert ant.status()["state"] == "ok"
+
+
+def test_a_removed_entry_is_withdrawn_from_every_byte(ant: Machine) -> None:
+    entries = [{"id": f"e{n}", "content": f"the lantern number {n} hangs by the door"} for n in range(5)]
+    ant.write("topic.json", json.dumps(entries))
+    ant.do("push")
+    ant.write("topic.json", json.dumps(entries[:4]))
+    assert ant.do("push")["removed"] == 1
+    assert b"number 4" not in ant.outside()
+    assert len(ant.bodies()) == 4
+    ant.write("topic.json", json.dumps(entries))
+    ant.do("push")
+    assert len(ant.bodies()) == 5
+
+
+def test_many_removed_entries_halt(ant: Machine) -> None:
+    entries = [{"id": f"e{n}", "content": f"lantern {n}"} for n in range(5)]
+    ant.write("topic.json", json.dumps(entries))
+    ant.do("push")
+    ant.write("topic.json", "[]")
+    assert "5 of 5 entries were removed at once" in ant.do("push")["halted"][0]
+    assert ant.do("push")["exit_code"] == 1, "it stays halted"
+    assert len(ant.bodies()) == 5
+    assert ant.do("push", accept_deletions=True)["removed"] == 5
+    assert ant.bodies() == []
+
+
+def test_a_blank_version_replaces_nothing(ant: Machine) -> None:
+    ant.write("a.md", "a full note\n")
+    ant.write("b.md", "another\n")
+    ant.do("push")
+    ant.write("a.md", "")
+    ant.do("push")
+    assert "a full note\n" in ant.bodies()
+    assert "" not in ant.bodies()
+    (problem,) = ant.status()["problems"]
+    assert "is blank now" in problem["text"]
+    ant.write("a.md", "a full note again\n")
+    ant.do("push")
+    assert ant.status()["problems"] == []
+
+
+# -- what becomes private
+
+
+def test_a_document_that_becomes_private_leaves_no_trace(ant: Machine) -> None:
+    ant.write("open.md", "harmless\n")
+    ant.write("diary-of-canary.md", "the copper saddle is under the walnut tree\n")
+    ant.do("push")
+    assert b"copper saddle" in ant.outside()
+    ant.write("diary-of-canary.md", "---\nprivate: true\n---\nthe copper saddle is under the walnut tree\n")
+    ant.do("push")
+    assert b"copper saddle" not in ant.outside()
+    assert b"diary-of-canary" not in ant.outside()
+    assert b"copper" not in b"".join(path.read_bytes() for path in (ant.base / "ant" / "state").glob("state.db*"))
+
+
+def test_what_names_a_later_private_record_is_withdrawn(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "child-1", "supersedes": "parent-1", "text": "an orchid by the window sill"})
+    ant.do("push")
+    assert b"orchid" in ant.outside()
+    ant.append("a.jsonl", {"id": "parent-1", "visibility": "private", "text": "secret"})
+    ant.do("push")
+    assert b"orchid" not in ant.outside()
+
+
+def test_what_repeats_a_later_private_record_is_withdrawn(ant: Machine) -> None:
+    text = "the thunder over the glacier will reach the harbour before the violin is packed"
+    ant.write("a.md", f"Today: {text}.\n")
+    ant.do("push")
+    assert b"thunder" in ant.outside()
+    ant.append("b.jsonl", {"id": "p", "visibility": "private", "text": text})
+    ant.do("push")
+    assert b"thunder" not in ant.outside()
+
+
+def test_a_label_that_is_lifted_is_carried_with_what_it_held(ant: Machine) -> None:
+    lines = [{"id": "parent-1", "visibility": "private"}, {"id": "child-1", "supersedes": "parent-1"}, {"id": "c"}]
+    ant.append("a.jsonl", *lines)
+    ant.do("push")
+    assert len(ant.bodies()) == 1
+    lines[0]["visibility"] = "project"
+    ant.write("a.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    ant.do("push")
+    ant.do("push")
+    assert len(ant.bodies()) == 3
+
+
+def test_forgotten_stays_away_although_it_is_still_in_its_file(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1", "text": "pepper and anchor"}, {"id": "k2"})
+    ant.do("push")
+    assert ant.do("forget", targets=["k1"])["withdrawn"] == 1
+    ant.do("push", force=True)
+    assert b"pepper" not in ant.outside()
+    (answer,) = ant.do("explain", target="k1")["answers"]
+    assert answer["verdict"] == "forgotten"
+    with pytest.raises(ConfigError, match="nothing is known under k9"):
+        ant.do("forget", targets=["k9"])
+
+
+# -- plan
+
+
+def test_a_dry_run_says_what_a_run_does_and_changes_nothing(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1"}, {"id": "k2", "visibility": "private"}, {"id": "k1"})
+    ant.write("n.md", "# n\n")
+    rehearsed = ant.do("push", dry_run=True)
+    assert not (ant.base / "vault").exists()
+    done = ant.do("push")
+    names = ("new", "modified", "unchanged", "held", "duplicates", "excluded", "failed")
+    assert {name: rehearsed[name] for name in names} == {name: done[name] for name in names}
+    assert rehearsed["backends"]["vault"]["would_send_bytes"] > 0
+
+
+# -- two machines
+
+
+def test_two_machines_have_each_others_records(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"}, {"id": "a2", "visibility": "private"})
+    ant.write("topic.json", json.dumps([{"id": "e1", "content": "from ant"}], indent=2))
+    bee.write("topic.json", json.dumps([{"id": "e2", "content": "from bee"}], indent=2))
+    ant.write("plan.md", "# plan\n")
+    for machine in (ant, bee, ant):
+        machine.do("push")
+        machine.do("pull")
+    assert json.loads((bee.tree / "log@ant.jsonl").read_text()) == {"id": "a1"}
+    assert (bee.tree / "plan.md").read_text() == "# plan\n"
+    for machine in (ant, bee):
+        ids = {entry["id"] for entry in json.loads((machine.tree / "topic.json").read_text())}
+        assert ids == {"e1", "e2"}
+        assert machine.do("push")["backends"]["vault"]["sent"] == 0, "nothing pulled is pushed back"
+
+
+def test_an_edit_made_from_what_is_here_goes_forward(ant: Machine, bee: Machine) -> None:
+    ant.write("plan.md", "# plan\n\none\n")
+    ant.do("push")
+    bee.do("pull")
+    bee.write("plan.md", "# plan\n\nquite another\n")
+    bee.do("push")
+    ant.do("pull")
+    assert (ant.tree / "plan.md").read_text() == "# plan\n\nquite another\n"
+    assert ant.do("conflicts")["conflicts"] == []
+
+
+def test_two_edits_that_knew_nothing_of_each_other_are_both_kept_everywhere(ant: Machine, bee: Machine) -> None:
+    ant.write("plan.md", "# ant's plan\n")
+    ant.do("push")
+    bee.write("plan.md", "# bee's plan\n")
+    bee.do("push")
+    for machine in (ant, bee, ant, bee):
+        machine.do("pull")
+        machine.do("push")
+    for machine in (ant, bee):
+        assert (machine.tree / "plan.md").read_text() == "# bee's plan\n", "the later one is current"
+        (copy,) = machine.tree.glob("plan.conflict-ant-*.md")
+        assert copy.read_text() == "# ant's plan\n"
+        assert len(machine.do("conflicts")["conflicts"]) == 1
+
+
+def test_a_retraction_reaches_the_other_machine(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+    ant.write("plan.md", "# walnut plan\n")
+    ant.do("push")
+    bee.do("pull")
+    ant.do("forget", targets=["a1", "plan.md"])
+    bee.do("pull")
+    assert (bee.tree / "log@ant.jsonl").read_text() == '{"id": "a2"}\n'
+    assert not (bee.tree / "plan.md").exists()
+    bee.do("push")
+    assert b"walnut" not in bee.outside()
+
+
+def test_a_lost_state_knows_again_what_it_had_pulled(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.write("plan.md", "# plan\n")
+    ant.do("push")
+    bee.append("own.jsonl", {"id": "b1"})
+    bee.do("push")
+    bee.do("pull")
+    before = bee.outside()
+    shutil.rmtree(bee.base / "bee" / "state")
+    report = bee.do("push")
+    assert (report["new"], report["backends"]["vault"]["sent"]) == (0, 0)
+    assert bee.outside() == before
+
+
+def test_a_log_that_went_back_is_refused(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.do("push")
+    shutil.copytree(ant.base / "vault", ant.base / "old")
+    ant.append("log.jsonl", {"id": "a2"})
+    ant.do("push")
+    bee.do("pull")
+    shutil.rmtree(ant.base / "vault")
+    shutil.copytree(ant.base / "old", ant.base / "vault")
+    with pytest.raises(TargetRefused, match="went back"):
+        bee.do("pull")
+    assert bee.do("verify")["exit_code"] == 1
+
+
+# -- the service
+
+
+@contextmanager
+def running(machine: Machine) -> Iterator[subprocess.Popen[str]]:
+    """`memferry run` in a process of its own, watching."""
+    config = machine.config
+    command = [sys.executable, "-m", "memferry", "--config", str(config.source), "run"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for(lambda: (held := holder(config.state)) is not None and held.purpose == "run")
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def wait_for(true: Any, timeout_s: float = 30.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_the_service_carries_an_append_by_itself_and_stops_cleanly(ant: Machine) -> None:
+    with running(ant) as process:
+        ant.append("log.jsonl", {"id": "a1"})
+        wait_for(lambda: (ant.base / "vault").exists() and "a1" in "".join(ant.bodies()))
+    assert process.returncode == 0
+
+
+def test_a_command_beside_the_service_is_done_by_it(ant: Machine) -> None:
+    with running(ant):
+        ant.append("log.jsonl", {"id": "a1"})
+        report = commands.ask(ant.config, "push", {})
+        assert report["exit_code"] == 0
+        assert len(ant.bodies()) == 1
+        with pytest.raises(ConfigError, match="nothing is known of k9"):
+            commands.ask(ant.config, "explain", {"target": "k9"})
+        assert ant.status()["service"]["running"]
+    assert doorbell.ring(ant.config.state, "push", {}) is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no umask on Windows")
+def test_the_state_is_for_its_owner_alone(ant: Machine) -> None:
+    before = os.umask(0)
+    try:
+        ant.append("log.jsonl", {"id": "a1"})
+        ant.do("push")
+    finally:
+        os.umask(before)
+    state = ant.base / "ant" / "state"
+    assert state.stat().st_mode & 0o777 == 0o700
+    assert {path.name: oct(path.stat().st_mode & 0o777) for path in state.iterdir() if path.is_file()} == {
+        path.name: "0o600" for path in state.iterdir() if path.is_file()
+    }
