@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -29,9 +30,11 @@ def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
     (id_, space, path, format_, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, *rest) = row
     position, placed, cleared, noted, frame, gone = rest
     stat = None if device is None else Stat(device, inode, size, mtime_ns, ctime_ns)
+    parsed = _cursor_decoder.decode(cursor) if cursor else None
+    stretches = tuple((start, layout) for start, layout in json.loads(layouts))
     return KnownFile(
-        id_, space, path, format_, stat, _cursor_decoder.decode(cursor) if cursor else None, content,
-        tuple((start, layout) for start, layout in json.loads(layouts)), position, placed, bool(cleared), noted, frame, bool(gone),
+        id_, space, path, format_, stat, parsed, content, stretches, position, placed, bool(cleared), noted, frame,
+        bool(gone),
     )  # fmt: skip
 
 
@@ -50,14 +53,15 @@ class Catalog:
             " and device is not null",
             (space,),
         )
-        return {row[0]: Stat._make(row[1:]) for row in rows}
+        make = partial(tuple.__new__, Stat)  # ten thousand files are compared by every scan
+        return {row[0]: make(row[1:]) for row in rows}
 
     def file(self, space: str, path: str) -> KnownFile | None:
         row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
-        return None if row is None else _file(row)
-
-    def files(self, space: str) -> list[KnownFile]:
-        return [_file(row) for row in self._state.rows(f"select {FILE_COLUMNS} from file where space = ?", space)]
+        try:
+            return None if row is None else _file(row)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise self._state.damaged("what is known of a file") from error
 
     def meet_file(self, space: str, path: str, format_name: str) -> KnownFile:
         """The file's row, made when it is new."""
@@ -78,14 +82,14 @@ class Catalog:
 
     def save_file(self, file: KnownFile) -> KnownFile:
         stat = file.stat or (None,) * 5
+        cursor = _cursor_encoder.encode(file.cursor) if file.cursor else None
         self._state.execute(
             "update file set space = ?, path = ?, format = ?, device = ?, inode = ?, size = ?, mtime_ns = ?,"
-            " ctime_ns = ?, cursor = ?, content = ?, layouts = ?, position = ?, placed = ?, cleared = ?, noted_mtime_ns = ?, frame = ?,"
-            " gone = ? where id = ?",
+            " ctime_ns = ?, cursor = ?, content = ?, layouts = ?, position = ?, placed = ?, cleared = ?,"
+            " noted_mtime_ns = ?, frame = ?, gone = ? where id = ?",
             (
-                file.space, file.path, file.format, *stat, _cursor_encoder.encode(file.cursor) if file.cursor else None,
-                file.content, json.dumps(file.layouts), file.position, file.placed, file.cleared, file.noted_mtime_ns, file.frame,
-                file.gone, file.id,
+                file.space, file.path, file.format, *stat, cursor, file.content, json.dumps(file.layouts),
+                file.position, file.placed, file.cleared, file.noted_mtime_ns, file.frame, file.gone, file.id,
             ),
         )  # fmt: skip
         return file

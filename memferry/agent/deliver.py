@@ -63,7 +63,11 @@ class Delivery:
         if row is None:
             return Checkpoint(self._backend.name, 0, 0, None, 0, 0.0)
         backend, through, attempted, head, failures, next_at = row
-        return Checkpoint(backend, through, attempted, HeadSeen(*json.loads(head)) if head else None, failures, next_at)
+        try:
+            seen = HeadSeen(*json.loads(head)) if head else None
+        except (ValueError, TypeError) as error:
+            raise self._state.damaged(f"the checkpoint of {backend}") from error
+        return Checkpoint(backend, through, attempted, seen, failures, next_at)
 
     def due(self) -> bool:
         """Whether there is something to send and now is the time to try."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+import msgspec
+
 from memferry.agent import gzipped, opening, tail
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal, seal
@@ -266,7 +268,7 @@ class Ingest:
         )
 
     def _holes(self, this: _Pass, count: int) -> frozenset[int]:
-        """Places ahead, up to what this batch can reach, that were used once; only a file that is read again has any."""
+        """Places ahead, as far as this batch reaches, that were used once; only a file that is read again has any."""
         known = this.known
         if this.position >= known.placed:
             return frozenset()
@@ -328,7 +330,7 @@ class Ingest:
             return kind.reader.parse(source, body + b"\n", 0)[0]
         snapshot = kind.reader.parse(source, kind.reader.render([body], None))
         assert snapshot is not None
-        return snapshot.records[0]
+        return msgspec.structs.replace(snapshot.records[0], key=put.key)  # alone, it may seem to have another
 
     # -- the end of a file
 

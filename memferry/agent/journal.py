@@ -13,7 +13,7 @@ from functools import lru_cache
 import msgspec
 import zstandard
 
-from memferry.agent.state import State
+from memferry.agent.state import REBUILD, State, StateDamaged
 from memferry.model import Op, Put, Retract, Sealed
 
 ZSTD_LEVEL = 3
@@ -33,8 +33,13 @@ def seal(ops: Sequence[Op]) -> Sealed:
 
 
 def unseal(sealed: Sealed) -> list[Op]:
-    raw = zstandard.ZstdDecompressor().decompress(sealed.frame, max_output_size=sealed.raw_bytes)
-    return _decode.decode_lines(raw)
+    """The operations of a frame, in order. Raises StateDamaged where it is not what was sealed."""
+    try:
+        raw = zstandard.ZstdDecompressor().decompress(sealed.frame, max_output_size=sealed.raw_bytes)
+        return _decode.decode_lines(raw)
+    except (zstandard.ZstdError, msgspec.MsgspecError) as error:
+        text = f"the journal's operations {sealed.first} to {sealed.last} cannot be read"
+        raise StateDamaged(text, hint=REBUILD) from error
 
 
 class Journal:

@@ -35,8 +35,8 @@ def decide(
     seen_before: bool,
     prefix: int,
 ) -> Decision:
-    """`base`: digest that `incoming` replaced where it was written. `seen_before`: this machine had it before `current`.
-    `prefix`: 1 when the incoming content is longer and begins with ours, -1 when ours is the longer, else 0.
+    """`base`: digest that `incoming` replaced where it was written. `seen_before`: this machine had it before
+    `current`. `prefix`: 1 when the incoming content is longer and begins with ours, -1 when ours is the longer, else 0.
 
     The same on every machine in any order: the outcome depends on the two versions alone.
     """

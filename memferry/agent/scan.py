@@ -26,7 +26,7 @@ _by_name = attrgetter("name")
 
 
 class Stat(NamedTuple):
-    """What tells one state of a file from another. Times in ns since 1970; `inode` folded to 63 bits, as SQLite keeps it."""
+    """What tells one state of a file from another. Times in ns since 1970; `inode` folded to 63 bits, for SQLite."""
 
     device: int
     inode: int

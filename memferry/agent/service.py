@@ -28,7 +28,7 @@ from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
 from memferry.backends.base import Backend, MachineLog, Readable
 from memferry.backends.registry import open_backend
-from memferry.backends.wrappers import Backoff
+from memferry.backends.wrappers import Backoff, Logged, Retrying
 from memferry.config import Config, Space
 from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
 from memferry.formats import registry
@@ -38,6 +38,9 @@ from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
 
 RUNS_KEPT = 100
+ATTEMPTS = 3
+RETRY_SOON = Backoff(base_s=0.2, cap_s=2.0)
+"""Within one delivery. After it the backend rests for a time that doubles up to five minutes."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -124,11 +127,15 @@ class Agent:
     @contextlib.contextmanager
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, open; with the newest head of our own log that it acknowledged."""
-        with contextlib.closing(open_backend(name, self.config.backends[name], self.me)) as backend:
+        with contextlib.closing(self._wrapped(open_backend(name, self.config.backends[name], self.me))) as backend:
             expect = getattr(backend, "expect", None)
             if expect is not None:
                 expect(self.delivery(backend).checkpoint.head)
             yield backend
+
+    def _wrapped(self, backend: Backend) -> Backend:
+        """Every backend is met through these."""
+        return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
 
     def delivery(self, backend: Backend) -> Delivery:
         return Delivery(self.state, self.journal, backend, backoff=self.backoff, random=self.random)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sqlite3
 import time
@@ -76,6 +75,9 @@ create table counter(name text primary key, value integer not null) without rowi
 create table run(number integer primary key, kind text not null, started_at real not null, finished_at real not null,
   report text not null);
 """
+
+
+REBUILD = "run `memferry doctor --rebuild`: it is made again from your files and backends"
 
 
 class Problem(NamedTuple):
@@ -152,15 +154,24 @@ class State:
             raise _explained(error, self.path) from error
 
     def rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
-        return self.execute(sql, values).fetchall()
+        return self._fetch(sql, values)
 
     def one(self, sql: str, *values: object) -> tuple | None:  # type: ignore[type-arg]
-        row: tuple | None = self.execute(sql, values).fetchone()  # type: ignore[type-arg]
-        return row
+        return next(iter(self._fetch(sql, values)), None)
 
     def among(self, sql: str, values: Iterable[int]) -> list[tuple]:  # type: ignore[type-arg]
         """`sql` holds one `?` that stands for a set of integers: `... in (select value from json_each(?))`."""
-        return self.execute(sql, (repr(list(values)),)).fetchall()
+        return self._fetch(sql, (repr(list(values)),))
+
+    def _fetch(self, sql: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]
+        try:
+            return self.database.execute(sql, values).fetchall()
+        except sqlite3.Error as error:  # a damaged page may only show when its rows are fetched
+            raise _explained(error, self.path) from error
+
+    def damaged(self, what: str) -> StateError:
+        """A value in the database is not what was stored there."""
+        return StateDamaged(f"{self.path} is damaged: {what} cannot be read", hint=REBUILD)
 
     # -- small facts
 
@@ -242,7 +253,7 @@ def _explained(error: sqlite3.Error, path: Path) -> StateError:
     if "malformed" in text or "not a database" in text:
         return StateDamaged(
             f"{path} is damaged ({text})",
-            hint="run `memferry doctor --rebuild`: it is made again from your files and backends",
+            hint=REBUILD,
         )
     return StateError(f"{path}: {text}", hint="run `memferry doctor`")
 

@@ -48,7 +48,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "held": dict(database.execute(
             "select rule.rule, count(*) from held join rule on rule.id = held.rule group by rule.rule order by 1"
         )),
-        "journal": {"operations": database.execute("select total(count) from journal").fetchone()[0], "last_seq": last_seq},
+        "journal": {"operations": _count(database), "last_seq": last_seq},
         "backends": [_backend(database, name, last_seq) for name in config.backends],
         "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
         "counters": dict(database.execute("select name, value from counter order by name")),
@@ -92,7 +92,8 @@ def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, obje
 
 def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str, object]:
     row = database.execute(
-        "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?", (name,)
+        "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?",
+        (name,),
     ).fetchone() or (0, None, 0, 0, None, None)  # fmt: skip
     through, at, failures, next_at, error, hint = row
     waiting = database.execute("select total(count) from journal where last > ?", (through,)).fetchone()[0]
@@ -112,3 +113,7 @@ def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def _count(database: sqlite3.Connection) -> int:
+    return int(database.execute("select total(count) from journal").fetchone()[0])

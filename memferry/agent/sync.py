@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from memferry.agent import scan
@@ -14,10 +15,15 @@ from memferry.agent.state import State
 from memferry.agent.tree import Tree
 from memferry.errors import Halted, MemferryError, SpaceMissing, StateError
 from memferry.formats.base import Kind, Whole
+from memferry.formats.files import FORMAT as BY_SUFFIX
 
 ROUNDS = 3
 """A copy is written after its original. So when a copy was read, the originals are looked at once more, and what
 turns out to repeat a private record is withdrawn before anything is sent."""
+
+FILES_AT_ONCE = 100
+BYTES_AT_ONCE = 4 << 20
+"""Small files share a transaction, whose fsync costs more than reading one; a large ledger has many of its own."""
 
 
 class Guard(NamedTuple):
@@ -115,6 +121,8 @@ class Cycle:
 
     def _kind(self, file: str) -> Kind | None:
         kind = self._tree.format.kind(file)
+        if kind is None and self._tree.rules.includes(file):
+            kind = BY_SUFFIX.kind(file)  # asked for by name, so read by what it looks like
         if kind is None:
             return None
         verdict = self._tree.rules.verdict(file)
@@ -131,8 +139,12 @@ class Cycle:
         kinds = {one.file: kind for one in changes.changed if (kind := self._kind(one.file)) is not None}
         moved = _renames_in_order(changes.moved)
         rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
-        for file in [*(new for new in moved if new in kinds), *rest]:
-            self._read_one(file, kinds[file], moved.get(file))
+        order = [*(new for new in moved if new in kinds), *rest]
+        sizes = {one.file: one.stat.size for one in changes.changed}
+        for group in _grouped(order, sizes):
+            with self._state.transaction() if len(group) > 1 else nullcontext():
+                for file in group:
+                    self._read_one(file, kinds[file], moved.get(file))
 
     def _read_one(self, file: str, kind: Kind, was: str | None) -> None:
         before = self._outcome.new + self._outcome.modified
@@ -183,6 +195,20 @@ class Cycle:
     def _halt(self, text: str, hint: str) -> None:
         with self._state.transaction():
             self._state.report_problem("space", self._tree.name, f"halted: {text}", hint)
+
+
+def _grouped(files: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """In order; a large file alone."""
+    group: list[str] = []
+    room = BYTES_AT_ONCE
+    for file in files:
+        room -= sizes[file]
+        if group and (room < 0 or len(group) == FILES_AT_ONCE):
+            yield group
+            group, room = [], BYTES_AT_ONCE - sizes[file]
+        group.append(file)
+    if group:
+        yield group
 
 
 def _renamed(changes: scan.Changes, known: Mapping[str, Stat]) -> set[str]:

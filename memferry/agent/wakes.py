@@ -19,7 +19,7 @@ class Wake(NamedTuple):
 
 
 class Debounce:
-    """Pure: due when nothing was noted for `quiet_s`, and at the latest `longest_s` after the first. Times in seconds."""
+    """Pure: due when nothing was noted for `quiet_s`, at the latest `longest_s` after the first. Times in seconds."""
 
     def __init__(self, quiet_s: float = 0.1, longest_s: float = 1.0) -> None:
         self.quiet_s = quiet_s

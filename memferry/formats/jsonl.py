@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from memferry.formats.base import Kind
 from memferry.formats.ledger import JsonLines
 
 SUFFIXES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+_ROTATED = re.compile(r"\.\d{1,6}(?=(\.gz)?$)")
+"""What rotation adds to a ledger's name: `log.jsonl.1`, `log.jsonl.2.gz`."""
+
 IDS = ("event_id", "uuid", "id")
 
 
@@ -29,7 +33,7 @@ class Jsonl:
         return False
 
     def kind(self, file: str) -> Kind | None:
-        return _KIND if file.lower().endswith(SUFFIXES) else None
+        return _KIND if _ROTATED.sub("", file.lower()).endswith(SUFFIXES) else None
 
 
 _KIND = Kind(Jsonl.name, JsonLines(own_id))

@@ -1,16 +1,16 @@
 """Which records repeat the text of a held one, found by keyed fingerprints of stretches of letters: no text is kept.
 
-Of a held text, passages of 64 letters (about twelve words) are remembered: at its start, and at anchors that are the
-same in every text. A candidate that holds one of them is held. To look only where a passage may begin, each has a gate,
-the fingerprint of its first 16 letters. An ordinary record is looked at where its clauses begin and at anchors; a
-document, a derived text and a record without a label at every word.
+Of a held text, passages of 64 letters (about twelve words) are remembered: where its clauses begin, and at anchors that
+are the same in every text. A candidate that holds one of them is held. To look only where a passage may begin, each has
+a gate, the fingerprint of its first 16 letters. An ordinary record is looked at where its clauses begin and at anchors;
+a document, a derived text and a record without a label at every word.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -39,8 +39,8 @@ Spot: TypeAlias = tuple[int, Letters, int]
 
 
 class Traces(msgspec.Struct, frozen=True, gc=False):
-    """Where a candidate may begin to repeat something. `echoes`: by what it is found again when something that it repeats
-    is held later: gates, or of an ordinary record the passage with which its longest text begins."""
+    """Where a candidate may begin to repeat something. `echoes`: by what it is found again when something that it
+    repeats is held later: gates, or of an ordinary record the passage with which its longest text begins."""
 
     spots: Sequence[Spot] = ()
     echoes: tuple[int, ...] = ()
@@ -66,28 +66,30 @@ def passages(record: Record, contents: Contents, fingerprint: Fingerprinter) -> 
         if text is record.text:
             found.update(dict.fromkeys(_document_passages(text, fingerprint)))
         else:
-            found.update(dict.fromkeys(_passages(letters_of(text).folded, GATE if number == 0 else LINE, fingerprint)))
+            found.update(dict.fromkeys(_passages(letters_of(text), GATE if number == 0 else LINE, fingerprint)))
     return tuple(found)
 
 
-def _passages(folded: bytes, shortest: int, fingerprint: Fingerprinter) -> Iterator[Passage]:
-    """At the start and at anchors; a short text as a whole."""
+def _passages(letters: Letters, shortest: int, fingerprint: Fingerprinter) -> Iterator[Passage]:
+    """Where a candidate is looked at too, at clauses and at anchors; a short text as a whole."""
+    folded = letters.folded
     if shortest <= len(folded) < PASSAGE:
         yield _passage(folded, fingerprint)
-    for start in (0, *anchors(folded[:-PASSAGE])) if len(folded) >= PASSAGE else ():
-        yield _passage(folded[start : start + PASSAGE], fingerprint)
+    for start in letters.clauses + anchors(folded):
+        if start + PASSAGE <= len(folded):
+            yield _passage(folded[start : start + PASSAGE], fingerprint)
 
 
 def _document_passages(text: str, fingerprint: Fingerprinter) -> Iterator[Passage]:
     """More of them, and its longer lines, which may be repeated one by one. Headings are not secret."""
-    folded = letters_of(text).folded
-    yield from _passages(folded, GATE, fingerprint)
+    letters = letters_of(text)
+    yield from _passages(letters, GATE, fingerprint)
     for start in word_starts(text)[::STRIDE]:
-        if start + PASSAGE <= len(folded):
-            yield _passage(folded[start : start + PASSAGE], fingerprint)
+        if start + PASSAGE <= len(letters.folded):
+            yield _passage(letters.folded[start : start + PASSAGE], fingerprint)
     for line in text.split("\n"):
         if is_prose(line) and not line.lstrip().startswith("#"):
-            yield from _passages(letters_of(line).folded, LINE, fingerprint)
+            yield from _passages(letters_of(line), LINE, fingerprint)
 
 
 def _passage(folded: bytes, fingerprint: Fingerprinter) -> Passage:
@@ -147,13 +149,10 @@ def repeats(spot: Spot, passages: Passages, own: int, fingerprint: Fingerprinter
         end = start + length
         if end > len(letters.folded):
             continue
-        sources = wholes.get(fingerprint(letters.folded[start:end]), _NONE)
+        sources = wholes.get(fingerprint(letters.folded[start:end]), set())
         if sources - {own} and (length == PASSAGE or end in word_starts(letters.text)):
             return True
     return False
-
-
-_NONE: Set[int] = frozenset()
 
 
 def _spots(letters: Letters, starts: Iterable[int], fingerprint: Fingerprinter) -> list[Spot]:

@@ -143,7 +143,7 @@ def test_a_file_that_is_gone_is_restored(tmp_path: Path) -> None:
 
 
 def test_a_rotated_file_is_not_restored_twice(tmp_path: Path) -> None:
-    rotated = [place(3, "log-p01.jsonl", 0, 1), place(4, "log-p02.jsonl", 0, 2), note(5, gone=True)]
+    rotated: list[Op] = [place(3, "log-p01.jsonl", 0, 1), place(4, "log-p02.jsonl", 0, 2), note(5, gone=True)]
     ops = [line(1, "a"), line(2, "b"), *rotated]
     assert restored(tmp_path, *ops) == {"notes/log-p01.jsonl": b"a\n", "notes/log-p02.jsonl": b"b\n"}
 

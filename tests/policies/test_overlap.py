@@ -222,6 +222,17 @@ def test_a_record_whose_label_was_changed_is_no_copy_of_itself() -> None:
     assert rules(lines(public(PROSE, "secret"), public(PROSE, "another")), known) == [None, "overlap"]
 
 
+def test_thousands_of_texts_that_begin_alike_are_told_apart() -> None:
+    start = "In the evening of that day the keeper wrote into the harbour book that ship number"
+    known = MemoryKnown()
+    known.learn(judge(lines(*(private(f"{start} {n} left", str(n)) for n in range(3000))), known, FINGERPRINT))
+    candidates = [
+        public(f"In the evening of that day the keeper slept until {n} o'clock", f"c{n}") for n in range(3000)
+    ]
+    assert rules(lines(*candidates), known) == [None] * 3000
+    assert rules(lines(public(f"{start} 17 left", "copy")), known) == ["overlap"]
+
+
 def test_nothing_is_kept_in_plain() -> None:
     (held,) = judge(HELD, MemoryKnown(), FINGERPRINT)
     assert isinstance(held, Held)

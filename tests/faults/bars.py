@@ -1,0 +1,9 @@
+"""All bars, by name."""
+
+from __future__ import annotations
+
+from tests.faults import crashes, delivery, notification, states, tailing, vanishing, wholes
+from tests.faults.bar import BARS
+
+MODULES = (crashes, states, tailing, wholes, notification, delivery, vanishing)
+NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))

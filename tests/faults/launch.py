@@ -1,0 +1,48 @@
+"""memferry with a broken ear: `python -m tests.faults.launch FAULT ...arguments of memferry...`.
+
+deaf: no event ever arrives, and nobody says so. lying: every second event is swallowed. dying: the thread that reads
+events dies at its first one.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import count
+from pathlib import Path
+
+from memferry.agent import watch
+from memferry.cli.main import main
+
+
+def deafen() -> None:
+    def tell(self: watch.Watcher, paths: frozenset[Path]) -> None:
+        """Nothing."""
+
+    watch.Watcher._tell = tell  # type: ignore[method-assign]
+
+
+def make_lie() -> None:
+    honest, number = watch.Watcher._tell, count()
+
+    def tell(self: watch.Watcher, paths: frozenset[Path]) -> None:
+        if next(number) % 2:
+            honest(self, paths)
+
+    watch.Watcher._tell = tell  # type: ignore[method-assign]
+
+
+def make_die() -> None:
+    """Its thread ends as one does that met an error: without a word to anybody."""
+    from memferry.agent import observe
+
+    def dispatch(self: observe.Listener, event: object) -> None:
+        raise SystemExit
+
+    observe.Listener.dispatch = dispatch  # type: ignore[method-assign]
+
+
+FAULTS = {"deaf": deafen, "lying": make_lie, "dying": make_die}
+
+if __name__ == "__main__":
+    FAULTS[sys.argv.pop(1)]()
+    sys.exit(main())

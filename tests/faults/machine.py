@@ -1,0 +1,182 @@
+"""One machine under test: its files, its state, a vault, and memferry as separate processes that can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memferry.agent.lock import holder
+from tests.faults import oracle
+from tests.faults.bar import Result
+from tests.faults.lines import Book
+
+ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT_S = 120.0
+POLL_S = 0.05
+SETTINGS = "scan_interval_s: 1\n  settle_ms: 200"
+
+
+class Answer(NamedTuple):
+    """What a command printed, and its exit code (negative: the signal that ended it)."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+class Machine:
+    """Below `base`: `space`, `state`, `vault`, `logs` and a configuration. `agent`: lines of its `agent` section."""
+
+    def __init__(self, base: Path, *, agent: str = SETTINGS) -> None:
+        self.base = base
+        self.space, self.state, self.vault, self.logs = (base / name for name in ("space", "state", "vault", "logs"))
+        self.config = base / "memferry.yaml"
+        self.space.mkdir(parents=True)
+        self.logs.mkdir()
+        self.config.write_text(
+            "machine: ant\nstate: state\nspaces:\n  - {name: notes, path: space}\n"
+            f"backends:\n  vault: {{type: local, path: vault}}\nagent:\n  {agent}\n"
+        )
+
+    # -- memferry
+
+    def command(
+        self, *arguments: str, prefix: Sequence[str] = (), launcher: Sequence[str] = ("-m", "memferry")
+    ) -> list[str]:
+        return [*prefix, sys.executable, *launcher, "--config", str(self.config), *arguments]
+
+    def spawn(self, *arguments: str, **how: Sequence[str]) -> subprocess.Popen[str]:
+        """A process in the background; what it says goes to the logs, which the canary oracle reads."""
+        with open(self.logs / "background.log", "a") as log:
+            return subprocess.Popen(
+                self.command(*arguments, **how), cwd=ROOT, env=_environment(), stdout=log, stderr=log, text=True
+            )
+
+    def call(self, *arguments: str, timeout_s: float = TIMEOUT_S, **how: Sequence[str]) -> Answer:
+        done = subprocess.run(
+            self.command(*arguments, **how), cwd=ROOT, env=_environment(), capture_output=True, text=True,
+            timeout=timeout_s, check=False,
+        )  # fmt: skip
+        with open(self.logs / "calls.log", "a") as log:
+            log.write(done.stderr + (done.stdout if arguments[0] != "explain" else ""))
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def push(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> Answer:
+        return self.call("push", "--json", *arguments, timeout_s=timeout_s)
+
+    def status(self) -> dict[str, Any]:
+        return self.call("status", "--json").document
+
+    @contextmanager
+    def running(self, **how: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+        """The service, watching; ended politely unless it ended before."""
+        process = self.spawn("run", **how)
+        try:
+            until(lambda: self.serves() or process.poll() is not None, "the service to start")
+            if process.poll() is not None:
+                raise RuntimeError(f"the service ended at once with {process.returncode}")
+            yield process
+        finally:
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGCONT)
+                self.end(process)
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        held = holder(self.state)
+        for pid in {process.pid, held.pid if held else process.pid}:  # behind strace, the service is its child
+            os.kill(pid, signal.SIGTERM)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+
+    def serves(self) -> bool:
+        """Whether the service has its first scan behind it: it then says how it watches."""
+        held = holder(self.state)
+        if held is None or held.purpose != "run":
+            return False
+        answer = self.call("status", "--json")
+        return answer.code in (0, 1) and bool(answer.document.get("service", {}).get("watching"))
+
+    # -- what came of it
+
+    def await_content(self, expected: set[str], what: str, timeout_s: float = 30.0) -> bool:
+        """Wait until all of `expected` is in the vault; False if that did not happen in time."""
+        try:
+            until(lambda: oracle.settled(self.vault, expected), what, timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def judge(self, result: Result, expected: set[str], book: Book, what: str, *, closed: bool = True) -> None:
+        """Both oracles; adds to `result`. `closed` False: the state could not write its last changes into its file,
+        which may hold what is overwritten at the next start; then it is not searched."""
+        content = oracle.read_vault(self.vault)
+        count = oracle.compare(content, expected, book.public)
+        leaked = oracle.leaks(book.private, self.vault, self.state if closed else None, self.logs)
+        result.lost += count.lost
+        result.doubled += count.doubled
+        result.torn += count.torn
+        result.leaked += leaked
+        if any(count) or leaked:
+            result.failures.append(f"{what}: {count} leaked={leaked} {' '.join(content.problems[:2])}")
+
+    def check_restore(self, result: Result, book: Book, what: str) -> None:
+        """Every ledger that is there comes back byte for byte, but for what is held."""
+        to = self.base / f"restored-{len(list(self.base.glob('restored-*')))}"
+        answer = self.call("restore", "--machine", "ant", "--to", str(to), "--json")
+        result.expect(answer.code == 0, f"{what}: restore ended with {answer.code}: {answer.err.strip()}")
+        for ledger in sorted(self.space.rglob("*.jsonl")):
+            if ledger.is_symlink():
+                continue
+            whole = ledger.read_bytes().decode().split("\n")[:-1]
+            wanted = [one for one in whole if one in book.public or not one]
+            found = _restored(to, ledger.relative_to(self.space))
+            result.expect(
+                found == wanted,
+                f"{what}: {ledger.name} came back with {len(found)} lines instead of {len(wanted)}"
+                f"{' in another order' if sorted(found) == sorted(wanted) else ''}",
+            )
+
+
+def _restored(to: Path, file: Path) -> list[str]:
+    """The lines of one restored file, wherever in the target its space lies."""
+    for place in (to / file, to / "notes" / file):
+        if place.is_file():
+            return place.read_bytes().decode().split("\n")[:-1]
+    return []
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("MEMFERRY_")}
+    path = os.pathsep.join(filter(None, [str(ROOT), kept.get("PYTHONPATH")]))
+    return kept | {"PYTHONPATH": path}
+
+
+def until(holds: Callable[[], object], what: str, timeout_s: float = 30.0) -> None:
+    """Wait for a condition. Raises TimeoutError."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout_s:.0f} s for {what}")
+        time.sleep(POLL_S)
+
+
+def said(answer: Answer) -> str:
+    """A short form of what a command answered, for a failure."""
+    return f"exit {answer.code}: {(answer.err or answer.out).strip()[-200:]}"

@@ -1,0 +1,97 @@
+"""The oracles have teeth: each kind of fault, made by hand, is seen."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from tests.faults import oracle
+from tests.faults.lines import Book
+
+
+def vault_of(base: Path, bodies: list[str]) -> Path:
+    """A vault with one segment that holds these texts."""
+    segments = base / "vault" / "machines" / "m" / "segments"
+    segments.mkdir(parents=True)
+    lines = "".join(json.dumps({"op": "put", "body": body}) + "\n" for body in bodies)
+    stored = zstandard.compress(lines.encode())
+    (segments / "one.jsonl.zst").write_bytes(stored)
+    listed = {"name": "one.jsonl.zst", "sha256": hashlib.sha256(stored).hexdigest()}
+    (segments.parent / "head.json").write_text(json.dumps({"segments": [listed]}))
+    return base / "vault"
+
+
+def test_counts_lost_doubled_and_torn(tmp_path: Path) -> None:
+    vault = vault_of(tmp_path, ["a", "a", "b", "hal"])
+    assert oracle.compare(oracle.read_vault(vault), {"a", "b", "half"}, {"a", "b", "half"}) == (1, 1, 1)
+
+
+def test_a_sound_vault_is_sound(tmp_path: Path) -> None:
+    vault = vault_of(tmp_path, ["a", "b"])
+    assert oracle.compare(oracle.read_vault(vault), {"a"}, {"a", "b"}) == (0, 0, 0)
+
+
+def test_a_damaged_segment_is_a_loss(tmp_path: Path) -> None:
+    vault = vault_of(tmp_path, ["a"])
+    next(vault.rglob("*.zst")).write_bytes(b"")
+    content = oracle.read_vault(vault)
+    assert content.problems
+    assert oracle.compare(content, set(), set()).lost == 1
+
+
+def disguises(private: str) -> list[bytes]:
+    sha = hashlib.sha256(private.encode())
+    return [
+        private.encode(),
+        json.dumps(private).encode(),
+        private.split()[-1].encode(),
+        hashlib.md5(private.encode(), usedforsecurity=False).hexdigest().encode(),
+        sha.hexdigest().encode(),
+        sha.hexdigest().upper().encode(),
+        hashlib.sha512(private.encode() + b"\n").hexdigest().encode(),
+        base64.b64encode(hashlib.sha1(private.encode(), usedforsecurity=False).digest()),
+        base64.urlsafe_b64encode(hashlib.blake2b(private.encode()).digest()),
+        b"x" * 40 + base64.b64encode(sha.digest()),
+        b"\0" + sha.digest() + b"\0",
+        sha.digest()[:8][::-1],
+    ]
+
+
+@pytest.mark.parametrize("number", range(12))
+@pytest.mark.parametrize("place", ["vault", "state", "logs"])
+def test_sees_private_text_however_it_is_written(tmp_path: Path, number: int, place: str) -> None:
+    book = Book(1)
+    (private,) = book.next(1, private=True)
+    for name in ("vault", "state", "logs"):
+        (tmp_path / name).mkdir()
+    places = (tmp_path / "vault", tmp_path / "state", tmp_path / "logs")
+    assert oracle.leaks(book.private, *places) == 0
+    (tmp_path / place / "some.bin").write_bytes(b"before " + disguises(private)[number] + b" behind")
+    assert oracle.leaks(book.private, *places) > 0
+
+
+def test_sees_private_text_in_a_compressed_segment_and_in_a_name(tmp_path: Path) -> None:
+    book = Book(1)
+    (private,) = book.next(1, private=True)
+    (tmp_path / "logs").mkdir()
+    packed = vault_of(tmp_path, [private])
+    assert oracle.leaks(book.private, packed, None, tmp_path / "logs") > 0
+    named = tmp_path / "named"
+    named.mkdir()
+    (named / private.split()[-1].strip('"}')).touch()
+    assert oracle.leaks(book.private, named, None, tmp_path / "logs") > 0
+
+
+def test_the_same_seed_writes_the_same_lines() -> None:
+    first, second = Book(7), Book(7)
+    assert first.next(200) == second.next(200)
+    assert first.private == second.private
+    assert 0 < len(first.private) < 40
+    assert len(Counter(map(len, first.public | first.private))) == 1
+    assert Book(8).next(1) != Book(7).next(1)
