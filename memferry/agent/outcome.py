@@ -18,7 +18,8 @@ class Outcome:
 
     `held`: (rule, reason) -> records. `restarted`: why ledgers were read again from their start. `gaps`: of these,
     how often lines may have come and gone unseen. `failed`: file -> (what, next step). `sample`: the first records
-    stored. `unsettled`: files that somebody is writing just now.
+    stored. `unsettled`: files that somebody is writing just now. `files`: how many
+    each space has.
     """
 
     first_seq: int
@@ -31,7 +32,7 @@ class Outcome:
     withdrawn: int = 0
     read_bytes: int = 0
     gaps: int = 0
-    files: int = 0
+    files: dict[str, int] = field(default_factory=dict)
     held: Counter[tuple[str, str]] = field(default_factory=Counter)
     restarted: Counter[str] = field(default_factory=Counter)
     changed_files: list[str] = field(default_factory=list)

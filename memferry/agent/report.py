@@ -80,7 +80,7 @@ def sync_report(outcome: Outcome, halted: Sequence[str], *, dry_run: bool) -> Sy
         halted=list(halted),
         gaps=outcome.gaps,
         files={
-            "seen": outcome.files,
+            "seen": sum(outcome.files.values()),
             "read": sorted(set(outcome.changed_files)),
             "read_bytes": outcome.read_bytes,
             "unsettled": sorted(set(outcome.unsettled)),

@@ -99,7 +99,7 @@ class Cycle:
         except SpaceMissing as error:
             self._halt(str(error), error.hint)
             raise Halted(f"space {self._tree.name}: {error}", hint=error.hint) from error
-        self._outcome.files = len(seen)
+        self._outcome.files[self._tree.name] = len(seen)
         changes = scan.changes(seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if force else known)
         self._show_skipped({one.file: one.reason for one in changes.skipped})
         return changes

@@ -119,6 +119,13 @@ def _place(error: BaseException) -> str:
 # -- arguments
 
 
+class Help(RawDescriptionHelpFormatter):
+    """Of one width: argparse makes a formatter for every argument, and asking the terminal takes its time."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
 class Parser(ArgumentParser):
     """Complains as everything else does."""
 
@@ -140,7 +147,7 @@ def parser(argv: Sequence[str] = ()) -> Parser:
         prog="memferry",
         description="Carries an AI agent's memory off the machine that wrote it, and back.",
         epilog=f"example: memferry init && memferry sync-memory\n\n{EXIT_CODES}",
-        formatter_class=RawDescriptionHelpFormatter,
+        formatter_class=Help,
         allow_abbrev=False,
     )
     top.add_argument("--version", action="version", version=f"memferry {__version__}")
@@ -169,7 +176,7 @@ def _help(what: Command, summary: str) -> dict[str, Any]:
         "help": summary,
         "description": what.purpose,
         "epilog": f"examples:\n{examples}\n\n{EXIT_CODES}",
-        "formatter_class": RawDescriptionHelpFormatter,
+        "formatter_class": Help,
         "allow_abbrev": False,
     }
 

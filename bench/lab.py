@@ -1,0 +1,113 @@
+"""Where it is measured: folders with material, a state and a vault each, made when first asked for."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from bench import corpus
+from bench.program import Failed, Program, Ran
+
+DEBOUNCE_MS = 100
+
+
+class Bench(NamedTuple):
+    """One machine with one space. `ledger`: its only file where it has one."""
+
+    folder: Path
+    config: Path
+    space: Path
+    ledger: Path
+    vault: Path
+
+    def head(self) -> Path:
+        """The head of the machine's log in the vault."""
+        found = next(self.vault.glob("machines/*/head.json"), None)
+        if found is None:
+            raise Failed(f"nothing was delivered to {self.vault}")
+        return found
+
+    def last_seq(self) -> int:
+        """How far the vault has acknowledged durably."""
+        return int(json.loads(self.head().read_bytes())["last_seq"])
+
+    def forget_sync(self) -> None:
+        """As if it had never been synced."""
+        for made in (self.folder / "state", self.vault):
+            shutil.rmtree(made, ignore_errors=True)
+
+
+class Lab:
+    """Owns the folder below which everything lies. `ledgers`: taken instead of made ones, by number of records."""
+
+    def __init__(
+        self, folder: Path, program: Program, say: Callable[[str], None], ledgers: Mapping[int, Path]
+    ) -> None:  # fmt: skip
+        self.folder = folder
+        self.program = program
+        self.say = say
+        self._ledgers = ledgers
+        self._benches: dict[str, Bench] = {}
+        self._synced: dict[str, Ran] = {}
+
+    def records(self, count: int) -> Bench:
+        """A ledger of `count` records."""
+        return self._bench(f"records-{count}", "jsonl", lambda bench: self._write_ledger(bench.ledger, count))
+
+    def notes(self, count: int) -> Bench:
+        """A tree of `count` Markdown notes."""
+        return self._bench(f"notes-{count}", "document", lambda bench: corpus.write_notes(bench.space, count))
+
+    def synced(self, bench: Bench) -> Ran:
+        """The cold sync of a bench, run at the first call."""
+        if bench.folder.name not in self._synced:
+            self.say(f"cold sync of {bench.folder.name}")
+            self._synced[bench.folder.name] = self.program.memferry(bench.config, "push", "--json")
+        return self._synced[bench.folder.name]
+
+    def empty(self, name: str) -> Path:
+        """A new folder."""
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def _write_ledger(self, path: Path, count: int) -> None:
+        if count in self._ledgers:
+            shutil.copyfile(self._ledgers[count], path)
+        else:
+            corpus.write_ledger(path, count)
+
+    def _bench(self, name: str, format_name: str, fill: Callable[[Bench], None]) -> Bench:
+        if name not in self._benches:
+            self.say(f"making {name}")
+            bench = _bench(self.empty(name), format_name)
+            fill(bench)
+            self._benches[name] = bench
+        return self._benches[name]
+
+
+def _bench(folder: Path, format_name: str) -> Bench:
+    space, vault, config = folder / "space", folder / "vault", folder / "memferry.yaml"
+    space.mkdir()
+    settings = {
+        "machine": "bench",
+        "state": str(folder / "state"),
+        "spaces": [{"name": "bench", "path": str(space), "format": format_name}],
+        "backends": {"vault": {"type": "local", "path": str(vault)}},
+        "agent": {"debounce_ms": DEBOUNCE_MS},
+    }
+    config.write_text(json.dumps(settings))  # JSON is YAML
+    return Bench(folder, config, space, space / "memory.jsonl", vault)
+
+
+def polled(seconds: float, every_s: float = 0.001) -> Iterator[float]:
+    """Look again and again: yields the seconds since the start, until `seconds` are over."""
+    started = time.perf_counter()
+    while (passed := time.perf_counter() - started) < seconds:
+        yield passed
+        time.sleep(every_s)
