@@ -21,15 +21,16 @@ _NAME_RULE = "letters (a-z), digits, '.', '_' and '-', at most 64, no dot at eit
 
 
 class DeletionGuard(NamedTuple):
-    """How much of a space may vanish at once: beyond `fraction` of it, or `count` files or entries, memferry stops and asks."""
+    """How much of a space may vanish at once: beyond `fraction` of it, or `count` files or entries, memferry
+    stops and asks."""
 
     fraction: float = 0.5
     count: int = 100  # type: ignore[assignment]  # hides tuple.count, which nobody needs
 
 
 class Agent(NamedTuple):
-    """How the agent works. `debounce_ms`: quiet time after a change before it is read. `settle_ms`: how long a file that
-    is rewritten as a whole must be unchanged. `max_line_bytes`: a longer ledger line is set aside and shown."""
+    """How the agent works. `debounce_ms`: quiet time after a change before it is read. `settle_ms`: how long a file
+    that is rewritten as a whole must be unchanged. `max_line_bytes`: a longer ledger line is set aside and shown."""
 
     debounce_ms: int = 100
     settle_ms: int = 300

@@ -114,7 +114,7 @@ class Damaged(TargetRefused):
 
 
 class ForkedLog(TargetRefused):
-    """This machine's log holds operations that this state did not write: the state was copied, or restored from a backup.
+    """This machine's log holds operations that this state did not write: it was copied, or restored from a backup.
 
     Nothing was overwritten. Who owns the state reads the log, continues behind it under a new epoch, or takes a new id.
     """

@@ -82,7 +82,7 @@ def _explained(error: Exception, file: str) -> ConfigError:
 
 
 class Memo:
-    """`parse` that keeps its last result in a file, because importing a YAML parser takes as long as Python's own start.
+    """`parse` that keeps its last result in a file, because importing a YAML parser takes as long as Python's start.
 
     A stored result counts only for exactly the same text; a damaged one is made again.
     """

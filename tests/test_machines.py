@@ -29,7 +29,10 @@ from tests.support import config_for
 MACHINES = ("ant", "bee", "cat")
 machines = st.sampled_from(MACHINES)
 ledgers = st.sampled_from(["one.jsonl", "deep/two.jsonl"])
-WORDS = ["ferry", "harbour", "lantern", "meadow", "copper", "violin", "saddle", "thunder", "walnut", "orchid", "glacier", "pepper", "anchor", "canvas"]
+WORDS = (
+    "ferry", "harbour", "orchid", "glacier", "pepper", "anchor", "canvas", "lantern", "meadow", "copper", "violin",
+    "saddle", "thunder", "walnut",
+)  # fmt: skip
 
 
 class Crash(BaseException):

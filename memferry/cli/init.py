@@ -50,10 +50,11 @@ def _init(arguments: Namespace) -> Answer:
     logs.configure(arguments.verbose)
     plan = _sample(arguments) if arguments.sample else _own(arguments)
     text = render(plan.found, machine=plan.machine, state=plan.state, vault=plan.vault)
+    _refuse_another(plan.path, text, arguments.force)
     settings = config.build(yamltext.parse(text, str(plan.path)), plan.path, os.environ, state=arguments.state)
     with Progress(sys.stderr, "init") as progress:
         forecasts = [foretell(space, settings, progress) for space in settings.spaces]
-    _write(plan.path, text, force=arguments.force)
+    _write(plan.path, text)
     with opened(settings, "init") as agent:
         machine = agent.me.name
     document = _document(plan, settings, machine, forecasts)
@@ -66,8 +67,6 @@ def _init(arguments: Namespace) -> Answer:
 def _own(arguments: Namespace) -> _Plan:
     from memferry.agent.discover import discover
 
-    path = config.locate(os.environ, arguments.config)
-    _refuse_existing(path, arguments.force)
     folders = [Path(os.path.abspath(os.path.expanduser(folder))) for folder in arguments.folders or ["."]]
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
@@ -81,7 +80,7 @@ def _own(arguments: Namespace) -> _Plan:
         hint = "name the folder: `memferry init PATH`, or try it: `memferry init --sample demo`"
         raise ConfigError(f"found no memory that memferry knows in {looked}", hint=hint)
     vault = os.path.abspath(os.path.expanduser(arguments.vault)) if arguments.vault else places.vault_folder(os.environ)
-    return _Plan(path, found, _short(vault), None, None)
+    return _Plan(config.locate(os.environ, arguments.config), found, _short(vault), None, None)
 
 
 def _sample(arguments: Namespace) -> _Plan:
@@ -90,9 +89,9 @@ def _sample(arguments: Namespace) -> _Plan:
 
     base = Path(os.path.abspath(os.path.expanduser(arguments.sample)))
     path = config.locate({}, arguments.config or str(base / places.CONFIG_FILE))
-    _refuse_existing(path, arguments.force)
     target = base / SAMPLE
-    _copy_sample(target)
+    if not target.exists():
+        _copy_sample(target)
     found = [
         one._replace(space=one.space._replace(path=Path(os.path.relpath(one.space.path, path.parent))))
         for folder in sorted(target.iterdir())
@@ -107,8 +106,6 @@ def _copy_sample(target: Path) -> None:
     from importlib.resources import as_file, files
     from shutil import copytree
 
-    if target.exists():
-        raise ConfigError(f"{target} is there already", hint="give --sample another folder, or remove it")
     with as_file(files("memferry") / SAMPLE) as source:
         copytree(source, target)
 
@@ -171,19 +168,19 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _refuse_existing(path: Path, force: bool) -> None:
-    if path.exists() and not force:
+def _refuse_another(path: Path, text: str, force: bool) -> None:
+    """Writing the same configuration again is no harm."""
+    if not force and path.exists() and config.read_text(path) != text:
         raise ConfigError(f"{path} is there already", hint="edit it, or overwrite it with --force")
 
 
-def _write(path: Path, text: str, *, force: bool) -> None:
+def _write(path: Path, text: str) -> None:
     from memferry.durable import write_durably
 
     try:
         content = text.encode()
     except UnicodeEncodeError as error:
         raise ConfigError("a path is not UTF-8 and cannot stand in a configuration", hint="rename it") from error
-    _refuse_existing(path, force)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, content)
 
@@ -236,8 +233,8 @@ def _forecast(space: Mapping[str, Any]) -> str:
 COMMANDS = {
     "init": Command(
         "Looks for memory here or in the given folders (.memory, spark-memory, .opencode/memory) and for Claude\n"
-        "Code's memory, says what each would send, and writes one configuration with a vault on this computer. It asks\n"
-        "nothing.",
+        "Code's memory, says what each would send, and writes one configuration with a vault on this computer.\n"
+        "It asks nothing.",
         (
             "memferry init",
             "memferry init ~/code/atlas ~/notes --vault /mnt/backup/memferry",

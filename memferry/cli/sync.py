@@ -97,8 +97,8 @@ def _scope(arguments: Namespace) -> dict[str, Any]:
 
 def _carried(report: Report) -> Iterator[str]:
     yield from rows(_counts(report))
-    for rule in report["held"]["reasons"]:
-        yield f"            {count(rule['count'], 'record')}: {rule['reason']} ({rule['rule']})"
+    reasons = sorted(report["held"]["reasons"], key=lambda one: (-one["count"], one["rule"]))
+    yield from rows(((f"{one['count']:,}", one["rule"], one["reason"]) for one in reasons), "  ")
     yield from _named("excluded", report["excluded"])
     yield from _named("skipped", report["skipped"])
     for name, backend in report["backends"].items():
@@ -124,11 +124,10 @@ def _named(what: str, reasons: Mapping[str, str]) -> Iterator[str]:
     """Some of the files, each with its reason."""
     if not reasons:
         return
-    yield f"{what:<10}  {count(len(reasons), 'file')}"
-    for file, reason in list(reasons.items())[:SHOWN_FILES]:
-        yield f"            {file}: {reason}"
+    yield f"{what}  {count(len(reasons), 'file')}"
+    yield from rows(list(reasons.items())[:SHOWN_FILES], "  ")
     if len(reasons) > SHOWN_FILES:
-        yield f"            and {len(reasons) - SHOWN_FILES:,} more; see --json"
+        yield f"  ... and {len(reasons) - SHOWN_FILES:,} more; see --json"
 
 
 def _backend(name: str, backend: Report) -> Iterator[str]:
@@ -139,17 +138,22 @@ def _backend(name: str, backend: Report) -> Iterator[str]:
     moved = f"checkpoint {at['from']:,} -> {at['to']:,}"
     yield f"to {name}: {count(backend['sent'], 'operation')} sent, {moved}{_room(backend)}"
     stored = backend["stored"]
-    yield from rows(((one["type"] or "-", one["storage_id"], one["excerpt"]) for one in stored[:SHOWN_RECORDS]), "  ")
+    yield from rows(map(_record, stored[:SHOWN_RECORDS]), "  ")
     if len(stored) > SHOWN_RECORDS:
         yield "  ... and more; see --json"
 
 
+def _record(stored: Report) -> tuple[str, ...]:
+    return stored["type"] or "-", stored["storage_id"], " ".join(f"#{tag}" for tag in stored["tags"]), stored["excerpt"]
+
+
 def _room(backend: Report) -> str:
-    capacity = backend["capacity"]
-    if not capacity or capacity["free_bytes"] is None:
-        return ""
-    used = "" if capacity["used_bytes"] is None else f"{size(capacity['used_bytes'])} used, "
-    return f" ({used}{size(capacity['free_bytes'])} free)"
+    capacity = backend["capacity"] or {}
+    names = {"used_bytes": "used", "free_bytes": "free"}
+    facts = [f"{size(capacity[name])} {word}" for name, word in names.items() if capacity.get(name) is not None]
+    if capacity.get("used_percent") is not None:
+        facts.append(f"disk {capacity['used_percent']} % full")
+    return f" ({', '.join(facts)})" if facts else ""
 
 
 def _troubles(report: Report) -> Iterator[str]:
@@ -179,8 +183,10 @@ def _pulled(backends: Mapping[str, Report], dry_run: bool) -> Iterator[str]:
         if "error" in pulled:
             yield from problem(f"{name}: {pulled['error']}", pulled["hint"])
             continue
-        from_ = ", ".join(pulled["machines"]) or "no other machine"
-        yield f"from {name}: {verb} {count(pulled['taken'], 'record')} from {from_}"
+        if not pulled["machines"]:
+            yield f"from {name}: no other machine yet"
+            continue
+        yield f"from {name}: {verb} {count(pulled['taken'], 'record')} of {', '.join(pulled['machines'])}"
         if pulled["withdrawn"]:
             yield f"  {count(pulled['withdrawn'], 'record')} withdrawn elsewhere"
         if pulled["conflicts"]:

@@ -49,7 +49,7 @@ class Kind(NamedTuple):
     reader: Ledger | Whole
     derived: bool = False
     local: bool = False
-    """Read so that what it refers to is known, but its records belong to this machine and are never applied elsewhere."""
+    """Read so that what it refers to is known; but its records belong to this machine and are not applied elsewhere."""
 
 
 class Format(Protocol):

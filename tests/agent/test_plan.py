@@ -33,7 +33,8 @@ def file(*, placed: int = 0, layouts: tuple[tuple[int, int], ...] = ((0, 7),)) -
 
 def knowing(seen: dict[int, Seen] | None = None, **more: object) -> Knowledge:
     facts: dict[str, object] = {
-        "seen": seen or {}, "places": {}, "holes": frozenset(), "bases": {}, "foreign": {}, "reheld": frozenset(), "own_holds": frozenset(),
+        "seen": seen or {}, "places": {}, "holes": frozenset(), "bases": {}, "foreign": {}, "reheld": frozenset(),
+        "own_holds": frozenset(),
     }  # fmt: skip
     return Knowledge(**(facts | more))  # type: ignore[arg-type]
 

@@ -108,9 +108,7 @@ def test_the_root_itself_may_be_a_link(tmp_path: Path) -> None:
 
 
 @posix
-def test_pipes_sockets_and_devices_are_named_and_never_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pipes_sockets_and_devices_are_named_and_never_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "1")
     os.mkfifo(tmp_path / "pipe")
     monkeypatch.chdir(tmp_path)  # a socket's path has room for about 100 bytes

@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,7 +63,7 @@ def expected_lines(data: bytes, line_bytes: int) -> list[bytes | int]:
 def test_any_fragmentation_gives_the_same_lines(data: bytes, cuts: list[int], line_bytes: int, start: int) -> None:
     splitter = Splitter(start, line_bytes=line_bytes)
     bounds = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    parts = [part for a, b in zip(bounds, bounds[1:], strict=False) for part in splitter.feed(data[a:b])]
+    parts = [part for a, b in pairwise(bounds) for part in splitter.feed(data[a:b])]
     assert lines_of(parts) == expected_lines(data, line_bytes)
     consumed = data.rfind(b"\n") + 1
     assert splitter.start == start + consumed
@@ -72,7 +73,7 @@ def test_any_fragmentation_gives_the_same_lines(data: bytes, cuts: list[int], li
 
 def test_lines_are_cut_at_newlines_only() -> None:
     """Not at U+2028, U+0085, a carriage return or a form feed, as str.splitlines would."""
-    line = 'a\u2028b\u0085c\rd\x0ce\x1cf\r\n'.encode()
+    line = "a\u2028b\u0085c\rd\x0ce\x1cf\r\n".encode()
     assert list(Splitter().feed(line)) == [Chunk(0, line)]
 
 
@@ -466,7 +467,8 @@ class FileLife(RuleBasedStateMachine):
         self.following = Tail(self.path, chunk_bytes=50, line_bytes=40)
         self.in_doubt = False
 
-    lines = st.lists(st.binary(max_size=50).map(lambda data: data.replace(b"\n", b" ") + b"\n"), max_size=8).map(b"".join)
+    line = st.binary(max_size=50).map(lambda data: data.replace(b"\n", b" ") + b"\n")
+    lines = st.lists(line, max_size=8).map(b"".join)
     places = st.floats(0, 1)
 
     @rule(data=lines)
@@ -542,7 +544,7 @@ def test_whatever_happens_to_a_file_its_lines_are_what_was_read(
     FileLife.folder = tmp_path
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         FileLife,
-        settings=settings(max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)),
+        settings=settings(
+            max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
     )
-
-

@@ -216,9 +216,7 @@ def test_a_missing_root_is_watched_when_it_comes(space: Path, woken: Woken, cloc
         woken.until_path(late / "file")
 
 
-def test_a_root_that_was_moved_away_and_made_anew_is_watched_anew(
-    space: Path, woken: Woken, watcher: Watcher
-) -> None:
+def test_a_root_that_was_moved_away_and_made_anew_is_watched_anew(space: Path, woken: Woken, watcher: Watcher) -> None:
     space.rename(space.parent / "old")
     space.mkdir()
     watcher.check()
@@ -227,9 +225,7 @@ def test_a_root_that_was_moved_away_and_made_anew_is_watched_anew(
     woken.until_path(space / "file")
 
 
-def test_a_root_that_was_deleted_and_comes_back(
-    space: Path, woken: Woken, watcher: Watcher, clock: Clock
-) -> None:
+def test_a_root_that_was_deleted_and_comes_back(space: Path, woken: Woken, watcher: Watcher, clock: Clock) -> None:
     shutil.rmtree(space)
     clock.now += CALM_S
     watcher.check()
@@ -381,7 +377,7 @@ def test_a_folder_inside_that_is_refused_is_not_overlooked(
 
 
 def in_namespace(setting: str, value: int, script: str, space: Path) -> str:
-    """Run `script` where the kernel allows `value` of `user.<setting>`: a user namespace, so this machine's limits stay."""
+    """Run `script` where the kernel allows `value` of `user.<setting>`: in a user namespace of its own."""
     unshare = shutil.which("unshare")
     set_up = f"echo {value} > /proc/sys/user/{setting} && exec {sys.executable} -c \"$SCRIPT\" '{space}'"
     environment = {
