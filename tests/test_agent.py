@@ -262,6 +262,15 @@ def test_two_machines_have_each_others_records(ant: Machine, bee: Machine) -> No
         assert machine.do("push")["backends"]["vault"]["sent"] == 0, "nothing pulled is pushed back"
 
 
+def test_a_pull_that_is_only_tried_shows_the_files_and_touches_none(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.do("push")
+    tried = bee.do("pull", dry_run=True)["backends"]["vault"]
+    assert (tried["taken"], tried["files"]) == (1, ("notes/log@ant.jsonl",))
+    assert list(bee.tree.iterdir()) == []
+    assert bee.do("pull")["backends"]["vault"]["files"] == tried["files"]
+
+
 def test_an_edit_made_from_what_is_here_goes_forward(ant: Machine, bee: Machine) -> None:
     ant.write("plan.md", "# plan\n\none\n")
     ant.do("push")
@@ -299,6 +308,19 @@ def test_a_retraction_reaches_the_other_machine(ant: Machine, bee: Machine) -> N
     assert not (bee.tree / "plan.md").exists()
     bee.do("push")
     assert b"walnut" not in bee.outside()
+
+
+def test_what_another_machine_wrote_can_be_forgotten_too(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+    ant.do("push")
+    bee.do("pull")
+    assert bee.do("forget", targets=["a1"])["withdrawn"] == 1
+    assert (bee.tree / "log@ant.jsonl").read_text() == '{"id": "a2"}\n'
+    ant.do("pull")
+    ant.do("push")
+    assert b"walnut" not in ant.outside()
+    bee.do("pull")
+    assert b"walnut" not in b"".join(path.read_bytes() for path in bee.tree.iterdir())
 
 
 def test_a_lost_state_knows_again_what_it_had_pulled(ant: Machine, bee: Machine) -> None:

@@ -203,7 +203,7 @@ class Ingest:
                 "file",
                 f"{known.space}/{known.path}",
                 "is blank now; its last full version is kept in the backends",
-                f"write it again, `memferry restore` it, or `memferry forget {known.path}`",
+                f"write it again, `memferry restore` it, or `memferry forget {known.space}/{known.path}`",
             )
 
     def _refuse_broken(self, known: KnownFile, stat: Stat) -> None:
@@ -279,7 +279,7 @@ class Ingest:
         )
 
     def _carry_out(self, this: _Pass, made: Plan) -> None:
-        sealing = self._sealer.submit(seal, made.ops) if made.ops else None  # compresses while the rows are written
+        sealing = self._sealer.submit(seal, made.ops, self._journal.machine) if made.ops else None  # compresses while the rows are written
         self._catalog.release(made.released)
         self._catalog.store(made)
         if sealing is not None:

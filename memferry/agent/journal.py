@@ -24,10 +24,10 @@ _encode = msgspec.json.Encoder()
 _decode = msgspec.json.Decoder(Op)
 
 
-def seal(ops: Sequence[Op]) -> Sealed:
-    """One frame from operations in ascending order. The frame's header holds its raw size."""
+def seal(ops: Sequence[Op], machine: str) -> Sealed:
+    """One frame from operations of `machine` in ascending order. The frame's header holds its raw size."""
     raw = _encode.encode_lines(ops)
-    retracts = tuple(seq for op in ops if type(op) is Retract for _, seq in op.ops)
+    retracts = tuple(seq for op in ops if type(op) is Retract for owner, seq in op.ops if owner == machine)
     frame = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(raw)
     return Sealed(ops[0].seq, ops[-1].seq, len(ops), len(raw), frame, retracts)
 
@@ -47,7 +47,7 @@ class Journal:
 
     def __init__(self, state: State, machine: str) -> None:
         self._state = state
-        self._machine = machine
+        self.machine = machine
 
     @property
     def last_seq(self) -> int:
@@ -77,7 +77,7 @@ class Journal:
 
     def append_ops(self, ops: Sequence[Op]) -> None:
         if ops:
-            self.append(seal(ops))
+            self.append(seal(ops, self.machine))
 
     def sealed(self, first: int, last: int) -> Iterator[Sealed]:
         """Rows that overlap `first`..`last`, ascending."""
@@ -120,7 +120,7 @@ class Journal:
 
     def only(self, seq: int) -> list[Sealed]:
         """The operation with this seq, sealed alone; empty when it was withdrawn."""
-        return [seal([op]) for row in self.sealed(seq, seq) for op in _opened(row) if op.seq == seq]
+        return [seal([op], self.machine) for row in self.sealed(seq, seq) for op in _opened(row) if op.seq == seq]
 
     def scrub(self, seqs: Collection[int]) -> None:
         """Take operations out: their bytes are gone from the journal when the transaction commits."""

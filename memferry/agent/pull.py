@@ -289,10 +289,18 @@ class Pull:
     def _withdraw(self, log: MachineLog, retract: Retract) -> None:
         """What another machine withdrew goes from the files it was pulled into, and from our own log."""
         for machine, seq in retract.ops:
-            row = self._state.one("select id from arrived where machine = ? and seq = ?", machine, seq)
-            if row is None or (tree := self._trees.get(retract.space)) is None:
-                continue
-            self._withdraw_record(tree, row[0], int(retract.hlc, 16))
+            id_ = self._id_of(machine, seq)
+            tree = self._trees.get(retract.space)
+            if id_ is not None and tree is not None:
+                self._withdraw_record(tree, id_, int(retract.hlc, 16))
+
+    def _id_of(self, machine: str, seq: int) -> int | None:
+        """The record behind an operation of another machine's log, or of ours."""
+        row = self._state.one("select id from arrived where machine = ? and seq = ?", machine, seq)
+        if row is None and machine == self._me.id:
+            sql = "select id from record where seq = ? union select id from version where seq = ?"
+            row = self._state.one(sql, seq, seq)
+        return None if row is None else int(row[0])
 
     def _withdraw_record(self, tree: Tree, id_: int, when: int) -> None:
         row = self._state.one("select file, key, digest from foreign_record where id = ?", id_)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from memferry.agent import identity
+from memferry.agent import apply, identity
 from memferry.agent.catalog import Catalog
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
@@ -35,7 +35,7 @@ from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
-from memferry.model import Identity
+from memferry.model import Identity, Source
 from memferry.policies.paths import PathRules, read_rules
 
 RUNS_KEPT = 100
@@ -166,6 +166,7 @@ class Agent:
     # -- pulling
 
     def pull(self, names: Sequence[str] = (), *, dry_run: bool = False) -> dict[str, Pulled | BackendError]:
+        """From every backend (or these). `dry_run`: inside a rehearsal of the state; no file is written."""
         results: dict[str, Pulled | BackendError] = {}
         for name in names or tuple(self.config.backends):
             try:
@@ -183,8 +184,7 @@ class Agent:
             self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me, name,
             dry_run=dry_run,
         )  # fmt: skip
-        with self.state.rehearsal() if dry_run else contextlib.nullcontext():
-            return pull.run(backend)
+        return pull.run(backend)
 
     # -- by name
 
@@ -202,7 +202,16 @@ class Agent:
                 found[space] = stored
         return found
 
-    def forget(self, space: str, ids: Sequence[int]) -> int:
+    def forget(self, space: str, ids: Sequence[int], *, dry_run: bool) -> int:
+        """Withdraw records everywhere; what was pulled goes from the file it was written to, too."""
+        pulled = self.state.among(
+            "select file, key, digest from foreign_record where id in (select value from json_each(?))", ids
+        )
+        tree = self.trees[space]
+        for file, key, digest in () if dry_run else pulled:
+            kind = tree.format.kind(file)
+            if kind is not None:
+                apply.remove(tree.root, Source(space, file, kind.format), kind, key, bytes.fromhex(digest))
         return self.withdrawal.forget(space, ids)
 
     def remember_run(self, kind: str, started: float, report: SyncReport) -> None:
