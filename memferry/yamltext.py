@@ -37,7 +37,7 @@ def parse(text: str, file: str) -> Document:
             return Document(loader.construct_document(node), lines)
         finally:
             loader.dispose()
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date like 2026-02-30
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2026-02-30
         raise _explained(error, file) from error
 
 

@@ -243,6 +243,27 @@ def test_a_dry_run_says_what_a_run_does_and_changes_nothing(ant: Machine) -> Non
     assert rehearsed["backends"]["vault"]["would_send_bytes"] > 0
 
 
+# -- the vault's disk
+
+
+def test_the_folders_of_a_vault_are_made_at_first_and_missed_later(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1"})
+    disk = ant.base / "disk"
+    config = ant.config._replace(backends={"vault": {"type": "local", "path": str(disk / "deep" / "vault")}})
+    for records, code in (([], 0), ([{"id": "k2"}], 1)):
+        ant.append("a.jsonl", *records)
+        with opened(config, "test") as agent:
+            report = commands.perform(agent, "push", {})
+        assert report["exit_code"] == code
+        if not records:
+            disk.rename(ant.base / "unmounted")
+    assert "is not there" in report["backends"]["vault"]["error"]
+    assert not disk.exists()
+    (ant.base / "unmounted").rename(disk)
+    with opened(config, "test") as agent:
+        assert commands.perform(agent, "push", {})["exit_code"] == 0
+
+
 # -- two machines
 
 

@@ -184,7 +184,9 @@ def forget(agent: Agent, arguments: Mapping[str, Any]) -> Report:
                 f"nothing is known under {', '.join(unknown)}",
                 hint="give a record's key, or a file as `space/path`; `memferry explain` shows what is known",
             )
-        count = sum(agent.forget(space, ids, dry_run=dry_run) for spaces in found.values() for space, ids in spaces.items())
+        count = sum(
+            agent.forget(space, ids, dry_run=dry_run) for spaces in found.values() for space, ids in spaces.items()
+        )
     delivered = {} if dry_run else agent.deliver()
     backends = {name: {"error": one.error, "through": one.after} for name, one in delivered.items()}
     failed = any(one.error for one in delivered.values())

@@ -129,9 +129,12 @@ class Agent:
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, open; with the newest head of our own log that it acknowledged."""
         with contextlib.closing(self._wrapped(open_backend(name, self.config.backends[name], self.me))) as backend:
-            expect = getattr(backend, "expect", None)
+            checkpoint = self.delivery(backend).checkpoint
+            expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
+            if make_way is not None and not checkpoint.attempted:
+                make_way()
             if expect is not None:
-                expect(self.delivery(backend).checkpoint.head)
+                expect(checkpoint.head)
             yield backend
 
     def _wrapped(self, backend: Backend) -> Backend:

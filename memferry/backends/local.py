@@ -47,6 +47,11 @@ class LocalStore:
         self._swept: set[str] = set()
         self._last_ns = 0
 
+    def make_way(self) -> None:
+        """Before the very first use: the folders above may not exist yet. Later their absence means an unmounted disk."""
+        with self._explained(""):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+
     # -- Store
 
     def put(self, key: str, value: bytes, *, if_version: str | None) -> str:

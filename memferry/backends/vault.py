@@ -97,6 +97,12 @@ class Vault:
 
     # -- whose log it is
 
+    def make_way(self) -> None:
+        """Nothing was ever delivered from here: make what the store needs, where that can be made."""
+        make_way = getattr(self._store, "make_way", None)
+        if make_way is not None:
+            make_way()
+
     def expect(self, seen: HeadSeen | None) -> None:
         """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none."""
         self._seen, self._log = seen, None
@@ -142,7 +148,7 @@ class Vault:
                 raise self._reader.damaged("missing-head", key, "is missing")
             return
         head, sha256 = log.stored
-        if sha256 in (seen and seen.sha256, self._writer.intended):
+        if seen and sha256 == seen.sha256:
             return
         if seen and (head.sequence < seen.sequence or head.last_seq < seen.last_seq):
             raise self._reader.damaged("rolled-back", key, "is older than the one this machine wrote")
@@ -238,6 +244,7 @@ class Vault:
     def repair(self, findings: Sequence[Finding], refill: Refill) -> Sequence[Repaired]:
         """See `Verifiable`. Foreign objects go to `lost+found/`; `head_seen` is new afterwards."""
         self._log = None
+        self._writer.forget()
         repair = Repair(self._store, self._reader, self._writer, self._me, self._limits, refill)
         done = repair.run(findings, self._seen)
         if repair.log is not None:

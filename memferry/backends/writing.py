@@ -47,13 +47,10 @@ class Writer:
         self._me = me
         self._limits = limits
         self._mine: dict[str, str] | None = None
-        self.intended: str | None = None
-        """SHA-256 of the head that was last written, or tried to: after a lost reply it may be there."""
 
     def look(self) -> Log:
         """The log as it is now. The version is asked for first, so that a head written meanwhile is never
         overwritten."""
-        self._mine = None
         key = names.head_key(self._me.id)
         version = next((entry.version for entry in self._store.entries(key) if entry.key == key), None)
         return Log(self._reader.head(self._me.id), version) if version is not None else Log()
@@ -76,9 +73,8 @@ class Writer:
         me = self._me
         head = Head(heads.VERSION, me.id, me.name, me.epoch, me.installation, sequence + 1, last_seq, listed, previous)
         data = heads.encode(head)
-        self.intended = heads.sha256(data)
         version = self._store.put(names.head_key(me.id), data, if_version=version)
-        return Log(StoredHead(head, self.intended), version)
+        return Log(StoredHead(head, heads.sha256(data)), version)
 
     def _written(self, group: Sequence[Part]) -> Iterator[Segment]:
         only = group[0]

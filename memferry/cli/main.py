@@ -57,14 +57,21 @@ def run(argv: Sequence[str]) -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's charset
     try:
+        return _guarded(argv)
+    except BrokenPipeError:  # whoever read this has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it ends
+        return MemferryError.exit_code
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    try:
         return _perform(argv)
     except MemferryError as error:
         return _complain(argv, str(error), error.hint, error.exit_code)
     except KeyboardInterrupt:
         return _complain(argv, "interrupted", "nothing is lost: the next sync goes on from here", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it ends
-        return MemferryError.exit_code
+        raise
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _complain(argv, what, "see `memferry doctor`", MemferryError.exit_code)
@@ -100,7 +107,8 @@ def _complain(argv: Sequence[str], message: str, hint: str, exit_code: int) -> i
 def _print_json(document: object) -> None:
     import json
 
-    print(json.dumps(document, ensure_ascii=False, indent=2, default=str), flush=True)
+    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    print(json.dumps(document, ensure_ascii=plain, indent=2, default=str), flush=True)
 
 
 def _place(error: BaseException) -> str:

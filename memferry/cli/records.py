@@ -13,7 +13,7 @@ from memferry.cli.command import Answer, Command, add_dry_run, ask
 from memferry.cli.output import count, moment, problem, rows
 from memferry.errors import ConfigError
 
-_AGO = re.compile(r"(\d{1,5})([hdw])")
+_AGO = re.compile(r"(\d{1,4})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?")
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from memferry.backends import merging
+from memferry.backends import merging, segments
 from memferry.backends.base import HeadSeen, Readable, Verifiable
 from memferry.backends.faulty import Fault, FaultyStore, When
 from memferry.backends.local import LocalStore
@@ -565,6 +565,45 @@ def test_hostile_segments_are_refused(tmp_path: Path, raw: bytes, told: dict[str
     assert ME.id in str(caught.value)
 
 
+VALID = [msgspec.json.encode(put(seq)) + b"\n" for seq in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "records"),
+    [([0, 1, 2], 2), ([0, 1], 3), ([0, 0, 1], 3), ([1, 0, 2], 3)],
+    ids=["more than told", "fewer than told", "twice", "out of order"],
+)
+def test_operations_that_are_not_as_told_are_refused(tmp_path: Path, lines: list[int], records: int) -> None:
+    raw = b"".join(VALID[n] for n in lines)
+    vault = planted(tmp_path, packed(raw), raw=len(raw), records=records)
+    with pytest.raises(Damaged):
+        list(vault.read(ME.id))
+    assert [finding.problem for finding in vault.verify({})] == ["changed"]
+
+
+def test_no_more_is_unpacked_than_told() -> None:
+    found = segments.lines(packed(b"{}\n" * 1_000_000), raw=10, longest=1 << 30)
+    with pytest.raises(segments.Unsound):
+        for _ in found:
+            pass
+    assert sum(len(step) for step in segments._steps(packed(bytes(1 << 20)), raw=10)) == 11
+
+
+def test_a_line_that_is_too_long_is_given_up_early() -> None:
+    with pytest.raises(segments.Unsound, match="a line of more than"):
+        list(segments.lines(packed(bytes(1 << 25)), raw=1 << 25, longest=1 << 20))
+
+
+def test_no_more_is_fetched_than_listed(vault: Vault, tmp_path: Path) -> None:
+    """A file that somebody blew up to a terabyte."""
+    vault.deliver([seal(puts(1, 3))])
+    (path,) = tmp_path.rglob("*.zst")
+    with path.open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(Damaged):
+        list(vault.read(ME.id))
+
+
 def test_bytes_that_are_no_frame_are_refused(tmp_path: Path) -> None:
     vault = planted(tmp_path, b"not compressed at all")
     with pytest.raises(Damaged, match="cannot be unpacked"):
@@ -623,14 +662,14 @@ def test_no_withdrawn_byte_remains(tmp_path: Path) -> None:
         for first in range(1, 101, 10)
     )
     vault.deliver(journal.rows)
-    segments = tmp_path / "vault" / "machines" / ME.id / "segments"
-    victim = next(path for path in sorted(segments.iterdir()) if b"canary-42-" in unpacked(path.read_bytes()))
+    folder = tmp_path / "vault" / "machines" / ME.id / "segments"
+    victim = next(path for path in sorted(folder.iterdir()) if b"canary-42-" in unpacked(path.read_bytes()))
     copy = victim.name.replace(".jsonl.zst", ".sync-conflict-20260101.jsonl.zst")
-    (segments / copy).write_bytes(victim.read_bytes())
+    (folder / copy).write_bytes(victim.read_bytes())
     aside = tmp_path / "vault" / "lost+found" / "machines" / ME.id / "segments"
     aside.mkdir(parents=True)
     (aside / victim.name).write_bytes(victim.read_bytes())
-    (segments / "holiday.jpg").write_bytes(b"not ours")
+    (folder / "holiday.jpg").write_bytes(b"not ours")
     assert len(holds(contents(tmp_path), b"canary-42-")) == 3
 
     journal.withdraw([42, 77])
@@ -641,7 +680,7 @@ def test_no_withdrawn_byte_remains(tmp_path: Path) -> None:
     assert holds(contents(tmp_path), b"canary-41-") == [
         f"vault/machines/{ME.id}/segments/{found}" for found in [names_of(tmp_path, 41)]
     ]
-    assert (segments / "holiday.jpg").read_bytes() == b"not ours"
+    assert (folder / "holiday.jpg").read_bytes() == b"not ours"
     assert ops_in(tmp_path) == [*journal.ops, retract(101, 42, 77)]
 
 
@@ -698,6 +737,14 @@ def test_a_log_has_few_segments_and_little_is_rewritten(weights: list[int]) -> N
         assert len(log) <= 2 * full + merging.TIERS * (merging.FAN_IN - 1) + 1
     assert sum(log) == sum(weights)
     assert rewritten <= (merging.TIERS + 1) * 2 * sum(weights)
+
+
+def test_small_segments_between_larger_ones_are_merged_too() -> None:
+    log: list[int] = []
+    for weight in ([10] * 7 + [1100]) * 50:
+        log.append(weight)
+        log = [sum(log[group]) for group in merging.groups(log, 8192)]
+        assert len(log) <= 2 * sum(one >= 8192 for one in log) + merging.TIERS * (merging.FAN_IN - 1)
 
 
 def test_many_deliveries_of_one_operation_make_few_files() -> None:

@@ -340,6 +340,20 @@ def test_a_delivery_that_was_not_acknowledged_is_no_finding(site: Site) -> None:
     assert list(site.vault().verify(seen)) == []
 
 
+def test_a_segment_that_is_merged_away_before_we_read_it_is_no_finding(site: Site) -> None:
+    class Busy(MemoryStore):
+        def get(self, key: str, *, at_most: int | None = None) -> bytes:
+            if key.startswith(THEIRS + "segments/"):
+                site.store.__class__ = MemoryStore  # once
+                site.deliver(OTHER, [retract(61, *range(1, 50))])
+            return super().get(key, at_most=at_most)
+
+    site.store.__class__ = Busy
+    seen = dict(site.seen)
+    assert site.vault().verify(seen) == []
+    assert site.seen[OTHER.id] != seen[OTHER.id]
+
+
 def test_a_log_that_is_replaced_while_we_look_is_no_finding(site: Site) -> None:
     """Between the listing and the look at the segments another machine merges."""
 
