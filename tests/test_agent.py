@@ -344,6 +344,27 @@ def test_what_another_machine_wrote_can_be_forgotten_too(ant: Machine, bee: Mach
     assert b"walnut" not in b"".join(path.read_bytes() for path in bee.tree.iterdir())
 
 
+def test_a_retraction_takes_the_copy_that_the_other_machine_wrote_itself(ant: Machine, bee: Machine) -> None:
+    for machine in (ant, bee):  # the same repository on both
+        machine.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+        machine.do("push")
+    bee.do("pull")
+    ant.do("forget", targets=["a1"])
+    bee.do("pull")
+    bee.do("push")
+    assert b"walnut" not in bee.outside()
+
+
+def test_a_space_that_is_configured_later_gets_what_was_passed_over(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.do("push")
+    without = bee.config._replace(spaces=())
+    with opened(without, "test") as agent:
+        assert commands.perform(agent, "pull", {})["backends"]["vault"]["taken"] == 0
+    assert bee.do("pull")["backends"]["vault"]["taken"] == 1
+    assert bee.do("pull")["backends"]["vault"]["taken"] == 0
+
+
 def test_a_lost_state_knows_again_what_it_had_pulled(ant: Machine, bee: Machine) -> None:
     ant.append("log.jsonl", {"id": "a1"})
     ant.write("plan.md", "# plan\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -22,6 +24,7 @@ from memferry.keys import Fingerprinter
 from memferry.model import Identity, Op, Put, Retract, Source
 
 BATCH = 2000
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]*")
 
 
 class Pulled(NamedTuple):
@@ -74,8 +77,9 @@ class Pull:
 
     def run(self, backend: Readable) -> Pulled:
         """Raises TargetRefused before anything of a doubtful log is applied."""
-        logs = [log for log in backend.machines() if log.id != self._me.id]
+        logs = [_safely_named(log) for log in backend.machines() if log.id != self._me.id]
         self._names |= {log.id: log.name for log in logs}
+        self._start_over_for_new_spaces()
         for log in logs:
             applied = self._meet(log)
             if log.head.last_seq > applied or self._pending(log.id):
@@ -85,6 +89,14 @@ class Pull:
             tuple(self._machines), self._taken, self._withdrawn, self._conflicts, tuple(sorted(self._files)),
             self._skipped,
         )  # fmt: skip
+
+    def _start_over_for_new_spaces(self) -> None:
+        """What was passed over because its space was not configured is wanted now; what is known changes nothing."""
+        known = set(json.loads(self._state.meta("spaces pulled") or "[]"))
+        if not known >= self._trees.keys():
+            with self._state.transaction():
+                self._state.execute("update peer set applied = 0")
+                self._state.set_meta("spaces pulled", json.dumps(sorted(known | self._trees.keys())))
 
     def _meet(self, log: MachineLog) -> int:
         """Refuse a head older than the newest one seen; returns the last seq applied."""
@@ -157,6 +169,8 @@ class Pull:
             self._skipped += 1
             return None
         id_ = self._fingerprint.key(put.space, put.key)
+        # Also when there is nothing to take: if it is withdrawn there later, ours goes too.
+        self._state.execute("insert or replace into arrived values(?, ?, ?)", (log.id, put.seq, id_))
         seen = self._catalog.seen([id_]).get(id_)
         if seen is not None and not self._welcome(put, seen):
             return None
@@ -209,7 +223,6 @@ class Pull:
     def _intend(self, log: MachineLog, arrival: _Arrival) -> None:
         put, id_ = arrival.put, arrival.id
         execute = self._state.execute
-        execute("insert or replace into arrived values(?, ?, ?)", (log.id, put.seq, id_))
         self._taken += 1
         if arrival.loser is not None:
             self._conflicts += 1
@@ -315,3 +328,8 @@ class Pull:
         self._withdrawal.withdraw(tree.name, [id_], status)
         self._state.execute("update record set seq = ?, digest = ? where id = ?", (status, when, id_))
         self._withdrawn += 1
+
+
+def _safely_named(log: MachineLog) -> MachineLog:
+    """A machine's name becomes part of file names here, and it comes from the backend."""
+    return log if _SAFE_NAME.fullmatch(log.name) else log._replace(name=log.id)
