@@ -119,6 +119,15 @@ def test_most_of_a_space_gone_halts_until_confirmed(ant: Machine) -> None:
     assert ant.status()["state"] == "ok"
 
 
+def test_a_renamed_ledger_is_not_a_vanished_one_even_if_it_has_grown(ant: Machine) -> None:
+    ant.append("log.jsonl", {"id": "k1"})
+    ant.do("push")
+    (ant.tree / "log.jsonl").rename(ant.tree / "log.jsonl.1")
+    ant.append("log.jsonl.1", {"id": "k2"})
+    assert ant.do("push")["exit_code"] == 0
+    assert len(ant.bodies()) == 2
+
+
 def test_a_missing_space_halts_and_the_others_go_on(ant: Machine) -> None:
     ant.write("a.md", "note\n")
     ant.do("push")
@@ -227,6 +236,18 @@ def test_forgotten_stays_away_although_it_is_still_in_its_file(ant: Machine) -> 
     assert answer["verdict"] == "forgotten"
     with pytest.raises(ConfigError, match="nothing is known under k9"):
         ant.do("forget", targets=["k9"])
+
+
+def test_a_thorough_look_finds_an_edit_that_the_stat_hides(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1", "text": "one"}, {"id": "k2"})
+    ant.do("push")
+    with opened(ant.config, "test") as agent:  # as if the stat had been the same
+        ant.write("a.jsonl", '{"id": "k1", "text": "two"}\n{"id": "k2"}\n')
+        stat = (ant.tree / "a.jsonl").stat()
+        agent.state.execute("update file set mtime_ns = ?, ctime_ns = ?", (stat.st_mtime_ns, stat.st_ctime_ns))
+        assert commands.perform(agent, "push", {})["modified"] == 0
+        assert commands.perform(agent, "push", {"thorough": True})["modified"] == 1
+    assert any("two" in body for body in ant.bodies())
 
 
 # -- plan

@@ -148,17 +148,33 @@ class Ingest:
                 self._state.count("possible gaps")
 
     def _rename(self, descriptor: int, stat: Stat, was: str, path: str) -> None:
-        """The same ledger under a new name keeps what is known of it, when its content says so too."""
+        """The same ledger under a new name keeps what is known of it."""
         known = self._catalog.file(self._space, was)
-        if known is None or known.cursor is None:
-            return
-        if isinstance(tail.resume(descriptor, stat, known.cursor, self._fingerprint), tail.Restart):
+        if known is None or not self._goes_on(descriptor, stat, known):
             return
         with self._state.transaction():
             self._catalog.displace(self._space, path)
             self._catalog.save_file(known._replace(path=path, gone=False))
             if known.cleared:
                 self._tell(known, was=was, path=path)
+
+    def _goes_on(self, descriptor: int, stat: Stat, known: KnownFile) -> bool:
+        """Whether an open file begins with what was read of a known ledger: its inode alone proves nothing."""
+        return known.cursor is not None and isinstance(
+            tail.resume(descriptor, stat, known.cursor, self._fingerprint), tail.Resume
+        )
+
+    def is_renamed(self, path: str, was: str) -> bool:
+        """Whether the file at `path` surely is the one that was called `was`, grown or not."""
+        known = self._catalog.file(self._space, was)
+        if known is None or known.stat is None:
+            return False
+        try:
+            with opening.opened(self._root, path) as (descriptor, stat):
+                same = (stat.size, stat.mtime_ns) == (known.stat.size, known.stat.mtime_ns)
+                return same or self._goes_on(descriptor, stat, known)
+        except opening.Unreadable:
+            return False
 
     def note_vanished(self, path: str) -> None:
         """The file is gone. That withdraws nothing; a restore must only know."""

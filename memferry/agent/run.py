@@ -47,7 +47,8 @@ class _Loop:
         self._watcher = Watcher([*(tree.root for tree in agent.trees.values()), self._bells], self._inbox.put)
         self._index = Index(agent.config.state / indexing.INDEX)
         self._stopping = False
-        self._due = {"scan": 0.0, "full": 0.0, "pull": 0.0}
+        now = time.monotonic()
+        self._due = {"scan": now + settings.scan_interval_s, "full": now + settings.full_scan_interval_s, "pull": now}
         self._warned: str | None = None
         self._overflows = 0
         self._last: dict[str, object] = {}
@@ -57,7 +58,7 @@ class _Loop:
         try:
             self._watcher.start()
             log.info("started: %d spaces, watching by %s", len(self._agent.trees), self._watcher.mode)
-            self._cycle(None)
+            self._cycle(None, thorough=True)
             ready()
             while not self._stopping:
                 wake = self._inbox.take(self._patience())

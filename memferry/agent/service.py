@@ -100,7 +100,7 @@ class Agent:
         )
         with contextlib.closing(ingest), _no_collection():
             if files is None:
-                cycle.run(force=scope.force)
+                cycle.run(all_files=scope.force or scope.thorough)
                 if outcome.unsettled and not scope.dry_run:
                     self._wait_and_read(cycle, tree, outcome)
             else:

@@ -10,7 +10,6 @@ from memferry.agent import scan
 from memferry.agent.catalog import Catalog
 from memferry.agent.ingest import Ingest
 from memferry.agent.outcome import Outcome
-from memferry.agent.scan import Stat
 from memferry.agent.state import State
 from memferry.agent.tree import Tree
 from memferry.errors import Halted, MemferryError, SpaceMissing, StateError
@@ -56,9 +55,12 @@ class Cycle:
     def _outcome(self) -> Outcome:
         return self._ingest.outcome
 
-    def run(self, *, force: bool = False) -> None:
-        """The whole space. Raises Halted when most of it vanished at once: then nothing of it was touched."""
-        found = self._scan(force)
+    def run(self, *, all_files: bool = False) -> None:
+        """The whole space. `all_files`: look into every file, also where its stat says that it is as it was.
+
+        Raises Halted when most of it vanished at once: then nothing of it was touched.
+        """
+        found = self._scan(all_files)
         self._refuse_mass_vanishing(found)
         self._read(found)
         for _ in range(ROUNDS - 1):
@@ -92,7 +94,7 @@ class Cycle:
 
     # -- scanning
 
-    def _scan(self, force: bool) -> scan.Changes:
+    def _scan(self, all_files: bool) -> scan.Changes:
         try:
             known = self._catalog.stats(self._tree.name)
             seen = list(scan.walk(self._tree.root, descend=self._tree.rules.descends))
@@ -100,7 +102,9 @@ class Cycle:
             self._halt(str(error), error.hint)
             raise Halted(f"space {self._tree.name}: {error}", hint=error.hint) from error
         self._outcome.files[self._tree.name] = len(seen)
-        changes = scan.changes(seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if force else known)
+        changes = scan.changes(
+            seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if all_files else known
+        )
         self._show_skipped({one.file: one.reason for one in changes.skipped})
         return changes
 
@@ -165,12 +169,17 @@ class Cycle:
     def _refuse_mass_vanishing(self, changes: scan.Changes) -> None:
         if not changes.vanished or self._accept_deletions:
             return
-        known = self._catalog.stats(self._tree.name)
-        lost = len(set(changes.vanished) - _renamed(changes, known))
-        if self._guard.refuses(lost, len(known)):
-            text = f"{lost} of {len(known)} files vanished at once"
+        known = len(self._catalog.stats(self._tree.name))
+        lost = len(changes.vanished)
+        if self._guard.refuses(lost, known):
+            lost = len(set(changes.vanished) - self._renamed(changes))
+        if self._guard.refuses(lost, known):
+            text = f"{lost} of {known} files vanished at once"
             self._halt(text, "mount the disk again; `memferry push --accept-deletions` if they are meant to be gone")
             raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
+
+    def _renamed(self, changes: scan.Changes) -> set[str]:
+        return {old for new, old in changes.moved.items() if self._ingest.is_renamed(new, old)}
 
     def _settle_vanished(self, changes: scan.Changes) -> None:
         for file in changes.vanished:
@@ -209,16 +218,6 @@ def _grouped(files: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[st
         group.append(file)
     if group:
         yield group
-
-
-def _renamed(changes: scan.Changes, known: Mapping[str, Stat]) -> set[str]:
-    """Old names of files that surely lie under a new one. An inode alone may have been given to another file."""
-    now = {one.file: one.stat for one in changes.changed}
-    return {
-        old
-        for new, old in changes.moved.items()
-        if (now[new].size, now[new].mtime_ns) == (known[old].size, known[old].mtime_ns)
-    }
 
 
 def _renames_in_order(moved: Mapping[str, str]) -> dict[str, str]:

@@ -48,7 +48,7 @@ class LocalStore:
         self._last_ns = 0
 
     def make_way(self) -> None:
-        """Before the very first use: the folders above may not exist yet. Later their absence means an unmounted disk."""
+        """Before the very first use the folders above may be missing; later that means an unmounted disk."""
         with self._explained(""):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 

@@ -340,13 +340,26 @@ def test_an_edit_followed_by_growth_is_seen_at_once_in_a_file_up_to_128_kib(log:
         assert following.look() == Look("rewritten", parts(log.read_bytes()))
 
 
-def test_an_edit_deep_inside_a_large_file_that_also_grew_is_found_by_the_whole_check(log: Path) -> None:
+def large_and_grown(log: Path, *, edit_at: int) -> Tail:
+    """A log of 500 kB that was read, edited at one byte, and has grown since."""
     log.write_bytes(some(0, 5_000))
     following = Tail(log)
     following.look()
-    overwrite(log, 100_050, b"!")
+    overwrite(log, edit_at, b"!")
     append(log, line(7))
-    assert following.look().begin == "resume"
+    return following
+
+
+@pytest.mark.parametrize("edit_at", [0, 4_000, 499_000], ids=["head", "end of the head", "window"])
+def test_an_edit_of_the_head_or_the_window_of_a_large_file_that_also_grew_is_seen_at_once(
+    log: Path, edit_at: int
+) -> None:
+    assert large_and_grown(log, edit_at=edit_at).look() == Look("rewritten", parts(log.read_bytes()))
+
+
+def test_an_edit_deep_inside_a_large_file_that_also_grew_is_found_by_the_whole_check(log: Path) -> None:
+    assert large_and_grown(log, edit_at=100_050).look().begin == "resume"
+    following = large_and_grown(log, edit_at=100_050)
     assert following.look(whole=True) == Look("rewritten", parts(log.read_bytes()))
     assert following.look(whole=True) == Look("resume", [])
 
@@ -542,7 +555,7 @@ def test_whatever_happens_to_a_file_its_lines_are_what_was_read(
     monkeypatch.setattr(tail, "BLOCK_BYTES", 64)
     monkeypatch.setattr(tail, "HEAD_BYTES", 16)
     FileLife.folder = tmp_path
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         FileLife,
         settings=settings(
             max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)

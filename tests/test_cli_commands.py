@@ -1,0 +1,247 @@
+"""Every command on the sample, from its arguments to what it prints."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zstandard
+
+import memferry
+from memferry.agent.lock import StateLock
+from memferry.cli.main import run
+
+PACKAGE = str(Path(memferry.__file__).parent.parent)
+SECRETS = (b"heart clinic", b"in confidence", b"Salary", b"salaries", b"84,000", b"snaps at people")
+
+
+class Demo:
+    """The sample, carried once."""
+
+    def __init__(self, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.base = base
+        self._capsys = capsys
+
+    def text(self, *arguments: str, exit_code: int = 0) -> str:
+        assert run(["--config", str(self.base / "memferry.yaml"), *arguments]) == exit_code
+        return self._capsys.readouterr().out
+
+    def json(self, *arguments: str, exit_code: int = 0) -> Any:
+        return json.loads(self.text(*arguments, "--json", exit_code=exit_code))
+
+    def append(self, text: str) -> None:
+        with open(self.base / "sample" / "notes" / "log.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"id": text.replace(" ", "-"), "text": text}) + "\n")
+
+
+@pytest.fixture
+def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Demo]:
+    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
+        monkeypatch.delenv(variable, raising=False)
+    logger = logging.getLogger("memferry")
+    before = (logger.handlers[:], logger.propagate, logger.level)
+    assert run(["init", "--sample", str(tmp_path / "demo")]) == 0
+    demo = Demo(tmp_path / "demo", capsys)
+    demo.text("sync-memory")
+    yield demo
+    logger.handlers[:], logger.propagate, level = before
+    logger.setLevel(level)
+
+
+# -- carrying
+
+
+def test_what_is_held_is_named_by_rule_and_leaves_in_no_form(demo: Demo) -> None:
+    labels = {"labels.mark": 1, "labels.private": 1, "labels.sensitivity": 1, "labels.visibility": 4}
+    assert demo.json("status")["held"] == labels | {"lineage": 2, "overlap": 1}
+    for path in (demo.base / "vault").rglob("*"):
+        if path.is_file():
+            content = path.read_bytes()
+            if path.suffix == ".zst":
+                content += zstandard.ZstdDecompressor().decompressobj().decompress(content)
+            assert not any(secret in content for secret in SECRETS), path
+
+
+def test_a_report_has_every_part(demo: Demo) -> None:
+    demo.append("the tide table is wrong")
+    report = demo.json("sync-memory", "--tag", "fresh", "--content-type", "observation")
+    assert (report["new"], report["modified"], report["exit_code"]) == (1, 0, 0)
+    vault = report["backends"]["vault"]
+    (stored,) = vault["stored"]
+    assert stored["excerpt"].startswith('{"id": "the-tide-table')
+    assert (stored["type"], "fresh" in stored["tags"]) == ("observation", True)
+    assert stored["storage_id"]
+    assert vault["checkpoint"]["to"] > vault["checkpoint"]["from"]
+    assert vault["capacity"]["used_bytes"] > 0
+    assert report["next_sync"]["suggested_at"]
+    parts = {"unchanged", "held", "excluded", "duplicates", "failed", "totals", "pulled", "skipped", "halted"}
+    assert parts <= report.keys()
+
+
+def test_the_report_for_people_says_the_same(demo: Demo) -> None:
+    demo.append("the tide table is wrong")
+    shown = demo.text("sync-memory")
+    assert re.search(r"^carried  1 new, 0 modified", shown, re.MULTILINE)
+    assert re.search(r"^to vault: \d+ operations? sent, checkpoint \d+ -> \d+ \(.* used, .* free", shown, re.MULTILINE)
+    assert "the-tide-table" in shown
+    assert "from vault: no other machine yet" in shown
+
+
+def test_a_dry_run_changes_nothing(demo: Demo) -> None:
+    demo.append("the tide table is wrong")
+    assert "would carry" in demo.text("push", "--dry-run")
+    assert demo.json("status")["backends"][0]["waiting"] == 0
+    assert demo.json("push")["new"] == 1
+
+
+def test_only_and_exclude_say_what_it_is_about(demo: Demo) -> None:
+    demo.append("the tide table is wrong")
+    assert demo.json("push", "--only", "harbour")["new"] == 0
+    assert demo.json("sync-memory", "--exclude", "*.jsonl")["new"] == 0
+    assert demo.json("push", "--only", "notes")["new"] == 1
+
+
+def test_a_backend_that_is_not_configured_is_named(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.json("push", "--backend", "nas", exit_code=2)["hint"] == "known: vault"
+
+
+def test_what_cannot_be_delivered_needs_a_person_and_says_what_to_do(demo: Demo) -> None:
+    demo.append("the tide table is wrong")
+    vault = demo.base / "vault"
+    vault.rename(demo.base / "elsewhere")
+    vault.write_text("in the way")
+    shown = demo.text("push", exit_code=1)
+    assert re.search(r"^  ! vault: ", shown, re.MULTILINE)
+    assert "  ! backend vault: " in demo.text("status", exit_code=1)
+    vault.unlink()
+    (demo.base / "elsewhere").rename(vault)
+    demo.text("push")
+    demo.text("status")
+
+
+def test_pull_tells_what_came(demo: Demo) -> None:
+    assert demo.text("pull") == "from vault: no other machine yet\n"
+    assert demo.json("pull")["backends"]["vault"]["taken"] == 0
+    assert demo.json("pull", "--dry-run")["dry_run"]
+
+
+# -- asking
+
+
+def test_status_for_people(demo: Demo) -> None:
+    shown = demo.text("status")
+    assert "ok · machine sample-machine · service not running" in shown
+    assert re.search(r"^space harbour +9 files, 7 records held$", shown, re.MULTILINE)
+    assert re.search(r"^backend vault +everything acknowledged, last 2", shown, re.MULTILINE)
+
+
+def test_status_before_anything_was_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "m.yaml").write_text("state: state\n")
+    assert run(["--config", str(tmp_path / "m.yaml"), "status"]) == 0
+    assert "run `memferry push`" in capsys.readouterr().out
+
+
+def test_explain_tells_the_rule_for_a_path_a_file_of_a_space_and_a_key(demo: Demo, monkeypatch: Any) -> None:
+    monkeypatch.chdir(demo.base)
+    assert "held (labels.private)" in demo.text("explain", "sample/notes/salaries.md")
+    assert "held (overlap)" in demo.text("explain", "harbour/views/attach/harbour.md")
+    (answer,) = demo.json("explain", "les-0002")["answers"]
+    assert answer["verdict"] == "carried"
+    assert "nothing is known of nobody" in demo.json("explain", "nobody", exit_code=2)["error"]
+
+
+def test_recall_finds_what_was_carried_and_nothing_that_was_held(demo: Demo) -> None:
+    hits = demo.json("recall", "ticket", "machines", "--limit", "2")
+    assert len(hits) == 2
+    assert {"key", "space", "text", "score"} <= hits[0].keys()
+    assert [hit["key"] for hit in demo.json("recall", "ticket", "--type", "decision")] == ["les-0002"]
+    assert [hit["key"] for hit in demo.json("recall", "ticket", "--tag", "money")] == ["les-0002"]
+    assert demo.json("recall", "ticket", "--space", "nowhere") == []
+    assert demo.json("recall", "ferry", "--since", "2026-11-30") == []
+    assert demo.text("recall", "clinic") == "nothing found\n"
+    assert "[ticket]" in demo.text("recall", "ticket")
+    assert "--limit must be 1 or more" in demo.json("recall", "x", "--limit", "0", exit_code=2)["error"]
+
+
+def test_conflicts_and_doctor_and_verify_of_a_whole_installation(demo: Demo) -> None:
+    assert demo.text("conflicts") == "no conflicts\n"
+    assert demo.json("doctor")["good"]
+    assert "ok  backend vault: machines: sample-machine" in demo.text("doctor")
+    assert demo.text("verify") == "vault: whole\n"
+
+
+def test_doctor_finds_what_is_wrong(demo: Demo) -> None:
+    (demo.base / "sample" / "notes").rename(demo.base / "moved")
+    shown = demo.text("doctor", exit_code=1)
+    assert "!!  space notes: " in shown
+    assert "mount its disk" in shown
+
+
+# -- taking back
+
+
+def test_restore_gives_the_files_back(demo: Demo) -> None:
+    report = demo.json("restore", "--machine", "sample-machine", "--to", str(demo.base / "out"))
+    assert (report["files"], report["records"]) == (11, 16)
+    sample, out = demo.base / "sample", demo.base / "out"
+    piers = Path("notes", "piers.md")
+    assert (out / piers).read_bytes() == (sample / piers).read_bytes()
+    assert (out / piers).stat().st_mtime_ns == (sample / piers).stat().st_mtime_ns
+    assert not (out / "notes" / "salaries.md").exists()
+    assert "no machine nobody" in demo.json("restore", "--machine", "nobody", "--to", "x", exit_code=2)["error"]
+
+
+def test_restore_is_relative_to_where_one_stands(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(demo.base)
+    assert "restored 11 files" in demo.text("restore", "--machine", "sample-machine", "--to", "here")
+    assert (demo.base / "here" / "notes" / "deploy.md").exists()
+
+
+def test_forget_takes_it_out_of_everything(demo: Demo) -> None:
+    assert demo.text("forget", "les-0004", "--dry-run") == "would withdraw 1 record\n"
+    assert demo.text("forget", "les-0004") == "withdrew 1 record\n  gone from vault\n"
+    assert demo.json("recall", "tide") == []
+    assert "forgotten" in demo.text("explain", "les-0004")
+
+
+def test_verify_finds_damage_and_repairs_it(demo: Demo) -> None:
+    segment = next((demo.base / "vault").rglob("*.zst"))
+    segment.unlink()
+    shown = demo.text("verify", exit_code=1)
+    assert "! removed " in shown
+    assert "verify --backend vault --repair" in shown
+    assert "repaired: " in demo.text("verify", "--repair")
+    assert demo.text("verify") == "vault: whole\n"
+
+
+# -- beside others
+
+
+def test_a_second_instance_leaves_with_a_code_of_its_own(demo: Demo) -> None:
+    with StateLock(demo.base / "state", "another"):
+        answer = demo.json("push", exit_code=3)
+    assert "another" in answer["error"] + answer["hint"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGTERM cannot be caught there")
+def test_run_logs_into_a_pipe_and_stops_when_told(demo: Demo) -> None:
+    command = [sys.executable, "-m", "memferry", "--config", str(demo.base / "memferry.yaml"), "run", "--json"]
+    environ = os.environ | {"PYTHONPATH": PACKAGE}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert re.fullmatch(r'ts=\S+Z level=info part=agent\.run msg="started: 3 spaces, watching by \w+"\n', first)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert json.loads(out) == {"new": 0, "held": 0}
+    assert "\x1b" not in err
