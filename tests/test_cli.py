@@ -231,6 +231,7 @@ def test_status_imports_little(tmp_path: Path) -> None:
         "subprocess",
         "shutil",
         "dataclasses",
+        "threading",
         "zstandard",
     }
     assert not heavy & set(done.stderr.split())

@@ -117,19 +117,15 @@ def look(root: Path, file: str) -> Found | Skipped | None:
 
 def changes(seen: Iterable[Found | Skipped], known: Mapping[str, Stat]) -> Changes:
     """Pure. `known`: the files that this scan would have met (all of the space, or those below its `under`)."""
-    changed: list[Found] = []
-    skipped: list[Skipped] = []
-    present: set[str] = set()
-    for one in seen:
-        if isinstance(one, Skipped):
-            skipped.append(one)
-            continue
-        present.add(one.file)
-        if known.get(one.file) != one.stat:
-            changed.append(one)
+    seen = list(seen)
+    skipped = tuple([one for one in seen if type(one) is Skipped])
+    present: dict[str, Stat] = dict([one for one in seen if type(one) is Found])
+    if present == known:  # nearly always, and told fastest as a whole
+        return Changes((), (), {}, skipped)
+    changed = tuple([Found(file, stat) for file, stat in present.items() if known.get(file) != stat])
     hidden = {one.file for one in skipped}
-    vanished = tuple(file for file in known if file not in present and not _lies_in(file, hidden))
-    return Changes(tuple(changed), vanished, _moves(changed, vanished, known), tuple(skipped))
+    vanished = tuple([file for file in known if file not in present and not _lies_in(file, hidden)])
+    return Changes(changed, vanished, _moves(changed, vanished, known), skipped)
 
 
 def _moves(changed: Iterable[Found], vanished: Iterable[str], known: Mapping[str, Stat]) -> dict[str, str]:
