@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,11 +21,11 @@ from typing import BinaryIO, Self
 
 from memferry.errors import AccessDenied, BackendError, InvalidValue, QuotaExceeded, TransientError
 
-if os.name == "posix":
+if sys.platform == "darwin":
     import fcntl
 
 _TEMP = re.compile(r"\.memferry-[0-9a-f]{16}\.tmp")
-_NO_FOLDER_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
+_NO_SUCH_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -79,7 +80,7 @@ class Folder:
     @classmethod
     def open(cls, path: Path) -> Folder:
         """The folder at `path`, which may be a link: where to start is the user's choice."""
-        if os.name == "nt":
+        if sys.platform == "win32":
             path = path.resolve(strict=True)
             if not path.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
@@ -134,10 +135,10 @@ class Folder:
             with os.fdopen(os.open(self.at(temp), _WRITE, 0o600, dir_fd=self.descriptor), "wb") as draft:
                 yield draft
                 draft.flush()
-                if os.name != "nt":
+                if sys.platform != "win32":
                     self._stamp(temp, mtime_ns)
                 _sync_file(draft.fileno())
-            if os.name == "nt":  # there closing stamps the file once more
+            if sys.platform == "win32":  # there closing stamps the file once more
                 self._stamp(temp, mtime_ns)
             self._publish(temp, name, replace)
         except BaseException:
@@ -158,7 +159,7 @@ class Folder:
         try:
             os.fsync(self.descriptor)
         except OSError as error:
-            if error.errno not in _NO_FOLDER_SYNC:
+            if error.errno not in _NO_SUCH_SYNC:
                 raise
 
     def close(self) -> None:
@@ -181,7 +182,7 @@ class Folder:
         here = self.descriptor
         if replace:
             os.replace(self.at(temp), self.at(name), src_dir_fd=here, dst_dir_fd=here)
-        elif os.name == "nt":
+        elif sys.platform == "win32":
             os.rename(self.at(temp), self.at(name))  # refuses an existing target there
         else:
             self._link(temp, name)
@@ -213,14 +214,18 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def _sync_file(descriptor: int) -> None:
-    full = getattr(fcntl, "F_FULLFSYNC", None) if os.name == "posix" else None
-    if full is None:
-        os.fsync(descriptor)
-        return
-    try:
-        fcntl.fcntl(descriptor, full)  # macOS: fsync alone leaves the data in the drive's cache
-    except OSError as error:
-        if error.errno not in _NO_FOLDER_SYNC:
-            raise
+if sys.platform == "darwin":
+
+    def _sync_file(descriptor: int) -> None:
+        """There fsync alone leaves the data in the drive's cache (man 2 fsync)."""
+        try:
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+        except OSError as error:
+            if error.errno not in _NO_SUCH_SYNC:
+                raise
+            os.fsync(descriptor)
+
+else:
+
+    def _sync_file(descriptor: int) -> None:
         os.fsync(descriptor)

@@ -20,16 +20,19 @@ _decode = msgspec.json.Decoder(Op)
 
 
 class Fault:
-    """Fails the call number `at`, from 1; None: never. `calls`: how many were made, `failed`: whether one of them
-    failed."""
+    """Fails one call. `calls`: how many were made since it was set."""
 
     def __init__(self, at: int | None, when: When = "before") -> None:
-        self._at = at
-        self._when = when
+        self.fail(at, when)
+
+    def fail(self, at: int | None, when: When = "before") -> None:
+        """From now on fail the call number `at`, from 1; None: never."""
+        self._at, self._when = at, when
         self.calls = 0
 
     @property
     def failed(self) -> bool:
+        """Whether that call was made."""
         return self._at is not None and self.calls >= self._at
 
     def around(self, call: Callable[[], _T]) -> _T:

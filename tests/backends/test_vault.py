@@ -302,6 +302,19 @@ def test_a_failure_at_every_call_of_a_local_store(tmp_path: Path, when: When) ->
     assert at > 10
 
 
+def test_what_a_lost_reply_left_goes_even_if_the_batch_is_cut_otherwise(tmp_path: Path) -> None:
+    store, fault = MemoryStore(), Fault(None)
+    vault = Vault(FaultyStore(store, fault), ME, name="vault")
+    vault.deliver([seal(puts(1, 3))])
+    fault.fail(1, "after")  # the segment arrives, its reply does not
+    with pytest.raises(TransientError):
+        vault.deliver([seal(puts(4, 6))])
+    assert len([key for key in store.values if key.endswith(".zst")]) == 2
+    vault.deliver([seal(puts(4, 5))])
+    assert ops_of(store.values) == puts(1, 5)
+    assert {key.rpartition("/")[2] for key in store.values if key.endswith(".zst")} == set(listed_in(store.values))
+
+
 def test_two_crashes_before_anything_is_acknowledged(tmp_path: Path) -> None:
     journal = Journal([seal(puts(1, 3))])
     vault_at(tmp_path).deliver(journal.rows)
@@ -801,13 +814,13 @@ class VaultModel(RuleBasedStateMachine):
     )
     def deliver(self, at: int | None, when: When, rows: int) -> None:
         batch = list(self.journal.sealed(self.through + 1, self.seq))[:rows]
-        self.fault.__init__(at, when)  # type: ignore[misc]
+        self.fault.fail(at, when)
         try:
             receipt = self.vault.deliver(batch)
         except TransientError:
             return
         finally:
-            self.fault.__init__(None)  # type: ignore[misc]
+            self.fault.fail(None)
         self.through = max(self.through, receipt.through)
         self.acknowledged = self.vault.head_seen()
 
@@ -830,7 +843,7 @@ class VaultModel(RuleBasedStateMachine):
             assert pending <= undelivered
 
     def teardown(self) -> None:
-        self.fault.__init__(None)  # type: ignore[misc]
+        self.fault.fail(None)
         self.deliver(None, "before", 1 << 20)
         reader = Vault(self.store, OTHER, name="vault", limits=Limits(900, 200))
         held = list(reader.read(ME.id)) if self.seq else []

@@ -305,6 +305,23 @@ def similar(expected: str, key: str) -> set[str]:
     return {expected}
 
 
+def test_the_vault_that_wrote_it_repairs_it_too(site: Site) -> None:
+    """It must not trust what it remembers of the store."""
+    vault = site.vault()
+    site.journals[ME.id].withdraw([3])
+    row = seal([retract(61, 3)])
+    site.journals[ME.id].rows.append(row)
+    vault.deliver([row])
+    rewritten = site.segments()[0]
+    site.store.values[rewritten] = flip(site.store.values[rewritten], 99)
+    seen = vault.head_seen()
+    assert seen
+    found = vault.verify({ME.id: seen})
+    assert [one.done for one in vault.repair(found, site.journals[ME.id])] == [True]
+    assert rewritten not in site.store.values
+    assert site.is_whole()
+
+
 def test_everything_gone(site: Site) -> None:
     site.store.values.clear()
     assert site.findings() == [("missing-head", MINE + "head.json"), ("missing-head", THEIRS + "head.json")]
