@@ -280,9 +280,13 @@ def test_the_folders_of_a_vault_are_made_at_first_and_missed_later(ant: Machine)
             disk.rename(ant.base / "unmounted")
     assert "is not there" in report["backends"]["vault"]["error"]
     assert not disk.exists()
+    assert [problem["area"] for problem in status(config)["problems"]] == ["backend"]
     (ant.base / "unmounted").rename(disk)
     with opened(config, "test") as agent:
+        agent.state.execute("update checkpoint set next_attempt_at = next_attempt_at + 60")
+        assert agent.deliver(patient=False) == {}, "it rests after a failure"
         assert commands.perform(agent, "push", {})["exit_code"] == 0
+    assert status(config)["problems"] == []
 
 
 # -- two machines

@@ -148,6 +148,9 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
                 return VerifyReport(name, [], [], "this backend cannot be verified")
             findings = backend.verify(_heads_seen(agent, name))
             repaired = backend.repair(findings, agent.journal) if repair and findings else []
+            if repaired:
+                with agent.state.transaction():
+                    agent.delivery(backend).remember_head()
     except BackendError as error:
         return VerifyReport(name, [], [], str(error), error.hint)
     with agent.state.transaction():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from memferry.agent.journal import Journal
 from memferry.agent.state import State
 from memferry.backends.base import Backend, HeadSeen
-from memferry.backends.wrappers import Backoff
+from memferry.backends.wrappers import Backoff, Breaker
 from memferry.errors import BackendError
 from memferry.model import Sealed
 
@@ -18,15 +18,14 @@ MAX_ATTEMPTS = 8
 
 
 class Checkpoint(NamedTuple):
-    """What a backend has acknowledged. `through`: every seq up to it; `attempted`: may have arrived.
-    `next_attempt_at`: seconds since 1970, nothing is sent before."""
+    """What a backend has acknowledged. `through`: every seq up to it; `attempted`: may have arrived; `breaker`: whether
+    it is worth a try, times since 1970."""
 
     backend: str
     through: int
     attempted: int
     head: HeadSeen | None
-    failures: int
-    next_attempt_at: float
+    breaker: Breaker
 
 
 class Delivered(NamedTuple):
@@ -61,19 +60,19 @@ class Delivery:
             self._backend.name,
         )
         if row is None:
-            return Checkpoint(self._backend.name, 0, 0, None, 0, 0.0)
+            return Checkpoint(self._backend.name, 0, 0, None, Breaker())
         backend, through, attempted, head, failures, next_at = row
         try:
             seen = HeadSeen(*json.loads(head)) if head else None
         except (ValueError, TypeError) as error:
             raise self._state.damaged(f"the checkpoint of {backend}") from error
-        return Checkpoint(backend, through, attempted, seen, failures, next_at)
+        return Checkpoint(backend, through, attempted, seen, Breaker(failures, next_at))
 
     def due(self) -> bool:
         """Whether there is something to send and now is the time to try."""
         checkpoint = self.checkpoint
         now = self._state.clock()
-        return now >= checkpoint.next_attempt_at and (
+        return checkpoint.breaker.allows(now) and (
             checkpoint.through < self._journal.last_seq or bool(self._refused(now))
         )
 
@@ -102,11 +101,12 @@ class Delivery:
         receipt = self._backend.deliver(batch)
         with self._state.transaction():
             self._update("through = max(through, ?), acknowledged_at = ?", receipt.through, self._state.clock())
-            self._set_head()
+            self.remember_head()
             self._refuse(receipt.refused)
         return len(receipt.refused)
 
-    def _set_head(self) -> None:
+    def remember_head(self) -> None:
+        """The newest head of our log there, as the backend now knows it: what a rollback is measured against."""
         seen = getattr(self._backend, "head_seen", None)
         if seen is not None:
             self._update("head = ?", json.dumps(seen()))
@@ -157,18 +157,18 @@ class Delivery:
     # -- failing and recovering
 
     def _fail(self, error: BackendError) -> None:
-        failures = self.checkpoint.failures + 1
-        wait = self._backoff.delay(failures, self._random)
+        breaker = self.checkpoint.breaker.after_failure(self._state.clock(), self._backoff, self._random)
         with self._state.transaction():
             self._update(
                 "failures = ?, next_attempt_at = ?, error = ?, hint = ?",
-                failures, self._state.clock() + wait, str(error), error.hint,
+                breaker.failures, breaker.rests_until, str(error), error.hint,
             )  # fmt: skip
             self._state.count(f"backend {self._backend.name} failures")
             self._state.report_problem("backend", self._backend.name, str(error), error.hint)
 
     def _recover(self) -> None:
-        if self.checkpoint.failures:
+        shown = self._state.one("select 1 from problem where area = 'backend' and subject = ?", self._backend.name)
+        if shown or self.checkpoint.breaker.failures:
             with self._state.transaction():
                 self._update("failures = 0, next_attempt_at = 0, error = null, hint = null")
                 self._state.clear_problem("backend", self._backend.name)

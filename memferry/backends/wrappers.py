@@ -37,33 +37,20 @@ class Backoff:
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """Whether a destination is worth a try. Closed: it is. After `threshold` failures in a row open: it is not, for
-    `rest_s` seconds. Then half-open: one try, whose result closes or opens it again. Times are seconds of one clock."""
+    """Whether a destination is worth a try: after a failure not until `rests_until` (seconds of the caller's clock);
+    then one try decides whether it closes again or rests longer. `failures`: in a row."""
 
-    threshold: int
-    rest_s: float
     failures: int = 0
-    opened_at: float | None = None
-
-    def state(self, now: float) -> str:
-        """`closed`, `open` or `half-open`."""
-        if self.opened_at is None:
-            return "closed"
-        return "half-open" if now - self.opened_at >= self.rest_s else "open"
+    rests_until: float = 0.0
 
     def allows(self, now: float) -> bool:
         """Whether to try now."""
-        return self.state(now) != "open"
+        return now >= self.rests_until
 
-    def after_success(self) -> Breaker:
-        """Closed."""
-        return Breaker(self.threshold, self.rest_s)
-
-    def after_failure(self, now: float) -> Breaker:
-        """Open, if that was one too many."""
+    def after_failure(self, now: float, backoff: Backoff, random: random.Random) -> Breaker:
+        """Open, for a time that grows with the failures."""
         failures = self.failures + 1
-        opened = now if failures >= self.threshold or self.opened_at is not None else None
-        return Breaker(self.threshold, self.rest_s, failures, opened)
+        return Breaker(failures, now + backoff.delay(failures, random))
 
 
 class Wrapper:

@@ -103,25 +103,18 @@ def test_delays_use_the_whole_range() -> None:
 # -- breaker
 
 
-def test_a_breaker_opens_rests_tries_once_and_closes() -> None:
-    breaker = Breaker(threshold=2, rest_s=60)
-    assert breaker.state(0) == "closed"
-    breaker = breaker.after_failure(0)
-    assert breaker.allows(0)
-    breaker = breaker.after_failure(10)
-    assert breaker.state(10) == "open"
-    assert not breaker.allows(69.9)
-    assert breaker.state(70) == "half-open"
-    assert breaker.allows(70)
-    failed_again = breaker.after_failure(70)
-    assert failed_again.state(129) == "open"
-    assert failed_again.state(130) == "half-open"
-    assert failed_again.after_success() == Breaker(threshold=2, rest_s=60)
-
-
-def test_only_failures_in_a_row_count() -> None:
-    breaker = Breaker(threshold=2, rest_s=60).after_failure(0).after_success().after_failure(1)
-    assert breaker.state(1) == "closed"
+def test_a_breaker_rests_longer_with_each_failure_and_then_allows_one_try() -> None:
+    backoff, dice = Backoff(base_s=1, cap_s=300), random.Random(3)
+    breaker = Breaker()
+    now = 1000.0
+    assert breaker.allows(now)
+    for failures in range(1, 20):
+        breaker = breaker.after_failure(now, backoff, dice)
+        assert breaker.failures == failures
+        assert now <= breaker.rests_until <= now + min(300, 2 ** (failures - 1))
+        assert breaker.allows(breaker.rests_until)
+        if breaker.rests_until > now:
+            assert not breaker.allows(now)
 
 
 # -- retrying
