@@ -77,7 +77,7 @@ def test_a_report_has_every_part(demo: Demo) -> None:
     assert (report["new"], report["modified"], report["exit_code"]) == (1, 0, 0)
     vault = report["backends"]["vault"]
     (stored,) = vault["stored"]
-    assert stored["excerpt"].startswith('{"id": "the-tide-table')
+    assert (stored["key"], stored["excerpt"]) == ("the-tide-table-is-wrong", "the tide table is wrong")
     assert (stored["type"], "fresh" in stored["tags"]) == ("observation", True)
     assert stored["storage_id"]
     assert vault["checkpoint"]["to"] > vault["checkpoint"]["from"]
@@ -92,7 +92,7 @@ def test_the_report_for_people_says_the_same(demo: Demo) -> None:
     shown = demo.text("sync-memory")
     assert re.search(r"^carried  1 new, 0 modified", shown, re.MULTILINE)
     assert re.search(r"^to vault: \d+ operations? sent, checkpoint \d+ -> \d+ \(.* used, .* free", shown, re.MULTILINE)
-    assert "the-tide-table" in shown
+    assert "the tide table is wrong" in shown
     assert "from vault: no other machine yet" in shown
 
 

@@ -103,7 +103,7 @@ def _finish(agent: Agent, report: SyncReport, kind: str, started: float) -> None
     interval = agent.config.agent.scan_interval_s
     at = datetime.datetime.fromtimestamp(now + interval, datetime.UTC).isoformat(timespec="seconds")
     sizes = agent.state.rows("select json_extract(report, '$.files.read_bytes') from run order by number desc limit 5")
-    known = [row[0] for row in sizes if row[0]]
+    known = [size for size in (report.files["read_bytes"], *(row[0] for row in sizes)) if size]
     report.next_sync = {"estimated_bytes": int(sum(known) / len(known)) if known else 0, "suggested_at": at}
     agent.remember_run(kind, started, report)
 
