@@ -20,7 +20,7 @@ from memferry.agent import commands, doorbell
 from memferry.agent.lock import holder
 from memferry.agent.service import opened
 from memferry.agent.status import status
-from memferry.errors import ConfigError, TargetRefused
+from memferry.errors import ConfigError
 from tests.support import config_for
 
 QUICK = "agent: {settle_ms: 0}\n"
@@ -289,6 +289,20 @@ def test_the_folders_of_a_vault_are_made_at_first_and_missed_later(ant: Machine)
     assert status(config)["problems"] == []
 
 
+def test_a_vault_of_a_newer_version_is_refused_and_nothing_is_lost(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1"})
+    ant.do("push")
+    marker = ant.base / "vault" / "FORMAT"
+    marker.write_text(marker.read_text().replace('"version":1', '"version":2'))
+    ant.append("a.jsonl", {"id": "k2"})
+    report = ant.do("push")
+    assert report["exit_code"] == 4
+    assert "version 2" in report["backends"]["vault"]["error"]
+    marker.write_text(marker.read_text().replace('"version":2', '"version":1'))
+    assert ant.do("push")["exit_code"] == 0
+    assert len(ant.bodies()) == 2
+
+
 # -- two machines
 
 
@@ -413,8 +427,9 @@ def test_a_log_that_went_back_is_refused(ant: Machine, bee: Machine) -> None:
     bee.do("pull")
     shutil.rmtree(ant.base / "vault")
     shutil.copytree(ant.base / "old", ant.base / "vault")
-    with pytest.raises(TargetRefused, match="went back"):
-        bee.do("pull")
+    refused = bee.do("pull")
+    assert refused["exit_code"] == 4
+    assert "went back" in refused["backends"]["vault"]["error"]
     assert bee.do("verify")["exit_code"] == 1
 
 

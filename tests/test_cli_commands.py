@@ -119,7 +119,7 @@ def test_what_cannot_be_delivered_needs_a_person_and_says_what_to_do(demo: Demo)
     vault = demo.base / "vault"
     vault.rename(demo.base / "elsewhere")
     vault.write_text("in the way")
-    shown = demo.text("push", exit_code=1)
+    shown = demo.text("push", exit_code=4)
     assert re.search(r"^  ! vault: ", shown, re.MULTILINE)
     assert "  ! backend vault: " in demo.text("status", exit_code=1)
     vault.unlink()

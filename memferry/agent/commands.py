@@ -117,7 +117,8 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         pulled = pull_report(agent.pull(backends, dry_run=dry_run))
         if not dry_run:
             agent.ingest_all(Scope())
-    return {"dry_run": dry_run, "backends": pulled, "exit_code": int(any("error" in one for one in pulled.values()))}
+    codes = [int(str(one.get("exit_code", 0))) for one in pulled.values()]
+    return {"dry_run": dry_run, "backends": pulled, "exit_code": max(codes, default=0)}
 
 
 def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:

@@ -30,7 +30,7 @@ class Checkpoint(NamedTuple):
 
 class Delivered(NamedTuple):
     """One backend's share of a sync: its checkpoint `before` and `after`, `sent` operations, `refused` in this run,
-    `error` and `hint` where it could not be reached."""
+    `error` and `hint` where it could not be reached, with the `exit_code` that this means."""
 
     before: int
     after: int
@@ -38,6 +38,7 @@ class Delivered(NamedTuple):
     refused: int
     error: str | None = None
     hint: str = ""
+    exit_code: int = 0
 
 
 class Delivery:
@@ -87,7 +88,7 @@ class Delivery:
             refused += self._send_refused()
         except BackendError as error:
             self._fail(error)
-            return Delivered(before, self.checkpoint.through, sent, refused, str(error), error.hint)
+            return Delivered(before, self.checkpoint.through, sent, refused, str(error), error.hint, error.exit_code)
         self._recover()
         return Delivered(before, self.checkpoint.through, sent, refused)
 

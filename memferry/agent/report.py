@@ -49,10 +49,10 @@ class SyncReport:
 
     @property
     def exit_code(self) -> int:
-        """0: all done. 1: something needs a person."""
-        unreached = any(backend.get("error") or backend.get("refused") for backend in self.backends.values())
-        unpulled = any(pulled.get("error") for pulled in self.pulled.values())
-        return 1 if self.failed or self.halted or unreached or unpulled else 0
+        """0: all done. 1: something needs a person. 4: a target was refused."""
+        codes = [int(str(one.get("exit_code", 0))) for one in (*self.backends.values(), *self.pulled.values())]
+        left = self.failed or self.halted or any(backend.get("refused") for backend in self.backends.values())
+        return max(int(bool(left)), *codes, 0)
 
 
 def sync_report(outcome: Outcome, halted: Sequence[str], *, dry_run: bool) -> SyncReport:
@@ -116,6 +116,7 @@ def backend_report(
         "capacity": capacity_report(capacity),
         "error": delivered.error,
         "hint": delivered.hint,
+        "exit_code": delivered.exit_code,
     }
 
 
@@ -136,7 +137,9 @@ def capacity_report(capacity: Capacity | None) -> dict[str, object] | None:
 
 def pull_report(results: Mapping[str, Pulled | BackendError]) -> dict[str, dict[str, object]]:
     return {
-        name: {"error": str(one), "hint": one.hint} if isinstance(one, BackendError) else one._asdict()
+        name: {"error": str(one), "hint": one.hint, "exit_code": one.exit_code}
+        if isinstance(one, BackendError)
+        else one._asdict()
         for name, one in results.items()
     }
 

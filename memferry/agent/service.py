@@ -31,7 +31,7 @@ from memferry.backends.base import Backend, MachineLog, Readable
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retrying
 from memferry.config import Config, Space
-from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
+from memferry.errors import BackendError, ConfigError, Halted
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
@@ -160,11 +160,9 @@ class Agent:
     def _note_failure(self, name: str, error: BackendError) -> Delivered:
         with self.state.transaction():
             self.state.report_problem("backend", name, str(error), error.hint)
-        if isinstance(error, TargetRefused):
-            raise error
         through = self.state.one("select through from checkpoint where backend = ?", name)
         at = through[0] if through else 0
-        return Delivered(at, at, 0, 0, str(error), error.hint)
+        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     # -- pulling
 
@@ -176,8 +174,6 @@ class Agent:
                 with self.backend(name) as backend:
                     if isinstance(backend, Readable):
                         results[name] = self._pull_from(name, backend, dry_run)
-            except TargetRefused:
-                raise
             except BackendError as error:
                 results[name] = error
         return results
