@@ -476,6 +476,17 @@ def test_a_command_beside_the_service_is_done_by_it(ant: Machine) -> None:
     assert doorbell.ring(ant.config.state, "push", {}) is None
 
 
+def test_the_service_heeds_a_marker_that_comes_while_it_runs(ant: Machine) -> None:
+    with running(ant):
+        ant.write("secret/.memferry-off", "")
+        wait_for(lambda: commands.ask(ant.config, "push", {})["exit_code"] == 0)
+        ant.write("secret/plan.md", "# walnut\n")
+        ant.append("log.jsonl", {"id": "a1"})
+        wait_for(lambda: (ant.base / "vault").exists() and "a1" in "".join(ant.bodies()))
+        commands.ask(ant.config, "push", {})
+        assert b"walnut" not in ant.outside()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no umask on Windows")
 def test_the_state_is_for_its_owner_alone(ant: Machine) -> None:
     before = os.umask(0)

@@ -44,7 +44,8 @@ class _Loop:
         self._bells = agent.config.state / doorbell.FOLDER
         self._bells.mkdir(mode=0o700, exist_ok=True)
         doorbell.clear(agent.config.state)
-        self._watcher = Watcher([*(tree.root for tree in agent.trees.values()), self._bells], self._inbox.put)
+        roots = [space.path.resolve() for space in agent.config.spaces]
+        self._watcher = Watcher([*roots, self._bells], self._inbox.put)
         self._index = Index(agent.config.state / indexing.INDEX)
         self._stopping = False
         now = time.monotonic()
@@ -120,8 +121,13 @@ class _Loop:
 
     def _cycle(self, wake: Wake | None, *, thorough: bool = False) -> None:
         outcome, scope = Outcome(self._agent.journal.last_seq + 1), Scope(thorough=thorough)
+        everything = _asks_for_all(wake)
+        if everything:
+            self._agent.look_at_spaces()
+            for space in self._agent.missing:
+                log.warning("halted: %s", self._agent.report_missing(space))
         for tree in self._agent.trees.values():
-            files = None if wake is None or wake.paths is None else _inside(tree, wake.paths)
+            files = None if wake is None or wake.paths is None or everything else _inside(tree, wake.paths)
             if files is not None and not files:
                 continue
             try:
@@ -157,6 +163,7 @@ class _Loop:
 
     def _answer(self) -> None:
         for command, arguments, answer in doorbell.asked(self._agent.config.state):
+            self._agent.look_at_spaces()
             try:
                 answer({"result": commands.perform(self._agent, command, arguments)})
             except StateError:
@@ -178,6 +185,11 @@ class _Loop:
             with self._agent.state.transaction():
                 self._agent.state.set_meta("service", json.dumps({"watching": self._watcher.mode}))
         self._beat(now | {"held": outcome.held.total()})
+
+
+def _asks_for_all(wake: Wake | None) -> bool:
+    """Also when a marker changed, which decides about the files below it."""
+    return wake is None or wake.paths is None or any(path.name.startswith(".memferry") for path in wake.paths)
 
 
 def _inside(tree: Tree, paths: Collection[Path]) -> list[str] | None:

@@ -62,7 +62,8 @@ class Agent:
         self.catalog = Catalog(state)
         self.journal = Journal(state, me.id)
         self.withdrawal = Withdrawal(state, self.catalog, self.journal, me.id)
-        self.trees = {space.name: _tree(space) for space in config.spaces if space.path.is_dir()}
+        self.trees: dict[str, Tree] = {}
+        self.look_at_spaces()
         self.backoff = Backoff(base_s=1.0, cap_s=300.0)
         self.random = random.Random()
 
@@ -70,12 +71,18 @@ class Agent:
     def missing(self) -> list[Space]:
         return [space for space in self.config.spaces if space.name not in self.trees]
 
+    def look_at_spaces(self) -> None:
+        """Which spaces are there, and which of their files are carried: markers and disks come and go."""
+        found = {space.name: _tree(space) for space in self.config.spaces if space.path.is_dir()}
+        self.trees.clear()
+        self.trees.update(found)
+
     # -- reading
 
     def ingest_all(self, scope: Scope) -> tuple[Outcome, list[str]]:
         """Every space up to date in the journal; returns what it came to and what halted."""
         outcome = Outcome(self.journal.last_seq + 1)
-        halted = [self._report_missing(space) for space in self.missing if not scope.only or space.name in scope.only]
+        halted = [self.report_missing(space) for space in self.missing if not scope.only or space.name in scope.only]
         for tree in self.trees.values():
             try:
                 self.ingest(tree, scope, outcome)
@@ -114,7 +121,7 @@ class Agent:
             outcome.unsettled = [file for file in outcome.unsettled if not file.startswith(f"{tree.name}/")]
             cycle.run_some(mine)
 
-    def _report_missing(self, space: Space) -> str:
+    def report_missing(self, space: Space) -> str:
         text = f"space {space.name}: {space.path} is not there"
         with self.state.transaction():
             self.state.report_problem(
