@@ -295,9 +295,8 @@ class Ingest:
         )
 
     def _carry_out(self, this: _Pass, made: Plan) -> None:
-        sealing = (
-            self._sealer.submit(seal, made.ops, self._journal.machine) if made.ops else None
-        )  # compresses while the rows are written
+        # Compresses in its thread while the rows are written here.
+        sealing = self._sealer.submit(seal, made.ops, self._journal.machine) if made.ops else None
         self._catalog.release(made.released)
         self._catalog.store(made)
         if sealing is not None:

@@ -121,13 +121,13 @@ class _Loop:
 
     def _cycle(self, wake: Wake | None, *, thorough: bool = False) -> None:
         outcome, scope = Outcome(self._agent.journal.last_seq + 1), Scope(thorough=thorough)
-        everything = _asks_for_all(wake)
-        if everything:
+        paths = _hinted(wake)
+        if paths is None:
             self._agent.look_at_spaces()
             for space in self._agent.missing:
                 log.warning("halted: %s", self._agent.report_missing(space))
         for tree in self._agent.trees.values():
-            files = None if wake is None or wake.paths is None or everything else _inside(tree, wake.paths)
+            files = None if paths is None else _inside(tree, paths)
             if files is not None and not files:
                 continue
             try:
@@ -187,9 +187,11 @@ class _Loop:
         self._beat(now | {"held": outcome.held.total()})
 
 
-def _asks_for_all(wake: Wake | None) -> bool:
-    """Also when a marker changed, which decides about the files below it."""
-    return wake is None or wake.paths is None or any(path.name.startswith(".memferry") for path in wake.paths)
+def _hinted(wake: Wake | None) -> Collection[Path] | None:
+    """Where to look; None: everywhere, also when a marker changed, which decides about the files below it."""
+    if wake is None or wake.paths is None or any(path.name.startswith(".memferry") for path in wake.paths):
+        return None
+    return wake.paths
 
 
 def _inside(tree: Tree, paths: Collection[Path]) -> list[str] | None:

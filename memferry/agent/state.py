@@ -164,8 +164,9 @@ class State:
         return self._fetch(sql, (repr(list(values)),))
 
     def _fetch(self, sql: str, values: Sequence[object]) -> list[tuple]:  # type: ignore[type-arg]
+        found = self.execute(sql, values)
         try:
-            return self.database.execute(sql, values).fetchall()
+            return found.fetchall()
         except sqlite3.Error as error:  # a damaged page may only show when its rows are fetched
             raise _explained(error, self.path) from error
 
