@@ -125,7 +125,26 @@ class Retract(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_fie
     ops: tuple[tuple[str, int], ...]
 
 
-Op: TypeAlias = Put | Place | Note | Retract
+class Settle(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="op", tag="settle"):
+    """A person has settled a conflict: these versions, named by (machine id, seq), lost it for good. Their text stays
+    in the logs. A digest would outlive its record here, should that become private one day."""
+
+    seq: int
+    hlc: str
+    space: str
+    ops: tuple[tuple[str, int], ...]
+
+
+class Sighting(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="op", tag="sighting"):
+    """The operations of `machine` up to seq `through` were there at `hlc` already, although their clock said later."""
+
+    seq: int
+    hlc: str
+    machine: str
+    through: int
+
+
+Op: TypeAlias = Put | Place | Note | Retract | Settle | Sighting
 
 
 class Sealed(msgspec.Struct, frozen=True):

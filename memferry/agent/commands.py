@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import doorbell, indexing
+from memferry.agent import doorbell, indexing, resolve
 from memferry.agent.explain import explain_target
+from memferry.agent.pull import Pulled
 from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, Progress, no_progress, opened, require_backends
@@ -114,11 +115,20 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     require_backends(agent.config, backends)
     with agent.state.rehearsal() if dry_run else contextlib.nullcontext():
         agent.ingest_all(Scope(dry_run=dry_run))
-        pulled = pull_report(agent.pull(backends, dry_run=dry_run))
+        pulled = pull_report(take_in(agent, backends, dry_run=dry_run))
         if not dry_run:
             agent.ingest_all(Scope())
-    codes = [int(str(one.get("exit_code", 0))) for one in pulled.values()]
+    codes = [int(str(one["exit_code"])) for one in pulled.values()]
     return {"dry_run": dry_run, "backends": pulled, "exit_code": max(codes, default=0)}
+
+
+def take_in(
+    agent: Agent, backends: Sequence[str] = (), *, dry_run: bool = False
+) -> Mapping[str, Pulled | BackendError]:
+    """What other machines wrote, into this one's files; a conflict whose copy somebody removed is settled first."""
+    if not dry_run:
+        resolve.settle_removed(agent)
+    return agent.pull(backends, dry_run=dry_run)
 
 
 def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
@@ -127,7 +137,7 @@ def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     require_backends(agent.config, scope.backends)
     report = _push(agent, scope, "sync-memory")
     with agent.state.rehearsal() if scope.dry_run else contextlib.nullcontext():
-        report.pulled = pull_report(agent.pull(scope.backends, dry_run=scope.dry_run))
+        report.pulled = pull_report(take_in(agent, scope.backends, dry_run=scope.dry_run))
     return report.as_dict()
 
 
@@ -210,10 +220,21 @@ def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 
 def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """Versions that lost against another machine's and were kept."""
-    names = ("name", "space", "key", "file", "machine", "hlc", "digest", "copy", "body", "since")
-    rows = agent.state.rows(f"select {', '.join(names)} from conflict order by name")
-    return {"conflicts": [dict(zip(names, row, strict=True)) for row in rows]}
+    """Versions that lost against another machine's and were kept. `resolve`: settle this one, and `keep` so."""
+    agent.ingest_all(Scope())
+    settled = resolve.settle_removed(agent)
+    if "resolve" not in arguments:
+        found = [resolve.described(agent, one) for one in resolve.listed(agent)]
+        return {"conflicts": found, "settled": settled, "exit_code": 0}
+    chosen, keep = resolve.find(agent, str(arguments["resolve"])), str(arguments.get("keep", resolve.CURRENT))
+    resolve.resolve(agent, chosen, keep)
+    delivered = agent.deliver()
+    return {
+        "resolved": {"space": chosen.space, "file": chosen.file, "key": chosen.key, "keep": keep},
+        "left": len(resolve.listed(agent)),
+        "backends": {name: {"error": one.error, "through": one.after} for name, one in delivered.items()},
+        "exit_code": max((one.exit_code for one in delivered.values()), default=0),
+    }
 
 
 def recall(agent: Agent, arguments: Mapping[str, Any]) -> Report:
@@ -229,7 +250,7 @@ def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         with agent.backend(candidate) as backend:
             if not isinstance(backend, Readable):
                 continue
-            log = next((log for log in backend.machines() if wanted in (log.name, log.id)), None)
+            log = next((log for log in backend.survey().logs if wanted in (log.name, log.id)), None)
             if log is not None:
                 report = restore_files(backend.read(log.id), to, machine=log.id)
                 return {"machine": log.name, "backend": candidate, "to": str(to), **report._asdict()}

@@ -76,7 +76,7 @@ def _backend(config: Config, name: str) -> Check:
     try:
         with contextlib.closing(open_backend(name, config.backends[name], visitor)) as backend:
             capacity = backend.capacity()
-            names = [log.name for log in backend.machines()] if isinstance(backend, Readable) else []
+            names = [log.name for log in backend.survey().logs] if isinstance(backend, Readable) else []
     except MemferryError as error:
         return Check(f"backend {name}", False, str(error), error.hint)
     machines = f"machines: {', '.join(names) or 'none yet'}"

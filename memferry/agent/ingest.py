@@ -401,7 +401,8 @@ class Ingest:
             self._tell(this.known, keep=this.position)
 
     def _tell(self, known: KnownFile, *, path: str | None = None, **facts: object) -> None:
-        seq, hlc = self._journal.last_seq + 1, self._journal.next_hlc()
+        hlc = self._journal.next_hlc()
+        seq = self._journal.last_seq + 1
         note = Note(seq, hlc, known.space, path or known.path, known.format, **facts)  # type: ignore[arg-type]
         self._journal.append_ops([note])
         self._catalog.add_note(known.id, seq)

@@ -13,8 +13,9 @@ from functools import lru_cache
 import msgspec
 import zstandard
 
+from memferry.agent import clock
 from memferry.agent.state import REBUILD, State, StateDamaged
-from memferry.model import Op, Put, Retract, Sealed
+from memferry.model import Op, Put, Retract, Sealed, Sighting
 
 ZSTD_LEVEL = 3
 DELIVERY_BYTES = 8 << 20
@@ -55,16 +56,45 @@ class Journal:
         return int(self._state.meta("seq") or 0)
 
     def next_hlc(self) -> str:
-        """A hybrid logical clock value, later than every one given out or heard of: 16 hex digits,
-        milliseconds since 1970 and a counter."""
-        wall = int(self._state.clock() * 1000) << 16
-        value = max(wall, int(self._state.meta("hlc") or "0", 16) + 1)
-        text = f"{value:016x}"
+        """A clock value later than every one given out or heard of. Only when this machine's own clock was ahead and has
+        been put right does it start again from there, and says so in the log: ask for it before `last_seq`."""
+        last, wall = self._state.meta("hlc") or clock.ZERO, self.wall
+        if clock.is_ahead(last, wall) and not self.is_behind:
+            return self._start_again(wall)
+        text = max(wall, clock.after(last))
         self._state.set_meta("hlc", text)
         return text
 
+    def _start_again(self, wall: str) -> str:
+        seq = self.last_seq
+        if seq:
+            self.append_ops([Sighting(seq + 1, wall, self.machine, seq)])
+            row = (self.machine, seq, wall)
+            self._state.execute("insert or ignore into sighting values(?, ?, ?)", row)
+            self._state.execute("insert or ignore into unwritten select id from conflict")
+        self._state.count("clock put right")
+        text = clock.after(wall)
+        self._state.set_meta("hlc", text)
+        return text
+
+    @property
+    def wall(self) -> str:
+        """What this machine's clock shows."""
+        return clock.reading(self._state.clock())
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether this machine's clock fell behind what it has seen and believed: then nothing is judged by it."""
+        return clock.is_ahead(self._state.meta("heard") or clock.ZERO, self.wall)
+
     def hear(self, hlc: str) -> None:
-        """Another machine's clock was seen: ours must not fall behind it."""
+        """Another machine's clock was seen, and is not ahead: ours must not fall behind it."""
+        for name in ("hlc", "heard"):
+            if hlc > (self._state.meta(name) or ""):
+                self._state.set_meta(name, hlc)
+
+    def resume(self, hlc: str) -> None:
+        """This machine itself has given out `hlc` before."""
         if hlc > (self._state.meta("hlc") or ""):
             self._state.set_meta("hlc", hlc)
 

@@ -1,61 +1,88 @@
-"""What an operation of another machine means for what this one has. Pure."""
+"""Which of a record's versions is current: a function of the set of them, so their order does not matter. Pure."""
 
 from __future__ import annotations
 
-from enum import Enum
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
+
+LONGEST_WALK = 1000
 
 
 class Version(NamedTuple):
-    """One version of a record: its digest (hex), when it was written (HLC), by which machine (id)."""
+    """One version of a record. `digest`: of its content, hex; `hlc`: when it was written, as far as all machines know
+    (`clock.effective`); `machine`, `seq`: the operation; `base`: digest of the version it was made from."""
 
     digest: str
     hlc: str
     machine: str
+    seq: int
+    base: str | None
+    text: str
+
+    @property
+    def age(self) -> tuple[str, str, int]:
+        """Sorts versions by time, and equal times always the same way."""
+        return self.hlc, self.machine, self.seq
 
 
-class Decision(Enum):
-    """What to do with an incoming version."""
+class Merged(NamedTuple):
+    """`current`: what everybody shows. `rivals`: versions that knew nothing of it nor it of them, the latest first;
+    each is kept beside it until a person settles that."""
 
-    NOTHING = "nothing"
-    """It is here already, or was here and has been replaced since."""
-    TAKE = "take"
-    """Nothing here, or it was made from what is here: it becomes current."""
-    CONFLICT_TAKE = "conflict, take"
-    """Neither knew of the other and it is the later: it becomes current, ours is kept beside it."""
-    CONFLICT_KEEP = "conflict, keep"
-    """Neither knew of the other and ours is the later: ours stays, it is kept beside."""
+    current: Version
+    rivals: tuple[Version, ...]
 
 
-def decide(
-    incoming: Version,
-    base: str | None,
-    current: Version | None,
-    *,
-    seen_before: bool,
-    prefix: int,
-) -> Decision:
-    """`base`: digest that `incoming` replaced where it was written. `seen_before`: this machine had it before
-    `current`. `prefix`: 1 when the incoming content is longer and begins with ours, -1 when ours is the longer, else 0.
-
-    The same on every machine in any order: the outcome depends on the two versions alone.
-    """
-    if current is None:
-        return Decision.TAKE
-    if incoming.digest == current.digest or seen_before:
-        return Decision.NOTHING
-    if base == current.digest or prefix > 0:
-        return Decision.TAKE
-    if prefix < 0:
-        return Decision.NOTHING
-    later = (incoming.hlc, incoming.machine) > (current.hlc, current.machine)
-    return Decision.CONFLICT_TAKE if later else Decision.CONFLICT_KEEP
+_Known = Mapping[str, Sequence[Version]]
 
 
-def prefix(incoming: str, ours: str | None) -> int:
-    """1: `incoming` goes on where `ours` ends; -1: the other way round; 0: neither."""
-    if ours is None:
-        return 0
-    if incoming.startswith(ours):
-        return 1
-    return -1 if ours.startswith(incoming) else 0
+def merge(versions: Collection[Version]) -> Merged:
+    """At least one version. A version is out when another was made from it, or goes on where it ends; of the
+    contents that are left the latest is current."""
+    if len(versions) == 1:
+        return Merged(next(iter(versions)), ())
+    latest: dict[str, Version] = {}
+    for version in sorted(_heads(versions), key=lambda one: one.age):
+        latest[version.digest] = version
+    left = [one for one in latest.values() if not any(_goes_on(other, one) for other in latest.values())]
+    left.sort(key=lambda one: one.age, reverse=True)
+    return Merged(left[0], tuple(left[1:]))
+
+
+def _heads(versions: Collection[Version]) -> list[Version]:
+    known: dict[str, list[Version]] = defaultdict(list)
+    for version in sorted(versions, key=lambda one: one.age):
+        known[version.digest].append(version)
+    replaced = {
+        old
+        for new in versions
+        if new.base is not None
+        for old in known.get(new.base, ())
+        if old.digest != new.digest and _replaces(new, old, known)
+    }
+    return [version for version in versions if version not in replaced]
+
+
+def _replaces(new: Version, old: Version, known: _Known) -> bool:
+    """Whether `new`, which was made from the content of `old`, came after it. Only a text that somebody brought back
+    comes after what was made from it."""
+    return new.age > old.age or not _descends(old, new.digest, known)
+
+
+def _descends(version: Version, digest: str, known: _Known) -> bool:
+    """Whether a version was made, over others, from the content `digest`. Clocks tell that nearly always, so this is
+    for logs that no honest machine writes: the walk has an end."""
+    waiting, seen = [version.base], set[str]()
+    while waiting and len(seen) < LONGEST_WALK:
+        base = waiting.pop()
+        if base == digest:
+            return True
+        if base is not None and base not in seen:
+            seen.add(base)
+            waiting.extend(one.base for one in known.get(base, ()))
+    return False
+
+
+def _goes_on(longer: Version, shorter: Version) -> bool:
+    return len(longer.text) > len(shorter.text) and longer.text.startswith(shorter.text)

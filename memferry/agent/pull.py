@@ -1,60 +1,79 @@
-"""From other machines' logs into this machine's files: verify, decide, write, remember."""
+"""From other machines' logs into this machine's files: verify, take in the facts, then bring the files in line.
+
+A log that cannot be trusted is left alone and named; the others are taken in all the same.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from memferry.agent import apply
+from memferry.agent import apply, clock, incoming
 from memferry.agent.catalog import Catalog
+from memferry.agent.edits import How
 from memferry.agent.journal import Journal
 from memferry.agent.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
-from memferry.agent.merge import Decision, Version, decide, prefix
+from memferry.agent.received import Line, Named, Received
+from memferry.agent.reconcile import Reconcile
 from memferry.agent.state import State
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
 from memferry.backends.base import MachineLog, Readable
-from memferry.backends.names import check_file
-from memferry.errors import MemferryError, TargetRefused
+from memferry.errors import TargetRefused
 from memferry.formats.base import Kind, Whole
 from memferry.keys import Fingerprinter
-from memferry.model import Identity, Op, Put, Retract, Source
+from memferry.model import Identity, Op, Put, Retract, Settle, Sighting
 
 BATCH = 2000
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._ -]*")
+BATCH_BYTES = 8 << 20
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._ -]{0,62}[A-Za-z0-9_-])?")
+SET_CLOCK = "set that machine's clock right; it then says by itself when its operations were written"
+
+
+class Refused(NamedTuple):
+    """A log that was left alone."""
+
+    machine: str
+    error: str
+    hint: str
 
 
 class Pulled(NamedTuple):
-    """What a pull came to. `files`: those written, `taken`: records, `conflicts`: new ones."""
+    """What a pull came to. `files`: those touched (`space/file`) and how. `taken`: records, `conflicts`: new ones;
+    `skipped`: operations of spaces and files that are not carried here; `failed`: files that could not be written, and
+    why; `strange`: operations that no memferry writes; `ahead`: machines whose clock is."""
 
     machines: tuple[str, ...]
     taken: int
     withdrawn: int
     conflicts: int
-    files: tuple[str, ...]
+    files: Mapping[str, How]
     skipped: int
+    failed: Mapping[str, str]
+    refused: tuple[Refused, ...]
+    strange: int
+    ahead: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """4: something was refused. 1: a file could not be written."""
+        return TargetRefused.exit_code if self.refused or self.strange else int(bool(self.failed))
 
 
 class _Arrival(NamedTuple):
-    """A version that is to be taken in. `file`: where it goes; `ours`: the version it meets; `loser`: text of the
-    version that is kept beside, if the two conflict."""
+    """A version that may be taken in. `kind`: of its file."""
 
     put: Put
     id: int
-    decision: Decision
     kind: Kind
-    file: str
-    ours: Version | None
-    loser: str | None
 
 
 class Pull:
     """Applies the logs of one backend. `trees`: the spaces of this machine by name. `dry_run`: no file is written.
-    `recognise`: after a state was lost, only what was pulled before is known again; a document that differs from
-    what the log says is left for the next scan and pull to sort out."""
+    `recognise`: after a state was lost, only what was pulled before is known again."""
 
     def __init__(
         self, state: State, catalog: Catalog, journal: Journal, withdrawal: Withdrawal, fingerprint: Fingerprinter,
@@ -68,35 +87,73 @@ class Pull:
         self._trees = trees
         self._me = me
         self._backend = backend_name
-        self._dry_run = dry_run
-        self._recognise = recognise
+        self._received = Received(state, journal)
+        self._files = Reconcile(
+            state, catalog, self._received, trees, self._name_of, dry_run=dry_run, recognise=recognise
+        )
         self._machines: list[str] = []
-        self._files: set[str] = set()
-        self._taken = self._withdrawn = self._conflicts = self._skipped = 0
         self._names: dict[str, str] = {me.id: me.name}
+        self._refused: list[Refused] = []
+        self._ahead: dict[str, tuple[MachineLog, int, str]] = {}
+        self._counts: Counter[str] = Counter()
 
     def run(self, backend: Readable) -> Pulled:
-        """Raises TargetRefused before anything of a doubtful log is applied."""
-        logs = [_safely_named(log) for log in backend.machines() if log.id != self._me.id]
-        self._names |= {log.id: log.name for log in logs}
+        """Raises BackendError where the backend itself cannot be read."""
+        logs = list(self._trusted(backend))
         self._start_over_for_new_spaces()
         for log in logs:
-            applied = self._meet(log)
-            if log.head.last_seq > applied or self._pending(log.id):
-                self._machines.append(log.name)
-                self._apply_log(backend, log, applied)
+            try:
+                applied = self._meet(log)
+                if log.head.last_seq > applied:
+                    self._machines.append(log.name)
+                    self._take_in(backend, log, applied)
+                self._clear(log.id)
+            except TargetRefused as error:
+                self._refuse(log.id, log.name, error)
+        self._judge_clocks()
+        self._files.run()
         return Pulled(
-            tuple(self._machines), self._taken, self._withdrawn, self._conflicts, tuple(sorted(self._files)),
-            self._skipped,
+            tuple(self._machines), self._counts["taken"], self._counts["withdrawn"], self._files.conflicts,
+            dict(sorted(self._files.touched.items())), self._counts["skipped"],
+            {file: str(error) for file, error in self._files.failed.items()}, tuple(self._refused),
+            self._counts["strange"], tuple(log.name for log, _, _ in self._ahead.values()),
         )  # fmt: skip
 
+    # -- which logs
+
+    def _trusted(self, backend: Readable) -> Iterator[MachineLog]:
+        """The logs of the others; those whose head cannot be believed are named and left alone."""
+        survey = backend.survey()
+        logs = _named_apart([log for log in survey.logs if log.id != self._me.id], self._me.name)
+        self._names |= {log.id: log.name for log in logs}
+        for machine, error in survey.refused.items():
+            if machine != self._me.id:
+                self._refuse(machine, self._name_of(machine), error)
+        yield from logs
+
+    def _name_of(self, machine: str) -> str:
+        if machine not in self._names:
+            row = self._state.one("select name from peer where machine = ?", machine)
+            self._names[machine] = row[0] if row else machine
+        return self._names[machine]
+
+    def _refuse(self, machine: str, name: str, error: TargetRefused) -> None:
+        self._refused.append(Refused(name, str(error), error.hint))
+        with self._state.transaction():
+            self._state.report_problem("log", f"{self._backend}/{machine}", f"{name}: {error}", error.hint)
+
+    def _clear(self, machine: str) -> None:
+        with self._state.transaction():
+            self._state.clear_problem("log", f"{self._backend}/{machine}")
+
     def _start_over_for_new_spaces(self) -> None:
-        """What was passed over because its space was not configured is wanted now; what is known changes nothing."""
-        known = set(json.loads(self._state.meta("spaces pulled") or "[]"))
-        if not known >= self._trees.keys():
+        """What was passed over because its space was not there is wanted now; what is known changes nothing."""
+        before = set(json.loads(self._state.meta("spaces pulled") or "[]"))
+        if before != self._trees.keys():
             with self._state.transaction():
-                self._state.execute("update peer set applied = 0")
-                self._state.set_meta("spaces pulled", json.dumps(sorted(known | self._trees.keys())))
+                if not before >= self._trees.keys():
+                    self._state.execute("update peer set applied = 0")
+                self._state.set_meta("spaces pulled", json.dumps(sorted(self._trees)))
 
     def _meet(self, log: MachineLog) -> int:
         """Refuse a head older than the newest one seen; returns the last seq applied."""
@@ -115,23 +172,25 @@ class Pull:
             )
         return int(applied)
 
-    def _pending(self, machine: str) -> bool:
-        row = self._state.one("select 1 from foreign_record where machine = ? and pending limit 1", machine)
-        return row is not None
+    # -- one log
 
-    def _apply_log(self, backend: Readable, log: MachineLog, applied: int) -> None:
-        batch: list[Op] = []
-        for op in backend.read(log.id, after=applied):
-            batch.append(op)
-            if len(batch) >= BATCH:
-                self._apply(log, batch)
-                batch = []
-        self._apply(log, batch)
+    def _take_in(self, backend: Readable, log: MachineLog, applied: int) -> None:
+        first_stuck: int | None = None
+        strange = self._counts["strange"]
+        for ops in _batches(backend.read(log.id, after=applied)):
+            stuck = self._apply(log, ops)
+            first_stuck = stuck if first_stuck is None else first_stuck
+        through = log.head.last_seq if first_stuck is None else first_stuck - 1
         with self._state.transaction():
-            self._remember(log, log.head.last_seq)
+            if self._counts["strange"] == strange:
+                self._state.clear_problem("log", f"{self._backend}/{log.id}/operations")
+            self._remember(log, through)
+            self._state.execute(
+                "update peer set applied = ? where backend = ? and machine = ?", (through, self._backend, log.id)
+            )
 
     def _remember(self, log: MachineLog, applied: int) -> None:
-        head, applied = log.head, 0 if self._recognise else applied
+        head = log.head
         self._state.execute(
             "insert into peer values(?, ?, ?, ?, ?, ?, ?) on conflict(backend, machine) do update set"
             " name = excluded.name, sequence = excluded.sequence, sha256 = excluded.sha256,"
@@ -139,197 +198,251 @@ class Pull:
             (self._backend, log.id, log.name, head.sequence, head.sha256, head.last_seq, applied),
         )
 
-    # -- one batch: intent, files, done
-
-    def _apply(self, log: MachineLog, ops: Sequence[Op]) -> None:
-        """First the intent is durable, then the files are written, then it is done: a crash in between repeats."""
-        if not ops:
-            return
-        arrivals: list[_Arrival] = []
+    def _apply(self, log: MachineLog, ops: Sequence[Op]) -> int | None:
+        """One batch: lines into shards, then all facts in one transaction. Returns the first seq that has to be read
+        again, because its shard could not be written."""
+        sound = [op for op in ops if not self._is_strange(log, op)]
+        dead = self._received.dead_of(log.id, ops[0].seq, ops[-1].seq)
+        arrivals = [one for op in sound if isinstance(op, Put) and op.seq not in dead and (one := self._arrival(op))]
+        arrivals = [one for one in arrivals if self._is_true(log, one)]
+        lines, texts = self._sort_lines(log, [one for one in arrivals if not isinstance(one.kind.reader, Whole)])
+        stuck = self._files.add_lines(texts)
         with self._state.transaction():
-            for op in ops:
-                if isinstance(op, Put) and (arrival := self._judge(log, op)) is not None:
-                    arrivals.append(arrival)
-                    self._intend(log, arrival)
-            self._journal.hear(max(op.hlc for op in ops))
-        self._write(log, arrivals)
-        with self._state.transaction():
-            for op in ops:
-                if isinstance(op, Retract):
-                    self._withdraw(log, op)
-            self._state.execute("update foreign_record set pending = 0 where machine = ? and pending", (log.id,))
+            self._add_lines(lines)
+            for one in arrivals:
+                if isinstance(one.kind.reader, Whole):
+                    self._counts["taken"] += self._received.add_rival(log.id, one.put, one.id) and self._is_news(one)
+            for op in sound:
+                self._take_fact(op)
+            self._hear(log, sound)
             self._remember(log, ops[-1].seq)
+        return self._first_in(stuck, lines)
 
-    def _judge(self, log: MachineLog, put: Put) -> _Arrival | None:
-        """None: there is nothing to do."""
-        check_file(put.file)
+    def _is_strange(self, log: MachineLog, op: Op) -> bool:
+        why = incoming.flaw(op)
+        if why is not None:
+            self._report_strange(log, op.seq, why)
+        return why is not None
+
+    def _is_true(self, log: MachineLog, one: _Arrival) -> bool:
+        true = incoming.is_true(one.put, one.kind)
+        if not true:
+            self._report_strange(log, one.put.seq, "is not what its digest says")
+        return true
+
+    def _report_strange(self, log: MachineLog, seq: int, why: str) -> None:
+        self._counts["strange"] += 1
+        with self._state.transaction():
+            self._state.report_problem(
+                "log", f"{self._backend}/{log.id}/operations", f"operation {seq} of {log.name} {why}; it was left out",
+                "no memferry writes this: ask who else can write to that backend",
+            )  # fmt: skip
+
+    def _arrival(self, put: Put) -> _Arrival | None:
+        """None: it is of a space or a file that is not carried here."""
         tree = self._trees.get(put.space)
         kind = tree.format.kind(put.file) if tree else None
         if tree is None or kind is None or kind.local or tree.rules.verdict(put.file) is not None:
-            self._skipped += 1
+            self._counts["skipped"] += 1
             return None
-        id_ = self._fingerprint.key(put.space, put.key)
-        # Also when there is nothing to take: if it is withdrawn there later, ours goes too.
-        self._state.execute("insert or replace into arrived values(?, ?, ?)", (log.id, put.seq, id_))
-        seen = self._catalog.seen([id_]).get(id_)
-        if seen is not None and not self._welcome(put, seen):
-            return None
-        whole = isinstance(kind.reader, Whole)
-        file = put.file if whole else apply.shard(put.file, log.name)
-        if (
-            self._recognise
-            and isinstance(kind.reader, Whole)
-            and not apply.holds(tree.root, Source(put.space, file, kind.format), kind.reader, put.key, put.digest)
-        ):
-            return None
-        if self._is_pending(id_, log.id, put.seq):
-            return _Arrival(put, id_, Decision.TAKE, kind, file, None, None)
-        ours, text = self._current(id_, seen)
-        decision = decide(
-            Version(put.digest, put.hlc, log.id), put.base, ours,
-            seen_before=self._seen_before(id_, put.digest), prefix=prefix(put.body, text) if whole else 0,
-        )  # fmt: skip
-        if decision is Decision.NOTHING:
-            return None
-        loser = {Decision.CONFLICT_TAKE: text, Decision.CONFLICT_KEEP: put.body}.get(decision) if whole else None
-        return _Arrival(put, id_, decision, kind, file, ours, loser)
+        return _Arrival(put, self._fingerprint.key(put.space, put.key), kind)
 
-    def _welcome(self, put: Put, seen: Seen) -> bool:
-        """Not what is held or was forgotten here; what was withdrawn only when it was written again since."""
-        if seen.seq == WITHDRAWN:
-            return int(put.hlc, 16) > seen.digest
-        return seen.seq not in (HELD, FORGOTTEN)
+    def _is_news(self, one: _Arrival) -> bool:
+        seen = self._catalog.seen([one.id]).get(one.id)
+        return seen is None or seen.digest != digest_number(bytes.fromhex(one.put.digest))
 
-    def _current(self, id_: int, seen: Seen | None) -> tuple[Version | None, str | None]:
-        """The version that is current here, and its text."""
-        if seen is None or seen.seq == WITHDRAWN:
-            return None, None
-        if seen.seq > 0:
-            put = self._journal.put(seen.seq)
-            return (Version(put.digest, put.hlc, self._me.id), put.body) if put else (None, None)
-        row = self._state.one("select digest, hlc, machine, body from foreign_record where id = ?", id_)
-        return (Version(*row[:3]), row[3]) if row else (None, None)
+    def _take_fact(self, op: Op) -> None:
+        match op:
+            case Retract():
+                self._withdraw(op)
+            case Settle():
+                self._settle(op)
+            case Sighting():
+                self._received.see(op)
 
-    def _seen_before(self, id_: int, digest: str) -> bool:
-        number = digest_number(bytes.fromhex(digest))
-        return self._state.one("select 1 from version where id = ? and digest = ?", id_, number) is not None
+    def _settle(self, op: Settle) -> None:
+        self._received.settle(op.ops)
+        self._received.mark(id_ for one in op.ops for id_ in self._ids_of(one))
 
-    def _is_pending(self, id_: int, machine: str, seq: int) -> bool:
-        row = self._state.one(
-            "select 1 from foreign_record where id = ? and machine = ? and seq = ? and pending", id_, machine, seq
-        )
-        return row is not None
+    # -- ledgers
 
-    def _intend(self, log: MachineLog, arrival: _Arrival) -> None:
-        put, id_ = arrival.put, arrival.id
-        execute = self._state.execute
-        self._taken += 1
-        if arrival.loser is not None:
-            self._conflicts += 1
-            self._list_conflict(log, arrival)
-        number = digest_number(bytes.fromhex(put.digest))
-        if arrival.decision is Decision.CONFLICT_KEEP:
-            execute("insert or ignore into version values(?, ?, 0)", (id_, number))
-            return
-        seen = self._catalog.seen([id_]).get(id_)
-        if seen is not None and seen.digest != number and seen.seq != WITHDRAWN:
-            execute("insert or ignore into version values(?, ?, ?)", (id_, seen.digest, max(seen.seq, 0)))
-        execute("insert or replace into record values(?, ?, ?, 0)", (id_, number, FOREIGN))
-        text = put.body if isinstance(arrival.kind.reader, Whole) else None
-        execute(
-            "insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, ?, 1)",
-            (id_, log.id, put.seq, put.hlc, put.digest, put.space, arrival.file, put.key, text),
+    def _sort_lines(
+        self, log: MachineLog, arrivals: Sequence[_Arrival]
+    ) -> tuple[list[Line], dict[tuple[str, str], list[bytes]]]:
+        """Where each line lies from now on, and what is to be added to which shard. A line is written once, whichever
+        machines have it; where this one has it itself, not at all."""
+        ids = [one.id for one in arrivals]
+        seen, here, own = self._catalog.seen(ids), self._received.lines(ids), self._own_lines(ids)
+        lines: list[Line] = []
+        texts: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        for one in arrivals:
+            number = digest_number(bytes.fromhex(one.put.digest))
+            line = Line(log.id, one.put.seq, one.id, number, 0)
+            others = [known for known in here[one.id, number] if known.shard]
+            if not self._is_welcome(seen.get(one.id)) or (one.id, number) in own:
+                pass
+            elif others and not any(known[:2] == line[:2] for known in others):
+                line = line._replace(shard=others[0].shard)
+            else:
+                line = self._into_shard(log, one.put, line)
+                texts[one.put.space, apply.shard(one.put.file, log.name)].append(one.put.body.encode())
+                self._counts["taken"] += not others
+            here[one.id, number].append(line)
+            lines.append(line)
+        return lines, texts
+
+    def _into_shard(self, log: MachineLog, put: Put, line: Line) -> Line:
+        with self._state.transaction():  # before the file is there, so that nobody reads it as this machine's own
+            return line._replace(shard=self._received.shard(put.space, apply.shard(put.file, log.name)))
+
+    def _own_lines(self, ids: Collection[int]) -> set[tuple[int, int]]:
+        sql = "select id, digest from {} where seq > 0 and id in (select value from json_each(?))"
+        return {row[:2] for table in ("record", "version") for row in self._state.among(sql.format(table), ids)}
+
+    def _is_welcome(self, seen: Seen | None) -> bool:
+        return seen is None or seen.seq not in (HELD, FORGOTTEN)
+
+    def _add_lines(self, lines: Sequence[Line]) -> None:
+        self._received.add_lines(lines)
+        seen = self._catalog.seen([line.id for line in lines])
+        new = [line for line in lines if line.shard and (line.id not in seen or seen[line.id].seq == WITHDRAWN)]
+        self._state.execute_many(
+            "insert or replace into record values(?, ?, ?, 0)", ((line.id, line.digest, FOREIGN) for line in new)
         )
 
-    def _list_conflict(self, log: MachineLog, arrival: _Arrival) -> None:
-        put, ours = arrival.put, arrival.ours
-        assert ours is not None
-        ours_lost = arrival.decision is Decision.CONFLICT_TAKE
-        digest, hlc, machine = ours if ours_lost else Version(put.digest, put.hlc, log.id)
-        name = self._names.get(machine, machine)
-        copy = apply.conflict_copy(put.file, name, hlc) if put.key == put.file else None
-        self._state.execute(
-            "insert or ignore into conflict(space, key, file, machine, hlc, digest, copy, body, since)"
-            " values(?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (put.space, put.key, put.file, name, hlc, digest, copy, arrival.loser, self._state.clock()),
-        )
-
-    # -- files
-
-    def _write(self, log: MachineLog, arrivals: Sequence[_Arrival]) -> None:
-        by_file: dict[tuple[str, str], list[_Arrival]] = defaultdict(list)
-        for arrival in arrivals:
-            by_file[arrival.put.space, arrival.file].append(arrival)
-        for (space, file), group in by_file.items():
-            self._files.add(f"{space}/{file}")
-            if self._dry_run:
-                continue
-            try:
-                self._write_file(self._trees[space], file, group)
-            except MemferryError as error:
-                with self._state.transaction():
-                    self._state.report_problem("pull", f"{space}/{file}", str(error), error.hint)
-                raise
-
-    def _write_file(self, tree: Tree, file: str, group: Sequence[_Arrival]) -> None:
-        reader = group[0].kind.reader
-        if not isinstance(reader, Whole):
-            apply.append_lines(tree.root, file, [arrival.put.body.encode() for arrival in group])
-            return
-        taken = [arrival for arrival in group if arrival.decision is not Decision.CONFLICT_KEEP]
-        if group[0].put.key != file:
-            source = Source(tree.name, file, group[0].kind.format)
-            entries = {arrival.put.key: arrival.put.body.encode() for arrival in taken}
-            if entries:
-                apply.edit_array(tree.root, source, reader, entries, frozenset())
-            return
-        self._keep_losers(tree, group)
-        if taken:
-            over = self._catalog.versions(group[0].id)  # ours among them, since the intent is on record
-            apply.write_document(tree.root, file, taken[-1].put.body.encode(), over=over)
-
-    def _keep_losers(self, tree: Tree, group: Sequence[_Arrival]) -> None:
-        """A losing document is kept beside the winner, before the winner is written."""
-        for copy, body in self._state.rows(
-            "select copy, body from conflict where space = ? and key = ? and copy is not null",
-            tree.name, group[0].put.key,
-        ):  # fmt: skip
-            apply.write_document(tree.root, copy, body.encode())
-            self._files.add(f"{tree.name}/{copy}")
+    def _first_in(self, files: Collection[str], lines: Sequence[Line]) -> int | None:
+        if not files:
+            return None
+        numbers = {
+            self._received.shard(space, file) for space, _, file in (subject.partition("/") for subject in files)
+        }
+        return min((line.seq for line in lines if line.shard in numbers), default=None)
 
     # -- withdrawing
 
-    def _withdraw(self, log: MachineLog, retract: Retract) -> None:
-        """What another machine withdrew goes from the files it was pulled into, and from our own log."""
-        for machine, seq in retract.ops:
-            id_ = self._id_of(machine, seq)
-            tree = self._trees.get(retract.space)
-            if id_ is not None and tree is not None:
-                self._withdraw_record(tree, id_, int(retract.hlc, 16))
+    def _withdraw(self, retract: Retract) -> None:
+        """What another machine withdrew goes from the files it was pulled into, and from our own log. Once: who writes
+        a record again after that has done so knowingly."""
+        ids = set(self._received.withdraw(retract.ops))
+        own = {op: self._own_ids(op[1]) for op in retract.ops if op[0] == self._me.id or self._is_former(op)}
+        ids.update(id_ for found in own.values() for id_ in found)
+        if not ids or retract.space not in self._trees:
+            return
+        self._received.mark(ids)
+        self._withdraw_own(retract.space, ids)
+        self._counts["withdrawn"] += len(ids)
 
-    def _id_of(self, machine: str, seq: int) -> int | None:
-        """The record behind an operation of another machine's log, or of ours."""
-        row = self._state.one("select id from arrived where machine = ? and seq = ?", machine, seq)
-        if row is None and machine == self._me.id:
-            sql = "select id from record where seq = ? union select id from version where seq = ?"
-            row = self._state.one(sql, seq, seq)
-        return None if row is None else int(row[0])
+    def _ids_of(self, op: Named) -> Collection[int]:
+        line = self._received.line(op)
+        if line is not None:
+            return (line.id,)
+        return self._own_ids(op[1]) if op[0] == self._me.id or self._is_former(op) else ()
 
-    def _withdraw_record(self, tree: Tree, id_: int, when: int) -> None:
-        row = self._state.one("select file, key, digest from foreign_record where id = ?", id_)
-        if row is not None:
-            file, key, digest = row
-            kind = tree.format.kind(file)
-            if kind is not None and not self._dry_run:
-                apply.remove(tree.root, Source(tree.name, file, kind.format), kind, key, bytes.fromhex(digest))
-            self._files.add(f"{tree.name}/{file}")
-            self._state.execute("delete from foreign_record where id = ?", (id_,))
-        status = FORGOTTEN if row is None else WITHDRAWN
-        self._withdrawal.withdraw(tree.name, [id_], status)
-        self._state.execute("update record set seq = ?, digest = ? where id = ?", (status, when, id_))
-        self._withdrawn += 1
+    def _is_former(self, op: Named) -> bool:
+        """Whether an operation is this machine's own, under the id that it had before it became a fork."""
+        row = self._state.one("select through from former where machine = ?", op[0])
+        return row is not None and op[1] <= row[0]
+
+    def _own_ids(self, seq: int) -> list[int]:
+        sql = "select id from record where seq = ? union select id from version where seq = ?"
+        return [row[0] for row in self._state.rows(sql, seq, seq)]
+
+    def _withdraw_own(self, space: str, ids: Collection[int]) -> None:
+        """Entries go from their array. Lines and documents that were written here stay in their files, and at home."""
+        seen = self._catalog.seen(ids)
+        entries = self._own_entries(space, {id_: one.seq for id_, one in seen.items() if one.seq > 0})
+        pulled = {id_ for id_, one in seen.items() if one.seq in (FOREIGN, WITHDRAWN)}
+        self._withdrawal.withdraw_own(space, entries | pulled, WITHDRAWN)
+        self._withdrawal.withdraw_own(space, set(seen) - entries - pulled, FORGOTTEN)
+
+    def _own_entries(self, space: str, current: Mapping[int, int]) -> set[int]:
+        """Those that lie in JSON arrays; where each lies is kept in mind for `Reconcile`."""
+        puts, entries = self._journal.puts(list(current.values())), set()
+        for id_, seq in current.items():
+            put = puts.get(seq)
+            kind = self._trees[space].format.kind(put.file) if put else None
+            if put is not None and kind and isinstance(kind.reader, Whole) and put.key != put.file:
+                entries.add(id_)
+                row = (id_, self._me.id, seq, put.hlc, put.digest, space, put.file, put.key)
+                self._state.execute(
+                    "insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, null, 1)", row
+                )
+        return entries
+
+    # -- clocks
+
+    def _hear(self, log: MachineLog, ops: Sequence[Op]) -> None:
+        """A clock that is ahead is not followed; one that is not may not be fallen behind of."""
+        if not ops:
+            return
+        wall, behind = self._journal.wall, self._journal.is_behind
+        believed = [op.hlc for op in ops if behind or not clock.is_ahead(op.hlc, wall)]
+        if believed:
+            self._journal.hear(max(believed))
+        ahead = [op for op in ops if clock.is_ahead(op.hlc, wall)]
+        if ahead and not behind:
+            self._ahead[log.id] = (log, ahead[-1].seq, ahead[-1].hlc)
+        self._received.remember_newest(log, ops[-1].hlc)
+
+    def _judge_clocks(self) -> None:
+        """Before anything is merged: what claims to be written later than now was written now at the latest."""
+        wall, newest = self._journal.wall, self._received.newest()
+        outvoted = clock.outvoted((hlc for _, _, hlc in newest), wall)
+        with self._state.transaction():
+            self._tell_own_clock(self._journal.is_behind or outvoted)
+            for _, name, hlc in newest:
+                if outvoted or not clock.is_ahead(hlc, wall):
+                    self._state.clear_problem("clock", name)
+            if outvoted:
+                self._ahead.clear()
+            for log, through, hlc in self._ahead.values():
+                self._sight(log, through, hlc, wall)
+
+    def _tell_own_clock(self, behind: bool) -> None:
+        if not behind:
+            self._state.clear_problem("clock", self._me.name)
+            return
+        self._state.report_problem(
+            "clock", self._me.name, "the clock of this machine is behind those of the others",
+            "set it right; until then its newest versions count as older than they are",
+        )  # fmt: skip
+
+    def _sight(self, log: MachineLog, through: int, hlc: str, wall: str) -> None:
+        if not clock.is_ahead(clock.effective(log.id, through, hlc, self._received.sightings), wall):
+            return  # it was put right, or somebody else said so before
+        at = self._journal.next_hlc()
+        sighting = Sighting(self._journal.last_seq + 1, at, log.id, through)
+        self._journal.append_ops([sighting])
+        self._received.see(sighting)
+        self._state.count("clocks ahead")
+        by = clock.ahead_by_s(hlc, wall)
+        self._state.report_problem(
+            "clock", log.name, f"the clock of machine {log.name} is {by / 60:,.0f} minutes ahead", SET_CLOCK
+        )
 
 
-def _safely_named(log: MachineLog) -> MachineLog:
-    """A machine's name becomes part of file names here, and it comes from the backend."""
-    return log if _SAFE_NAME.fullmatch(log.name) else log._replace(name=log.id)
+def _batches(ops: Iterator[Op]) -> Iterator[list[Op]]:
+    """Not empty; bounded in number and in bytes."""
+    batch: list[Op] = []
+    room = BATCH_BYTES
+    for op in ops:
+        batch.append(op)
+        room -= len(op.body) if isinstance(op, Put) else 0
+        if len(batch) == BATCH or room <= 0:
+            yield batch
+            batch, room = [], BATCH_BYTES
+    if batch:
+        yield batch
+
+
+def _named_apart(logs: Sequence[MachineLog], mine: str) -> list[MachineLog]:
+    """A machine's name becomes part of file names here, and it comes from the backend: it must be one, and no two
+    machines may share it."""
+    taken = Counter(log.name.lower() for log in logs) + Counter([mine.lower()])
+    return [log._replace(name=_name(log, alone=taken[log.name.lower()] == 1)) for log in logs]
+
+
+def _name(log: MachineLog, *, alone: bool) -> str:
+    if not _SAFE_NAME.fullmatch(log.name):
+        return log.id
+    return log.name if alone else f"{log.name}-{log.id[:4]}"

@@ -7,32 +7,34 @@ from collections.abc import Iterable, Iterator, Sequence
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal
 from memferry.agent.known import WITHDRAWN, KnownFile, digest_number
+from memferry.agent.received import Received
 from memferry.agent.state import State
 from memferry.formats import registry
 from memferry.formats.base import Whole
 from memferry.keys import Fingerprinter
-from memferry.model import Note, Op, Place, Put
+from memferry.model import Note, Op, Place, Put, Retract, Settle, Sighting
 
 BATCH = 2000
 
 
 def rebuild(state: State, journal: Journal, fingerprint: Fingerprinter, ops: Iterable[Op]) -> int:
     """Take a log back in, in order; returns how many operations. Files are read again by the next scan."""
-    builder = _Builder(state, fingerprint)
+    builder = _Builder(state, journal, fingerprint)
     count = 0
     with state.transaction():
         for batch in _batches(ops):
             journal.append_ops(batch)
             for op in batch:
                 builder.take(op)
-            journal.hear(max(op.hlc for op in batch))
+            journal.resume(max(op.hlc for op in batch))
             count += len(batch)
     return count
 
 
 class _Builder:
-    def __init__(self, state: State, fingerprint: Fingerprinter) -> None:
+    def __init__(self, state: State, journal: Journal, fingerprint: Fingerprinter) -> None:
         self._state = state
+        self._received = Received(state, journal)
         self._catalog = Catalog(state)
         self._fingerprint = fingerprint
 
@@ -43,6 +45,12 @@ class _Builder:
             self._place(op)
         elif isinstance(op, Note):
             self._note(op)
+        elif isinstance(op, Retract):
+            self._received.bury(op.ops)
+        elif isinstance(op, Settle):
+            self._received.settle(op.ops)
+        elif isinstance(op, Sighting):
+            self._received.see(op)
 
     def _put(self, op: Put) -> None:
         known = self._reach(op.space, op.file, op.position)

@@ -139,9 +139,23 @@ def pull_report(results: Mapping[str, Pulled | BackendError]) -> dict[str, dict[
     return {
         name: {"error": str(one), "hint": one.hint, "exit_code": one.exit_code}
         if isinstance(one, BackendError)
-        else one._asdict()
+        else _pulled(one)
         for name, one in results.items()
     }
+
+
+def _pulled(one: Pulled) -> dict[str, object]:
+    """`edits`: every file touched, and how."""
+    report: dict[str, object] = one._asdict() | {
+        "files": tuple(one.files),
+        "edits": [{"file": file, "how": how} for file, how in one.files.items()],
+        "failed": [{"file": file, "reason": reason} for file, reason in one.failed.items()],
+        "refused": [refused._asdict() for refused in one.refused],
+        "exit_code": one.exit_code,
+    }
+    if one.refused:
+        report |= {"error": "; ".join(refused.error for refused in one.refused), "hint": one.refused[0].hint}
+    return report
 
 
 class VerifyReport(NamedTuple):

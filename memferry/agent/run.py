@@ -153,7 +153,7 @@ class _Loop:
             self._inbox.put(Wake(frozenset([roots[space] / path]), "unsettled"))
 
     def _pull(self) -> None:
-        for name, pulled in self._agent.pull().items():
+        for name, pulled in commands.take_in(self._agent).items():
             if isinstance(pulled, BackendError):
                 log.warning("pull from %s: %s", name, pulled)
             elif pulled.taken or pulled.withdrawn:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from memferry.agent import apply, identity
+from memferry.agent import identity
 from memferry.agent.catalog import Catalog
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
@@ -21,6 +21,8 @@ from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pull, Pulled
 from memferry.agent.rebuild import rebuild
+from memferry.agent.received import Received
+from memferry.agent.reconcile import Reconcile
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope
 from memferry.agent.state import DATABASE, State
@@ -35,7 +37,7 @@ from memferry.errors import BackendError, ConfigError, Halted
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
-from memferry.model import Identity, Source
+from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
 
 RUNS_KEPT = 100
@@ -141,7 +143,7 @@ class Agent:
             if make_way is not None and not checkpoint.attempted:
                 make_way()
             if expect is not None:
-                expect(checkpoint.head)
+                expect(checkpoint.head, written=self.journal.last_seq)
             yield backend
 
     def _wrapped(self, backend: Backend) -> Backend:
@@ -210,15 +212,27 @@ class Agent:
 
     def forget(self, space: str, ids: Sequence[int], *, dry_run: bool) -> int:
         """Withdraw records everywhere; what was pulled goes from the file it was written to, too."""
-        pulled = self.state.among(
-            "select file, key, digest from foreign_record where id in (select value from json_each(?))", ids
-        )
-        tree = self.trees[space]
-        for file, key, digest in () if dry_run else pulled:
-            kind = tree.format.kind(file)
-            if kind is not None:
-                apply.remove(tree.root, Source(space, file, kind.format), kind, key, bytes.fromhex(digest))
-        return self.withdrawal.forget(space, ids)
+        count = self.withdrawal.forget(space, ids)
+        self.reconcile(dry_run=dry_run).run()
+        self.withdrawal.keep_away(ids)
+        return count
+
+    @property
+    def received(self) -> Received:
+        """What other machines' logs have told."""
+        return Received(self.state, self.journal)
+
+    def machine_names(self) -> dict[str, str]:
+        """Of all machines that were met, by id."""
+        return dict(self.state.rows("select machine, name from peer")) | {self.me.id: self.me.name}
+
+    def reconcile(self, *, dry_run: bool = False) -> Reconcile:
+        """Brings files in line with what is known of other machines' versions."""
+        names = self.machine_names()
+        return Reconcile(
+            self.state, self.catalog, self.received, self.trees, lambda machine: names.get(machine, machine),
+            dry_run=dry_run,
+        )  # fmt: skip
 
     def remember_run(self, kind: str, started: float, report: SyncReport) -> None:
         with self.state.transaction():
@@ -260,7 +274,7 @@ def _new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]
     for name, settings in config.backends.items():
         with contextlib.suppress(BackendError), contextlib.closing(open_backend(name, settings, visitor)) as backend:
             if isinstance(backend, Readable):
-                logs = backend.machines()
+                logs = backend.survey().logs
                 taken |= {log.name for log in logs}
                 own = [log for log in logs if log.installation == visitor.installation]
                 mine |= {name: max(own, key=lambda log: log.head.last_seq)} if own else {}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from memferry.errors import StateError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DATABASE = "state.db"
 
 SCHEMA = """
@@ -74,6 +74,31 @@ create table problem(area text, subject text, text text not null, hint text not 
 create table counter(name text primary key, value integer not null) without rowid;
 create table run(number integer primary key, kind text not null, started_at real not null, finished_at real not null,
   report text not null);
+"""
+
+# Everything other machines tell is a set of facts, so that the order in which they arrive does not matter.
+MANY_MACHINES = """
+alter table arrived add column digest integer not null default 0;
+alter table arrived add column shard integer not null default 0;
+create index arrived_of on arrived(id);
+create table rival(machine text, seq integer, id integer not null, hlc text not null, digest text not null, base text,
+  space text not null, file text not null, key text not null, body blob not null, primary key(machine, seq))
+  without rowid;
+create index rival_of on rival(id);
+create table dead(machine text, seq integer, primary key(machine, seq)) without rowid;
+create table settled(machine text, seq integer, primary key(machine, seq)) without rowid;
+create table sighting(machine text, through integer, hlc text, primary key(machine, through, hlc)) without rowid;
+create table newest(machine text primary key, name text not null, hlc text not null) without rowid;
+create table former(machine text primary key, through integer not null) without rowid;
+
+-- Files that a pull writes, which nobody reads as this machine's own; what is still to be written or taken out.
+create table pulled_file(number integer primary key, space text not null, file text not null, unique(space, file));
+create table unwritten(id integer primary key);
+create table doomed(space text, file text, digest integer, primary key(space, file, digest)) without rowid;
+alter table conflict add column id integer not null default 0;
+alter table conflict add column written integer not null default 0;
+delete from conflict;
+update peer set applied = 0;
 """
 
 
@@ -241,8 +266,8 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
             hint="upgrade memferry",
         )
     if version < SCHEMA_VERSION:
-        script = f"begin immediate; {SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;"
-        database.executescript(script)
+        steps = "".join((SCHEMA, MANY_MACHINES)[version:])
+        database.executescript(f"begin immediate; {steps} pragma user_version = {SCHEMA_VERSION}; commit;")
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StateError:

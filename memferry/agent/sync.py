@@ -124,6 +124,8 @@ class Cycle:
                 self._state.report_problem("skipped", subject, reason)
 
     def _kind(self, file: str) -> Kind | None:
+        if file in self._pulled:
+            return None  # its lines are another machine's to carry, and a losing version is kept for a person
         kind = self._tree.format.kind(file)
         if kind is None and self._tree.rules.includes(file):
             kind = BY_SUFFIX.kind(file)  # asked for by name, so read by what it looks like
@@ -140,6 +142,9 @@ class Cycle:
     def _read(self, changes: scan.Changes) -> None:
         """Derived files first: what they repeat is then read after them, never before it was written."""
         self._holds_copies = False
+        self._pulled = {
+            row[0] for row in self._state.rows("select file from pulled_file where space = ?", self._tree.name)
+        }
         kinds = {one.file: kind for one in changes.changed if (kind := self._kind(one.file)) is not None}
         moved = _renames_in_order(changes.moved)
         rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))

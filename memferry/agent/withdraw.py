@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal
-from memferry.agent.known import FORGOTTEN, HELD
+from memferry.agent.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN
+from memferry.agent.received import Received
 from memferry.agent.state import State
 from memferry.model import Retract
 
@@ -24,9 +25,16 @@ class Withdrawal:
         self._catalog = catalog
         self._journal = journal
         self._machine = machine
+        self._received = Received(state, journal)
 
     def withdraw(self, space: str, ids: Collection[int], status: int) -> list[int]:
-        """Withdraw every version of these records; `record.seq` becomes `status`. Returns what seqs were current."""
+        """Withdraw every version of these records; `record.seq` becomes `status`. Returns what seqs were current.
+        Whose owner removed them, or wants them forgotten, does so for all machines: their versions go, too."""
+        theirs = [] if status == HELD else self._retract_others(space, ids)
+        return theirs + self.withdraw_own(space, ids, status)
+
+    def withdraw_own(self, space: str, ids: Collection[int], status: int) -> list[int]:
+        """As `withdraw`, but what other machines wrote is theirs to withdraw."""
         stored = self._stored(ids)
         if not stored:
             return []
@@ -41,17 +49,32 @@ class Withdrawal:
         return current
 
     def forget(self, space: str, ids: Collection[int]) -> int:
-        """The user's wish: withdraw, also what came from another machine, and keep it away."""
-        count = len(self.withdraw(space, ids, FORGOTTEN))
-        foreign = self._state.among(
-            "select id, machine, seq from foreign_record where id in (select value from json_each(?))", ids
-        )
-        if foreign:
-            hlc, seq = self._journal.next_hlc(), self._journal.last_seq + 1
-            self._journal.append_ops([Retract(seq, hlc, space, tuple((machine, at) for _, machine, at in foreign))])
-            rows = ((FORGOTTEN, id_) for id_, _, _ in foreign)
-            self._state.execute_many("update record set seq = ? where id = ?", rows)
-        return count + len(foreign)
+        """The user's wish: withdraw, also what came from another machine. Returns how many records. What was pulled is
+        then taken from its file by `Reconcile`, and `keep_away` ends it."""
+        seen = self._catalog.seen(ids)
+        pulled = [id_ for id_, one in seen.items() if one.seq == FOREIGN]
+        own = [id_ for id_, one in seen.items() if one.seq > 0]
+        self.withdraw(space, pulled, WITHDRAWN)
+        self.withdraw(space, own, FORGOTTEN)
+        return len(pulled) + len(own)
+
+    def keep_away(self, ids: Collection[int]) -> None:
+        """What was forgotten is not taken in again, wherever it comes from."""
+        self._state.execute_many("update record set seq = ? where id = ?", ((FORGOTTEN, id_) for id_ in ids))
+
+    def _retract_others(self, space: str, ids: Collection[int]) -> list[int]:
+        """Other machines' versions of these records are withdrawn by name; lines go from their shards. Returns FOREIGN
+        for every record whose current version was one of them."""
+        ops = self._received.ops_of(ids)
+        if not ops:
+            return []
+        foreign = [seen.seq for seen in self._catalog.seen(ids).values() if seen.seq == FOREIGN]
+        self._received.withdraw(ops)
+        hlc = self._journal.next_hlc()
+        for start in range(0, len(ops), RETRACTED_AT_ONCE):
+            some = tuple(ops[start : start + RETRACTED_AT_ONCE])
+            self._journal.append_ops([Retract(self._journal.last_seq + 1, hlc, space, some)])
+        return foreign
 
     def _stored(self, ids: Collection[int]) -> list[int]:
         current = {id_ for id_, seen in self._catalog.seen(ids).items() if seen.seq > 0}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from memferry.errors import TargetRefused
 from memferry.model import Op, Sealed
 
 
@@ -134,9 +135,20 @@ class Repaired(NamedTuple):
     detail: str
 
 
+class Survey(NamedTuple):
+    """The logs of a backend. `refused`: by machine id, why a head cannot be trusted."""
+
+    logs: Sequence[MachineLog]
+    refused: Mapping[str, TargetRefused]
+
+
 @runtime_checkable
 class Readable(Protocol):
     """A backend whose logs can be read back: by other machines, and by this one after a loss."""
+
+    def survey(self) -> Survey:
+        """Every machine that has a log here; one whose head cannot be trusted hides none of the others."""
+        ...
 
     def machines(self) -> Sequence[MachineLog]:
         """Every machine that has a log here. TargetRefused where a head cannot be trusted."""

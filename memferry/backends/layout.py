@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, assert_never
 
-from memferry.model import Note, Op, Place, Put, Retract
+from memferry.model import Note, Op, Place, Put, Retract, Settle, Sighting
 
 _SCHEMA = """
 pragma journal_mode = off; pragma synchronous = off; pragma locking_mode = exclusive; pragma cache_size = -16000;
@@ -77,6 +77,8 @@ class Layouts:
             case Retract():
                 mine = ((seq,) for machine, seq in op.ops if machine == self._machine)
                 self._db.executemany("delete from version where seq = ?", mine)
+            case Settle() | Sighting():
+                """They tell other machines which version is current, and change no file of this one."""
             case _:
                 assert_never(op)
 

@@ -20,6 +20,7 @@ from memferry.backends.base import (
     Repaired,
     Room,
     Store,
+    Survey,
 )
 from memferry.backends.head import Segment
 from memferry.backends.reading import Reader
@@ -66,6 +67,7 @@ class Vault:
         self._reader = Reader(store, name, self._limits)
         self._writer = Writer(store, self._reader, me, self._limits)
         self._log: Log | None = None
+        self._written: int | None = None
 
     # -- Backend
 
@@ -103,9 +105,10 @@ class Vault:
         if make_way is not None:
             make_way()
 
-    def expect(self, seen: HeadSeen | None) -> None:
-        """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none."""
-        self._seen, self._log = seen, None
+    def expect(self, seen: HeadSeen | None, *, written: int | None = None) -> None:
+        """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none.
+        `written`: the last seq that this state has given out, where that is known: a log beyond it is a fork."""
+        self._seen, self._log, self._written = seen, None, written
 
     def head_seen(self) -> HeadSeen | None:
         """The newest head of this machine's log that this vault wrote or was told of: to be persisted after
@@ -150,6 +153,8 @@ class Vault:
         head, sha256 = log.stored
         if seen and sha256 == seen.sha256:
             return
+        if self._written is not None and head.last_seq > self._written:
+            raise self._forked("holds operations that this state has not written yet")
         if seen and (head.sequence < seen.sequence or head.last_seq < seen.last_seq):
             raise self._reader.damaged("rolled-back", key, "is older than the one this machine wrote")
         if (head.epoch, head.installation) != (self._me.epoch, self._me.installation):
@@ -220,6 +225,19 @@ class Vault:
         return missing
 
     # -- Readable
+
+    def survey(self) -> Survey:
+        """See `Readable`."""
+        logs: list[MachineLog] = []
+        refused: dict[str, TargetRefused] = {}
+        for machine in self._reader.machines() if self._reader.found() else ():
+            try:
+                stored = self._reader.head(machine)
+            except TargetRefused as error:
+                refused[machine] = error
+            else:
+                logs += [stored.log] if stored else []
+        return Survey(logs, refused)
 
     def machines(self) -> Sequence[MachineLog]:
         """See `Readable`."""

@@ -67,19 +67,52 @@ def _forgotten(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _describe_conflicts(parser: ArgumentParser) -> None:
-    """Nothing but what every command takes."""
+    parser.add_argument("action", metavar="resolve", nargs="?", choices=["resolve"], help="settle one")
+    parser.add_argument(
+        "target", metavar="N|SPACE/FILE", nargs="?", help="which: its number in the list, its file, or a record's key"
+    )
+    parser.add_argument(
+        "--keep",
+        metavar="current|other|FILE",
+        default="current",
+        help="what is to be current: what is now (default), the other version as its copy says, or a file's content",
+    )
 
 
 def _conflicts(arguments: Namespace) -> Answer:
-    report = ask(arguments, "conflicts", {})
-    return Answer(report, _listed(report["conflicts"]))
+    if arguments.action is None:
+        report = ask(arguments, "conflicts", {})
+        return Answer(report, _listed(report["conflicts"]))
+    if arguments.target is None:
+        raise ConfigError("conflicts resolve: which one?", hint="give its number; `memferry conflicts` lists them")
+    keep = arguments.keep
+    if keep not in ("current", "other"):
+        keep = os.path.abspath(os.path.expanduser(keep))  # a running service has another working directory
+    report = ask(arguments, "conflicts", {"resolve": arguments.target, "keep": keep})
+    return Answer(report, _resolved(report), report["exit_code"])
+
+
+def _resolved(report: Mapping[str, Any]) -> Iterator[str]:
+    done = report["resolved"]
+    yield f"settled {done['space']}/{done['file']}: keeps {done['keep']}; {count(report['left'], 'conflict')} left"
+    for name, backend in report["backends"].items():
+        if backend["error"]:
+            yield from problem(f"{name}: {backend['error']}", "the other machines hear of it by the next sync")
 
 
 def _listed(conflicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not conflicts:
         yield "no conflicts"
-    table = ((f"{one['space']}/{one['file']}", one["key"], moment(one["since"]), _kept(one)) for one in conflicts)
+    table = (
+        (str(one["name"]), f"{one['space']}/{one['file']}", one["key"], *_sides(one), _kept(one)) for one in conflicts
+    )
     yield from rows(table)
+
+
+def _sides(conflict: Mapping[str, Any]) -> tuple[str, str]:
+    current = conflict["current"]
+    now = f"current: {current['machine']} {moment(current['time'])}" if current else "current: withdrawn"
+    return now, f"other: {conflict['machine']} {moment(conflict['time'])}"
 
 
 def _kept(conflict: Mapping[str, Any]) -> str:
@@ -154,8 +187,9 @@ COMMANDS = {
         _forget,
     ),
     "conflicts": Command(
-        "Lists the versions that lost against another machine's, where each is kept, and since when.",
-        ("memferry conflicts", "memferry conflicts --json"),
+        "Lists the versions that lost against another machine's: who wrote which when, and where that is kept.\n"
+        "`resolve` settles one, here and at the next pull on every machine.",
+        ("memferry conflicts", "memferry conflicts resolve 1", "memferry conflicts resolve notes/plan.md --keep other"),
         _describe_conflicts,
         _conflicts,
     ),

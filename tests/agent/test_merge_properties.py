@@ -1,0 +1,166 @@
+"""Several machines write, remove and settle; then they pull, in any order and as often as they like. When all is quiet
+their files are the same, and so are their lists of conflicts."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from memferry.agent import commands
+from memferry.agent.service import opened
+from tests.support import config_for
+
+MACHINES = ("ant", "bee", "cat")
+EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "40" if os.environ.get("CI") else "15"))
+DOCUMENTS = ("plan.md", "deep/idea.md")
+WORDS = ["ferry", "harbour", "orchid", "glacier", "pepper", "anchor", "canvas", "lantern", "meadow", "copper"]
+
+steps = st.one_of(
+    st.tuples(st.just("line"), st.sampled_from(["log.jsonl", "bus/day.jsonl"])),
+    st.tuples(st.just("same line"), st.sampled_from(["log.jsonl"])),
+    st.tuples(st.just("entry"), st.sampled_from(["e1", "e2", "e3"])),
+    st.tuples(st.just("remove entry"), st.sampled_from(["e1", "e2", "e3"])),
+    st.tuples(st.just("document"), st.sampled_from(DOCUMENTS)),
+    st.tuples(st.just("append"), st.sampled_from(DOCUMENTS)),
+    st.tuples(st.just("forget line"), st.none()),
+    st.tuples(st.just("resolve"), st.sampled_from(["current", "other"])),
+    st.tuples(st.sampled_from(["push", "pull", "pull", "sync"]), st.none()),
+)
+lives = st.lists(st.tuples(st.sampled_from(MACHINES), steps), min_size=4, max_size=24)
+
+
+class Life:
+    """The machines of one example, each with a tree of ledgers, an array and documents."""
+
+    def __init__(self, base: Path) -> None:
+        self.base = base
+        self.count = 0
+        for name in MACHINES:
+            (base / name / "notes" / "bus").mkdir(parents=True)
+            (base / name / "notes" / "deep").mkdir()
+
+    def tree(self, machine: str) -> Path:
+        return self.base / machine / "notes"
+
+    def do(self, machine: str, command: str, **arguments: object) -> dict[str, Any]:
+        with opened(config_for(self.base, machine, more="agent: {settle_ms: 0}\n"), "test") as agent:
+            report = commands.perform(agent, command, arguments)
+        assert report.get("exit_code", 0) == 0, report
+        return report
+
+    def step(self, machine: str, what: str, target: str | None) -> None:
+        self.count += 1
+        tree = self.tree(machine)
+        match what:
+            case "line":
+                self.add_line(tree / str(target), {"id": f"{machine}-{self.count}", "text": self.words()})
+            case "same line":
+                self.add_line(tree / str(target), {"id": "shared", "text": "one and the same"})
+            case "entry" | "remove entry":
+                self.edit_array(tree / "topic.json", str(target), keep=what == "entry")
+            case "document":
+                (tree / str(target)).write_text(f"# {self.words()}\n")
+            case "append":
+                with (tree / str(target)).open("a") as file:
+                    file.write(f"more {self.words()}\n")
+            case "forget line":
+                self.forget_line(machine)
+            case "resolve":
+                self.resolve(machine, str(target))
+            case "sync":
+                self.do(machine, "push", accept_deletions=True)
+                self.do(machine, "pull")
+            case _:
+                self.do(machine, what, **({"accept_deletions": True} if what == "push" else {}))
+
+    def words(self) -> str:
+        return " ".join(f"{WORDS[(self.count + n) % len(WORDS)]}{self.count}" for n in range(3))
+
+    def add_line(self, path: Path, record: dict[str, str]) -> None:
+        with path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def edit_array(self, path: Path, id_: str, *, keep: bool) -> None:
+        entries = json.loads(path.read_text()) if path.exists() else []
+        others = [entry for entry in entries if entry["id"] != id_]
+        mine = [{"id": id_, "content": self.words()}] if keep else []
+        path.write_text(json.dumps(others + mine, indent=2) + "\n")
+
+    def forget_line(self, machine: str) -> None:
+        path = self.tree(machine) / "log.jsonl"
+        keys = [json.loads(line)["id"] for line in path.read_text().splitlines()] if path.exists() else []
+        own = [key for key in keys if key.startswith(machine) and f"gone {key}" not in self.forgotten]
+        if own:
+            self.do(machine, "push")
+            self.do(machine, "forget", targets=[own[0]])
+            self.forgotten.add(f"gone {own[0]}")
+
+    forgotten: set[str] = set()  # noqa: RUF012
+
+    def resolve(self, machine: str, keep: str) -> None:
+        found = self.do(machine, "conflicts")["conflicts"]
+        if found:
+            self.do(machine, "conflicts", resolve=str(found[0]["name"]), keep=keep)
+
+    # -- what is to be the same everywhere
+
+    def shown(self, machine: str) -> dict[str, object]:
+        """Ledger lines as one set, whichever shard they lie in; entries by id; documents and copies as they are."""
+        tree = self.tree(machine)
+        lines = {line for path in tree.rglob("*.jsonl") for line in path.read_text().splitlines()}
+        gone = {key.removeprefix("gone ") for key in self.forgotten}
+        array = tree / "topic.json"
+        return {
+            "lines": {line for line in lines if json.loads(line)["id"] not in gone},
+            "entries": {entry["id"]: entry for entry in json.loads(array.read_text())} if array.exists() else {},
+            "documents": {path.relative_to(tree).as_posix(): path.read_text() for path in tree.rglob("*.md")},
+            "conflicts": {
+                (one["file"], one["key"], one["machine"], one["body"])
+                for one in self.do(machine, "conflicts")["conflicts"]
+            },
+        }
+
+    def withdrawn_lines(self, machine: str) -> set[str]:
+        """Forgotten lines of other machines that still lie here."""
+        gone = {key.removeprefix("gone ") for key in self.forgotten}
+        return {
+            key
+            for path in self.tree(machine).rglob("*.jsonl")
+            for line in path.read_text().splitlines()
+            if (key := json.loads(line)["id"]) in gone and not key.startswith(machine)
+        }
+
+
+@pytest.mark.timeout(1800)
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True
+)
+@given(lives, st.integers(0, 1 << 30))
+def test_any_order_of_pulls_gives_the_same_files_everywhere(
+    life: list[tuple[str, tuple[str, str | None]]], seed: int
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="memferry-merge-") as folder:
+        all_ = Life(Path(folder))
+        all_.forgotten = set()
+        for machine, (what, target) in life:
+            all_.step(machine, what, target)
+        chance = random.Random(seed)
+        for _ in range(3):
+            for machine in chance.sample(MACHINES, len(MACHINES)):
+                all_.step(machine, "sync", None)
+        for machine in MACHINES:
+            report = all_.do(machine, "sync-memory", accept_deletions=True)
+            assert report["backends"]["vault"]["sent"] == 0, f"{machine} pushed what it had pulled"
+            assert report["pulled"]["vault"]["files"] == (), f"{machine} is not at rest"
+        shown = {machine: all_.shown(machine) for machine in MACHINES}
+        assert shown["bee"] == shown["ant"]
+        assert shown["cat"] == shown["ant"]
+        assert not any(map(all_.withdrawn_lines, MACHINES))
