@@ -11,7 +11,7 @@ from memferry.agent.journal import Journal
 from memferry.agent.state import State
 from memferry.backends.base import Backend, HeadSeen
 from memferry.backends.wrappers import Backoff, Breaker
-from memferry.errors import BackendError
+from memferry.errors import BackendError, ForkedLog
 from memferry.model import Sealed
 
 MAX_ATTEMPTS = 8
@@ -86,6 +86,8 @@ class Delivery:
                 sent += sum(sealed.count for sealed in batch)
                 progress(batch[-1].last, self._journal.last_seq)
             refused += self._send_refused()
+        except ForkedLog:
+            raise
         except BackendError as error:
             self._fail(error)
             return Delivered(before, self.checkpoint.through, sent, refused, str(error), error.hint, error.exit_code)

@@ -58,6 +58,8 @@ def known(state: State, name: str | None) -> Identity | None:
     if id_ is None:
         return None
     stored = state.meta("machine name") or id_
+    if name == state.meta("machine wanted"):
+        name = None  # it was taken when this identity was made
     return Identity(id_, name or stored, state.meta("epoch") or "", installation(state.path.parent))
 
 
@@ -76,8 +78,11 @@ def lost(directory: Path, logs: Iterable[MachineLog]) -> Identity | None:
     return None if found is None else Identity(found.id, found.name, found.epoch, mine)
 
 
-def keep(state: State, me: Identity) -> None:
+def keep(state: State, me: Identity, *, wanted: str | None) -> None:
+    """`wanted`: the name in the configuration, which may be taken by another machine."""
     with state.transaction():
         state.set_meta("machine", me.id)
         state.set_meta("machine name", me.name)
         state.set_meta("epoch", me.epoch)
+        if wanted is not None:
+            state.set_meta("machine wanted", wanted)

@@ -56,7 +56,7 @@ class Journal:
         return int(self._state.meta("seq") or 0)
 
     def next_hlc(self) -> str:
-        """A clock value later than every one given out or heard of. Only when this machine's own clock was ahead and has
+        """A clock value later than every one given out or heard of. Only when its own clock was ahead and has
         been put right does it start again from there, and says so in the log: ask for it before `last_seq`."""
         last, wall = self._state.meta("hlc") or clock.ZERO, self.wall
         if clock.is_ahead(last, wall) and not self.is_behind:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from memferry.agent import identity
+from memferry.agent import fork, identity
 from memferry.agent.catalog import Catalog
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
@@ -33,7 +33,7 @@ from memferry.backends.base import Backend, MachineLog, Readable
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retrying
 from memferry.config import Config, Space
-from memferry.errors import BackendError, ConfigError, Halted
+from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
@@ -58,12 +58,10 @@ class Agent:
     def __init__(self, config: Config, state: State, me: Identity, *, progress: Progress = no_progress) -> None:
         self.config = config
         self.state = state
-        self.me = me
         self.progress = progress
         self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
         self.catalog = Catalog(state)
-        self.journal = Journal(state, me.id)
-        self.withdrawal = Withdrawal(state, self.catalog, self.journal, me.id)
+        self.become(me)
         self.trees: dict[str, Tree] = {}
         self.look_at_spaces()
         self.backoff = Backoff(base_s=1.0, cap_s=300.0)
@@ -154,7 +152,19 @@ class Agent:
         return Delivery(self.state, self.journal, backend, backoff=self.backoff, random=self.random)
 
     def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
-        """To every backend (or these). `patient`: also to one that failed a moment ago."""
+        """To every backend (or these). `patient`: also to one that failed a moment ago. Where another state has
+        continued this machine's log, this one goes on under an identity of its own."""
+        try:
+            return self._deliver(names, patient)
+        except ForkedLog:
+            fork.part(self, self._names_taken())
+            self.pull()
+        try:
+            return self._deliver(names, patient)
+        except ForkedLog as error:
+            return {error.backend: self._note_failure(error.backend, error)}
+
+    def _deliver(self, names: Sequence[str], patient: bool) -> dict[str, Delivered]:
         results: dict[str, Delivered] = {}
         for name in names or tuple(self.config.backends):
             try:
@@ -162,9 +172,26 @@ class Agent:
                     delivery = self.delivery(backend)
                     if patient or delivery.due():
                         results[name] = delivery.run(partial(self.progress, name))
+            except ForkedLog:
+                raise
             except BackendError as error:
                 results[name] = self._note_failure(name, error)
         return results
+
+    def _names_taken(self) -> set[str]:
+        """Of every machine that any backend in reach knows."""
+        taken: set[str] = set(self.machine_names().values())
+        for name in self.config.backends:
+            with contextlib.suppress(BackendError), self.backend(name) as backend:
+                if isinstance(backend, Readable):
+                    taken |= {log.name for log in backend.survey().logs}
+        return taken
+
+    def become(self, me: Identity) -> None:
+        """Go on under another identity."""
+        self.me = me
+        self.journal = Journal(self.state, me.id)
+        self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id)
 
     def _note_failure(self, name: str, error: BackendError) -> Delivered:
         with self.state.transaction():
@@ -259,7 +286,7 @@ def _prepared(config: Config, state: State, progress: Progress) -> Agent:
     if me is not None:
         return Agent(config, state, me, progress=progress)
     me, logs = _new_or_found_again(config)
-    identity.keep(state, me)
+    identity.keep(state, me, wanted=config.machine)
     agent = Agent(config, state, me, progress=progress)
     if logs:
         _rebuild(agent, logs)

@@ -19,7 +19,14 @@ def status(config: Config) -> dict[str, object]:
     """Counted from what was acknowledged; never touches files or backends."""
     path = os.path.join(config.state, "state.db")
     if not os.path.exists(path):
-        return {"state": "new", "config": str(config.source), "spaces": [], "backends": [], "problems": []}
+        return {
+            "state": "new",
+            "config": str(config.source),
+            "spaces": [],
+            "backends": [],
+            "notices": [],
+            "problems": [],
+        }
     try:
         database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)
         try:
@@ -52,6 +59,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "backends": [_backend(database, name, last_seq) for name in config.backends],
         "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
         "counters": dict(database.execute("select name, value from counter order by name")),
+        "notices": json.loads(meta.get("notices") or "[]"),
         "problems": shown,
         "problems_total": counted,
         "last_runs": [

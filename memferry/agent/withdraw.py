@@ -70,10 +70,7 @@ class Withdrawal:
             return []
         foreign = [seen.seq for seen in self._catalog.seen(ids).values() if seen.seq == FOREIGN]
         self._received.withdraw(ops)
-        hlc = self._journal.next_hlc()
-        for start in range(0, len(ops), RETRACTED_AT_ONCE):
-            some = tuple(ops[start : start + RETRACTED_AT_ONCE])
-            self._journal.append_ops([Retract(self._journal.last_seq + 1, hlc, space, some)])
+        self._tell(space, self._journal.next_hlc(), ops)
         return foreign
 
     def _stored(self, ids: Collection[int]) -> list[int]:
@@ -133,6 +130,13 @@ class Withdrawal:
         attempted = (row[0] if row else None) or 0
         sent = sorted(seq for seq in seqs if seq <= attempted)
         hlc = self._journal.next_hlc()
-        for start in range(0, len(sent), RETRACTED_AT_ONCE):
-            ops = tuple((self._machine, seq) for seq in sent[start : start + RETRACTED_AT_ONCE])
-            self._journal.append_ops([Retract(self._journal.last_seq + 1, hlc, space, ops)])
+        self._tell(space, hlc, [(self._machine, seq) for seq in sent])
+        for former, through in self._state.rows("select machine, through from former"):
+            twins = [(former, seq) for seq in sorted(seqs) if seq <= through]
+            self._received.bury(twins)
+            self._tell(space, hlc, twins)
+
+    def _tell(self, space: str, hlc: str, ops: Sequence[tuple[str, int]]) -> None:
+        for start in range(0, len(ops), RETRACTED_AT_ONCE):
+            some = tuple(ops[start : start + RETRACTED_AT_ONCE])
+            self._journal.append_ops([Retract(self._journal.last_seq + 1, hlc, space, some)])

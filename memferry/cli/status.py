@@ -41,6 +41,8 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"nothing was carried yet; run `memferry push` ({found['config']})"
         return
     yield from rows(_facts(found))
+    for one in found["notices"]:
+        yield f"  {moment(one['since'])}: {one['text']}"
     yield from _troubles(found)
 
 

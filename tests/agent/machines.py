@@ -1,0 +1,93 @@
+"""Machines of a test: each with a tree, a state and a clock of its own, all with one vault."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from memferry.agent import commands
+from memferry.agent.service import opened
+from memferry.agent.status import status
+from memferry.config import Config
+from tests.support import config_for
+
+QUICK = "agent: {settle_ms: 0}\n"
+
+
+class Machine:
+    """Below `base/name`: its tree `notes`, `state` and configuration. `offset_s`: how far its clock is ahead."""
+
+    def __init__(self, base: Path, name: str, *, offset_s: float = 0.0) -> None:
+        self.base = base
+        self.name = name
+        self.offset_s = offset_s
+        self.tree = base / name / "notes"
+        self.tree.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def config(self) -> Config:
+        return config_for(self.base, self.name, more=QUICK)
+
+    @property
+    def state(self) -> Path:
+        return self.base / self.name / "state"
+
+    def do(self, command: str, **arguments: object) -> dict[str, Any]:
+        with opened(self.config, "test") as agent:
+            agent.state.clock = lambda: time.time() + self.offset_s
+            return commands.perform(agent, command, arguments)
+
+    def sync(self) -> dict[str, Any]:
+        self.do("push")
+        pulled = self.do("pull")["backends"]["vault"]
+        self.do("push")
+        return pulled
+
+    def write(self, file: str, text: str) -> Path:
+        path = self.tree / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return path
+
+    def read(self, file: str) -> str:
+        return (self.tree / file).read_text()
+
+    def append(self, file: str, *records: dict[str, object]) -> None:
+        path = self.tree / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as opened_:
+            opened_.writelines(json.dumps(record) + "\n" for record in records)
+
+    def lines(self) -> list[str]:
+        """Keys of all ledger lines, in whichever file."""
+        found = (path.read_text().splitlines() for path in sorted(self.tree.rglob("*.jsonl")))
+        return sorted(json.loads(line)["id"] for lines in found for line in lines)
+
+    def copies(self) -> list[Path]:
+        return sorted(self.tree.rglob("*.conflict-*"))
+
+    def conflicts(self) -> list[dict[str, Any]]:
+        return self.do("conflicts")["conflicts"]
+
+    def status(self) -> dict[str, Any]:
+        return status(self.config)
+
+    def keep_state(self) -> Path:
+        """A backup of the state directory."""
+        kept = self.base / f"{self.name}-kept"
+        shutil.copytree(self.state, kept)
+        return kept
+
+    def restore_state(self, kept: Path) -> None:
+        shutil.rmtree(self.state)
+        shutil.copytree(kept, self.state)
+
+
+def quiet(*machines: Machine) -> None:
+    """Sync until everybody has heard of everything."""
+    for _ in range(3):
+        for machine in machines:
+            machine.sync()

@@ -1,0 +1,150 @@
+"""A state directory that was copied, or restored from a backup: both go on, nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.agent.machines import Machine, quiet
+
+
+@pytest.fixture
+def ant(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "ant")
+
+
+@pytest.fixture
+def bee(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "bee")
+
+
+def clone(of: Machine, name: str) -> Machine:
+    """The same state and the same files somewhere else, as after copying a home directory."""
+    shutil.copytree(of.base / of.name, of.base / name)
+    twin = Machine(of.base, name)
+    path = twin.config.source
+    path.write_text(path.read_text().replace(f"machine: {name}", f"machine: {of.name}"))
+    return _Twin(of.base, name, path)
+
+
+class _Twin(Machine):
+    """Believes to be the machine that it was copied from."""
+
+    def __init__(self, base: Path, name: str, config: Path) -> None:
+        super().__init__(base, name)
+        self.file = config
+        self.text = config.read_text()
+
+    @property
+    def config(self):  # type: ignore[no-untyped-def]
+        from memferry.config import load
+
+        return load({}, file=str(self.file))
+
+
+def test_a_copied_state_and_its_original_both_go_on(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"}, {"id": "a2"})
+    ant.write("plan.md", "# plan\n")
+    quiet(ant, bee)
+    twin = clone(ant, "twin")
+    ant.append("log.jsonl", {"id": "a3"})
+    twin.append("log.jsonl", {"id": "t3"})
+    quiet(ant, twin, bee)
+    for machine in (ant, twin, bee):
+        assert sorted(set(machine.lines())) == ["a1", "a2", "a3", "t3"]
+        assert machine.lines() == sorted(set(machine.lines())), f"{machine.name} has something twice"
+        assert machine.read("plan.md") == "# plan\n"
+        assert machine.conflicts() == []
+    states = [machine.status() for machine in (ant, twin)]
+    assert sum(state["counters"].get("forks", 0) for state in states) == 1
+    (notice,) = [notice for state in states for notice in state["notices"]]
+    assert "was copied, or restored from a backup" in notice["text"]
+    assert len({state["machine"]["id"] for state in states}) == 2
+    assert sorted(state["machine"]["name"] == "ant" for state in states) == [False, True]
+
+
+def test_a_state_restored_from_a_backup_loses_and_overwrites_nothing(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    quiet(ant, bee)
+    kept = ant.keep_state()
+    ant.append("log.jsonl", {"id": "a2"})
+    ant.write("plan.md", "# plan\n")
+    quiet(ant, bee)
+    ant.restore_state(kept)
+    ant.append("log.jsonl", {"id": "a3"})
+    quiet(ant, bee)
+    for machine in (ant, bee):
+        assert machine.lines() == ["a1", "a2", "a3"]
+        assert machine.read("plan.md") == "# plan\n"
+    assert ant.status()["counters"]["forks"] == 1
+    assert ant.status()["problems"] == []
+
+
+def test_a_restored_state_whose_log_lost_its_newest_operation_is_a_fork_too(ant: Machine, bee: Machine) -> None:
+    """The seq that it would give to its next operation was withdrawn, so no two operations can be compared."""
+    ant.append("log.jsonl", {"id": "a1"})
+    quiet(ant, bee)
+    kept = ant.keep_state()
+    ant.append("log.jsonl", {"id": "a2"})
+    ant.do("push")
+    ant.do("forget", targets=["a2"])
+    ant.restore_state(kept)
+    ant.write("log.jsonl", '{"id": "a1"}\n{"id": "a3"}\n')
+    quiet(ant, bee)
+    assert bee.lines() == ["a1", "a3"]
+    assert ant.status()["counters"]["forks"] == 1
+
+
+def test_what_was_withdrawn_since_the_backup_is_not_told_anew(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+    ant.write("topic.json", '[{"id": "e1", "content": "walnut"}, {"id": "e2", "content": "fig"}]\n')
+    quiet(ant, bee)
+    kept = ant.keep_state()
+    ant.do("forget", targets=["a1"])
+    ant.write("topic.json", '[{"id": "e2", "content": "fig"}]\n')
+    quiet(ant, bee)
+    ant.restore_state(kept)
+    ant.append("log.jsonl", {"id": "a3"})
+    quiet(ant, bee)
+    assert bee.lines() == ["a2", "a3"]
+    assert "walnut" not in bee.read("topic.json")
+    assert "walnut" not in ant.read("topic.json")
+
+
+def test_a_fork_withdraws_what_it_had_from_before_under_both_names(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+    quiet(ant, bee)
+    twin = clone(ant, "twin")
+    ant.append("log.jsonl", {"id": "a3"})
+    twin.append("log.jsonl", {"id": "t3"})
+    quiet(ant, twin, bee)
+    twin.do("forget", targets=["a1"])
+    bee.do("pull")
+    assert bee.lines() == ["a2", "a3", "t3"]
+    quiet(ant, twin, bee)
+    assert b"walnut" not in outside(bee)
+
+
+def test_a_settled_conflict_stays_settled_under_the_new_name(ant: Machine, bee: Machine) -> None:
+    ant.write("plan.md", "# ant's plan\n")
+    bee.write("plan.md", "# bee's plan\n")
+    quiet(ant, bee)
+    (conflict,) = ant.conflicts()
+    ant.do("conflicts", resolve=str(conflict["name"]))
+    quiet(ant, bee)
+    twin = clone(ant, "twin")
+    ant.append("log.jsonl", {"id": "a3"})
+    twin.append("log.jsonl", {"id": "t3"})
+    quiet(ant, twin, bee)
+    for machine in (ant, twin, bee):
+        assert machine.conflicts() == []
+        assert machine.read("plan.md") == ant.read("plan.md")
+
+
+def outside(machine: Machine) -> bytes:
+    from tests.faults.oracle import unpacked
+
+    files = sorted((machine.base / "vault").rglob("*.zst"))
+    return b"".join(unpacked(path.read_bytes()) for path in files)
