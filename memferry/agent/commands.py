@@ -223,6 +223,7 @@ def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Versions that lost against another machine's and were kept. `resolve`: settle this one, and `keep` so."""
     agent.ingest_all(Scope())
     settled = resolve.settle_removed(agent)
+    agent.reconcile().run()
     if "resolve" not in arguments:
         found = [resolve.described(agent, one) for one in resolve.listed(agent)]
         return {"conflicts": found, "settled": settled, "exit_code": 0}

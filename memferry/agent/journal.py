@@ -71,7 +71,6 @@ class Journal:
             self.append_ops([Sighting(seq + 1, wall, self.machine, seq)])
             row = (self.machine, seq, wall)
             self._state.execute("insert or ignore into sighting values(?, ?, ?)", row)
-            self._state.execute("insert or ignore into unwritten select id from conflict")
         self._state.count("clock put right")
         text = clock.after(wall)
         self._state.set_meta("hlc", text)

@@ -94,7 +94,8 @@ class Pull:
         self._machines: list[str] = []
         self._names: dict[str, str] = {me.id: me.name}
         self._refused: list[Refused] = []
-        self._ahead: dict[str, tuple[MachineLog, int, str]] = {}
+        self._ahead: list[str] = []
+        self._sightable: dict[str, tuple[MachineLog, int, str]] = {}
         self._counts: Counter[str] = Counter()
 
     def run(self, backend: Readable) -> Pulled:
@@ -116,7 +117,7 @@ class Pull:
             tuple(self._machines), self._counts["taken"], self._counts["withdrawn"], self._files.conflicts,
             dict(sorted(self._files.touched.items())), self._counts["skipped"],
             {file: str(error) for file, error in self._files.failed.items()}, tuple(self._refused),
-            self._counts["strange"], tuple(log.name for log, _, _ in self._ahead.values()),
+            self._counts["strange"], tuple(self._ahead),
         )  # fmt: skip
 
     # -- which logs
@@ -381,7 +382,7 @@ class Pull:
             self._journal.hear(max(believed))
         ahead = [op for op in ops if clock.is_ahead(op.hlc, wall)]
         if ahead and not behind:
-            self._ahead[log.id] = (log, ahead[-1].seq, ahead[-1].hlc)
+            self._sightable[log.id] = (log, ahead[-1].seq, ahead[-1].hlc)
         self._received.remember_newest(log, ops[-1].hlc)
 
     def _judge_clocks(self) -> None:
@@ -391,11 +392,11 @@ class Pull:
         with self._state.transaction():
             self._tell_own_clock(self._journal.is_behind or outvoted)
             for _, name, hlc in newest:
-                if outvoted or not clock.is_ahead(hlc, wall):
+                if clock.is_ahead(hlc, wall) and not outvoted and not self._journal.is_behind:
+                    self._tell_clock(name, clock.ahead_by_s(hlc, wall))
+                else:
                     self._state.clear_problem("clock", name)
-            if outvoted:
-                self._ahead.clear()
-            for log, through, hlc in self._ahead.values():
+            for log, through, hlc in () if outvoted else self._sightable.values():
                 self._sight(log, through, hlc, wall)
 
     def _tell_own_clock(self, behind: bool) -> None:
@@ -415,10 +416,11 @@ class Pull:
         self._journal.append_ops([sighting])
         self._received.see(sighting)
         self._state.count("clocks ahead")
-        by = clock.ahead_by_s(hlc, wall)
-        self._state.report_problem(
-            "clock", log.name, f"the clock of machine {log.name} is {by / 60:,.0f} minutes ahead", SET_CLOCK
-        )
+
+    def _tell_clock(self, name: str, ahead_by_s: float) -> None:
+        self._ahead.append(name)
+        text = f"the clock of machine {name} is {ahead_by_s / 60:,.0f} minutes ahead"
+        self._state.report_problem("clock", name, text, SET_CLOCK)
 
 
 def _batches(ops: Iterator[Op]) -> Iterator[list[Op]]:

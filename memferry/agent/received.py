@@ -92,8 +92,6 @@ class Received:
         self._state.execute(
             "insert or ignore into unwritten select id from rival where machine = ? and seq <= ?", row[:2]
         )
-        if sighting.machine == self._me:  # ours lie in the journal: those that are in conflict may change places
-            self._state.execute("insert or ignore into unwritten select id from conflict")
 
     def remember_newest(self, log: MachineLog, hlc: str) -> None:
         """The last time that a machine gave."""

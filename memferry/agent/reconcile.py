@@ -79,7 +79,10 @@ class Reconcile:
         """New ones."""
 
     def run(self) -> None:
-        """Everything that is marked, and every line that is doomed."""
+        """Everything that is marked, what is in conflict (an edit made here may have settled it), and every line
+        that is doomed."""
+        with self._state.transaction():
+            self._state.execute("insert or ignore into unwritten select id from conflict")
         for ids in self._chunks():
             with self._state.transaction():
                 edits = list(self._planned(ids))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,16 +84,16 @@ def resolve(agent: Agent, conflict: Conflict, keep: str) -> None:
     tree = agent.trees.get(conflict.space)
     if tree is None:
         raise ConfigError(f"space {conflict.space} is not there", hint="mount its disk, then try again")
+    lost = agent.received.ops_with(conflict.id, conflict.digest)
     if keep != CURRENT:
         content = _other(tree, conflict) if keep == OTHER else _content_of(Path(keep))
         _make_current(agent, tree, conflict, content)
-    settle(agent, conflict)
+    _settle(agent, conflict, lost)
 
 
-def settle(agent: Agent, conflict: Conflict) -> None:
-    """The losing version is none any more, here and wherever this is pulled; its copy goes."""
+def _settle(agent: Agent, conflict: Conflict, ops: Sequence[tuple[str, int]]) -> None:
+    """The versions that lost are rivals no more, here and wherever this is pulled; the copy goes."""
     with agent.state.transaction():
-        ops = agent.received.ops_with(conflict.id, conflict.digest)
         hlc = agent.journal.next_hlc()
         agent.journal.append_ops([Settle(agent.journal.last_seq + 1, hlc, conflict.space, tuple(sorted(ops)))])
         agent.received.settle(ops)
@@ -109,7 +110,7 @@ def settle_removed(agent: Agent) -> int:
         if tree is None or conflict.copy is None or not conflict.written:
             continue
         if (tree.root / conflict.file).exists() and not (tree.root / conflict.copy).exists():
-            settle(agent, conflict)
+            _settle(agent, conflict, agent.received.ops_with(conflict.id, conflict.digest))
             settled += 1
     return settled
 
