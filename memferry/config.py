@@ -42,8 +42,8 @@ class Agent(NamedTuple):
 
 
 class Space(NamedTuple):
-    """A tree of memory files. `path`: absolute. `format` None: found by looking. `exclude`, `include`: gitignore
-    patterns. `opt_in`: only folders with an opt-in marker are carried."""
+    """A tree of memory files. `name`: as configured, else by the git remote. `path`: absolute. `format` None: found by
+    looking. `exclude`, `include`: gitignore patterns. `opt_in`: only folders with an opt-in marker are carried."""
 
     name: str
     path: Path
@@ -141,15 +141,25 @@ def _state(environ: Mapping[str, str], argument: str | None, node: _Node | None)
 
 
 def _space(node: _Node) -> Space:
-    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", required=("name", "path"))
+    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", required=("path",))
+    path = fields["path"].path()
     return Space(
-        name=fields["name"].name(),
-        path=fields["path"].path(),
+        name=fields["name"].name() if "name" in fields else _name_by_remote(node, path),
+        path=path,
         format=fields["format"].text() if "format" in fields else None,
         exclude=fields["exclude"].texts() if "exclude" in fields else (),
         include=fields["include"].texts() if "include" in fields else (),
         opt_in=fields["opt_in"].flag() if "opt_in" in fields else False,
     )
+
+
+def _name_by_remote(node: _Node, path: Path) -> str:
+    from memferry import gitremote
+
+    try:
+        return gitremote.space_name(path)
+    except ConfigError as error:
+        raise node.error(str(error), error.hint) from error
 
 
 def _refuse_doubles(node: _Node | None, names: Sequence[str]) -> None:

@@ -93,7 +93,7 @@ def test_the_report_for_people_says_the_same(demo: Demo) -> None:
     assert re.search(r"^carried  1 new, 0 modified", shown, re.MULTILINE)
     assert re.search(r"^to vault: \d+ operations? sent, checkpoint \d+ -> \d+ \(.* used, .* free", shown, re.MULTILINE)
     assert "the tide table is wrong" in shown
-    assert "from vault: no other machine yet" in shown
+    assert "from vault: nothing new of other machines" in shown
 
 
 def test_a_dry_run_changes_nothing(demo: Demo) -> None:
@@ -129,7 +129,7 @@ def test_what_cannot_be_delivered_needs_a_person_and_says_what_to_do(demo: Demo)
 
 
 def test_pull_tells_what_came(demo: Demo) -> None:
-    assert demo.text("pull") == "from vault: no other machine yet\n"
+    assert demo.text("pull") == "from vault: nothing new of other machines\n"
     assert demo.json("pull")["backends"]["vault"]["taken"] == 0
     assert demo.json("pull", "--dry-run")["dry_run"]
 

@@ -107,7 +107,8 @@ def settings() -> dict[str, object]:
         "backends.*.type": "required",
         "backends.*.path": "required by `local`",
     }
-    for name in Space._fields:
+    found["spaces[].name"] = "from the git remote"
+    for name in Space._fields[1:]:
         default = Space._field_defaults.get(name, "required")
         found[f"spaces[].{name}"] = (
             "found by looking" if default is None else list(default) if default == () else default

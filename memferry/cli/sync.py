@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memferry.cli.command import Answer, Command, add_backends, add_dry_run, ask
@@ -178,21 +178,46 @@ def _next(next_sync: Report) -> Iterator[str]:
 
 
 def _pulled(backends: Mapping[str, Report], dry_run: bool) -> Iterator[str]:
-    verb = "would take" if dry_run else "took"
     for name, pulled in backends.items():
-        if "error" in pulled:
+        if "machines" not in pulled:
             yield from problem(f"{name}: {pulled['error']}", pulled["hint"])
             continue
-        if not pulled["machines"]:
-            yield f"from {name}: no other machine yet"
-            continue
-        yield f"from {name}: {verb} {count(pulled['taken'], 'record')} of {', '.join(pulled['machines'])}"
-        if pulled["withdrawn"]:
-            yield f"  {count(pulled['withdrawn'], 'record')} withdrawn elsewhere"
-        if pulled["conflicts"]:
-            yield from problem(
-                f"{count(pulled['conflicts'], 'conflict')}: both versions are kept", "see `memferry conflicts`"
-            )
+        yield from _taken(name, pulled, "would take" if dry_run else "took")
+        yield from _touched(pulled["edits"], everything=dry_run)
+        yield from _doubtful(name, pulled)
+
+
+def _taken(name: str, pulled: Report, verb: str) -> Iterator[str]:
+    if not pulled["machines"]:
+        yield f"from {name}: nothing new of other machines"
+        return
+    yield f"from {name}: {verb} {count(pulled['taken'], 'record')} of {', '.join(pulled['machines'])}"
+    if pulled["withdrawn"]:
+        yield f"  {count(pulled['withdrawn'], 'record')} withdrawn elsewhere"
+
+
+def _touched(edits: Sequence[Report], *, everything: bool) -> Iterator[str]:
+    """Each file and how; all of them where that was asked for."""
+    shown = edits if everything else edits[:SHOWN_FILES]
+    yield from rows(((one["how"], one["file"]) for one in shown), "  ")
+    if len(edits) > len(shown):
+        yield f"  ... and {len(edits) - len(shown):,} more; see --json"
+
+
+def _doubtful(name: str, pulled: Report) -> Iterator[str]:
+    """What a person should look at."""
+    if pulled["conflicts"]:
+        conflicts = count(pulled["conflicts"], "conflict")
+        yield from problem(f"{conflicts}: both versions are kept", "see `memferry conflicts`")
+    for one in pulled["failed"]:
+        yield from problem(f"{one['file']}: {one['reason']}", "the next pull tries again")
+    for one in pulled["refused"]:
+        yield from problem(f"{name}: {one['error']}", one["hint"])
+    if pulled["strange"]:
+        strange = count(pulled["strange"], "operation")
+        yield from problem(f"{name}: {strange} that no memferry writes, left out", "see `memferry status`")
+    for machine in pulled["ahead"]:
+        yield from problem(f"the clock of machine {machine} is ahead", "set it right; see `memferry status`")
 
 
 COMMANDS = {
@@ -205,7 +230,8 @@ COMMANDS = {
     ),
     "pull": Command(
         "Takes in what other machines wrote into the same backends. Their ledger lines go to files of their own,\n"
-        "entries merge by id, and where two machines changed the same record both versions are kept.",
+        "entries merge by id, and where two machines changed the same record both versions are kept.\n"
+        "--dry-run shows every file it would touch and how: new, grows, shrinks, replaced, conflict copy, removed.",
         ("memferry pull", "memferry pull --dry-run"),
         _describe_pull,
         _pull,
