@@ -23,6 +23,11 @@ def shard(file: str, machine: str) -> str:
     return str(path.with_name(f"{path.stem}@{machine}{path.suffix}"))
 
 
+def is_shard(file: str, machines: Collection[str]) -> bool:
+    """Whether a ledger has the name of a shard of one of these machines."""
+    return PurePosixPath(file).stem.rpartition("@")[2] in machines
+
+
 def conflict_copy(file: str, machine: str, hlc: str) -> str:
     """The name of a losing version, the same on every machine."""
     path = PurePosixPath(file)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from memferry.agent import apply, scan
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal
 from memferry.agent.known import WITHDRAWN, KnownFile, digest_number
 from memferry.agent.received import Received
 from memferry.agent.state import State
+from memferry.agent.tree import Tree
 from memferry.formats import registry
 from memferry.formats.base import Whole
-from memferry.keys import Fingerprinter
+from memferry.keys import Fingerprinter, digest
 from memferry.model import Note, Op, Place, Put, Retract, Settle, Sighting
 
 BATCH = 2000
@@ -29,6 +31,19 @@ def rebuild(state: State, journal: Journal, fingerprint: Fingerprinter, ops: Ite
             journal.resume(max(op.hlc for op in batch))
             count += len(batch)
     return count
+
+
+def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Collection[str]) -> None:
+    """Ledgers that pulls wrote before the state was lost: not this machine's own, and what was withdrawn since goes.
+    `machines`: names of the others. A ledger that this machine's own log tells of is its own, whatever its name."""
+    for one in scan.walk(tree.root, descend=tree.rules.descends):
+        kind = tree.format.kind(one.file)
+        if kind is None or isinstance(kind.reader, Whole) or not isinstance(one, scan.Found):
+            continue
+        known = catalog.file(tree.name, one.file)
+        if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
+            lines = apply.content(tree.root, one.file).split(b"\n")[:-1]
+            received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
 
 
 class _Builder:

@@ -130,6 +130,13 @@ class Received:
         assert row is not None
         return int(row[0])
 
+    def adopt(self, space: str, file: str, digests: Collection[int]) -> None:
+        """A shard found again after a loss, with lines of these digest numbers: those that are in no log go."""
+        number = self.shard(space, file)
+        live = {row[0] for row in self._state.rows("select digest from arrived where shard = ?", number)}
+        rows = ((space, file, digest) for digest in set(digests) - live)
+        self._state.execute_many("insert or ignore into doomed values(?, ?, ?)", rows)
+
     def shard_file(self, number: int) -> tuple[str, str] | None:
         """Its space and path."""
         return self._state.one("select space, file from pulled_file where number = ?", number)

@@ -20,7 +20,7 @@ from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pull, Pulled
-from memferry.agent.rebuild import rebuild
+from memferry.agent.rebuild import adopt_shards, rebuild
 from memferry.agent.received import Received
 from memferry.agent.reconcile import Reconcile
 from memferry.agent.report import SyncReport
@@ -330,6 +330,9 @@ def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
                 agent.state, agent.catalog, agent.journal, agent.withdrawal, agent.fingerprint, agent.trees, agent.me,
                 name, recognise=True,
             ).run(backend)  # fmt: skip
+    with agent.state.transaction():
+        for tree in agent.trees.values():
+            adopt_shards(agent.catalog, agent.received, tree, set(agent.machine_names().values()) - {agent.me.name})
 
 
 def _tree(space: Space) -> Tree:

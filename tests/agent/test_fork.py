@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from memferry.config import Config, load
 from tests.agent.machines import Machine, quiet
+from tests.faults.oracle import unpacked
 
 
 @pytest.fixture
@@ -38,9 +40,7 @@ class _Twin(Machine):
         self.text = config.read_text()
 
     @property
-    def config(self):  # type: ignore[no-untyped-def]
-        from memferry.config import load
-
+    def config(self) -> Config:
         return load({}, file=str(self.file))
 
 
@@ -144,7 +144,5 @@ def test_a_settled_conflict_stays_settled_under_the_new_name(ant: Machine, bee: 
 
 
 def outside(machine: Machine) -> bytes:
-    from tests.faults.oracle import unpacked
-
     files = sorted((machine.base / "vault").rglob("*.zst"))
     return b"".join(unpacked(path.read_bytes()) for path in files)

@@ -1,0 +1,293 @@
+"""What a pull does to files: shown before, done once, and left alone where it cannot be trusted."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from memferry.agent import commands
+from memferry.agent.service import opened
+from memferry.config import Config, load
+from memferry.formats.diasync import IDS
+from tests.agent.machines import Machine, quiet
+from tests.support import config_for
+
+SAMPLE = Path(__file__).parents[1] / "data" / "diasync-sample"
+EVENT = {
+    "schema_version", "event_id", "type", "scope", "instance_id", "run_id", "actor", "ts_wall", "lc", "causal_refs",
+    "visibility", "owner", "payload", "idempotency_key", "hash",
+}  # fmt: skip
+OBJECT = {
+    "schema_version", "id", "type", "scope", "ts", "summary", "status", "horizon", "salience", "confidence", "tags",
+    "event_refs", "visibility", "owner", "hash",
+}  # fmt: skip
+LEDGERS = ("streams/*/*/*.jsonl", "bus/*/*.jsonl", "views/*/*/*.jsonl")
+"""What the reference tool reads (docs of the format, and its own globs)."""
+
+
+@pytest.fixture
+def ant(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "ant")
+
+
+@pytest.fixture
+def bee(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "bee")
+
+
+# -- the plan is what happens
+
+
+def edits(machine: Machine, *, dry_run: bool) -> dict[str, str]:
+    pulled = machine.do("pull", dry_run=dry_run)["backends"]["vault"]
+    return {edit["file"].removeprefix("notes/"): edit["how"] for edit in pulled["edits"]}
+
+
+def tree(machine: Machine) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in machine.tree.rglob("*") if path.is_file()}
+
+
+def test_a_dry_run_shows_each_file_and_how_and_then_it_happens(ant: Machine, bee: Machine) -> None:
+    array = [{"id": "e1", "content": "one"}, {"id": "e2", "content": "two"}]
+    ant.append("log.jsonl", {"id": "a1"}, {"id": "a2"})
+    ant.write("topic.json", json.dumps(array))
+    ant.write("plan.md", "# plan\n")
+    ant.write("old.md", "# old\n")
+    ant.do("push")
+    bee.write("idea.md", "# bee's idea\n")
+    bee.do("push")
+    _expect(bee, {"log@ant.jsonl": "new", "topic.json": "new", "plan.md": "new", "old.md": "new"})
+    ant.append("log.jsonl", {"id": "a3"})
+    ant.write("topic.json", json.dumps([*array, {"id": "e3", "content": "three"}]))
+    ant.write("plan.md", "# quite another\n")
+    ant.write("idea.md", "# ant's idea\n")
+    ant.do("push")
+    ant.do("forget", targets=["old.md"])
+    (copy,) = {"idea.conflict-bee"}
+    before = tree(bee)
+    shown = edits(bee, dry_run=True)
+    assert tree(bee) == before
+    assert {_plain(file): how for file, how in shown.items()} == {
+        "log@ant.jsonl": "grows", "topic.json": "grows", "plan.md": "replaced", "old.md": "removed",
+        "idea.md": "replaced", copy: "conflict copy",
+    }  # fmt: skip
+    assert edits(bee, dry_run=False) == shown
+    changed = {
+        _plain(str(Path(path).relative_to(bee.tree)))
+        for path in before.items() ^ tree(bee).items()
+        for path in path[:1]
+    }
+    assert changed == {_plain(file) for file in shown}
+    ant.do("forget", targets=["a3"])
+    _expect(bee, {"log@ant.jsonl": "shrinks"})
+    _expect(bee, {})
+
+
+def _expect(machine: Machine, wanted: dict[str, str]) -> None:
+    assert edits(machine, dry_run=True) == wanted
+    assert edits(machine, dry_run=False) == wanted
+
+
+def _plain(file: str) -> str:
+    stem, mark, _ = file.partition(".conflict-")
+    return f"{stem}{mark}bee" if mark else file
+
+
+# -- what is not to be trusted
+
+
+def test_a_damaged_head_keeps_no_other_log_from_being_read(ant: Machine, bee: Machine, tmp_path: Path) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    bee.append("log.jsonl", {"id": "b1"})
+    quiet(ant, bee)
+    ant.append("log.jsonl", {"id": "a2"})
+    bee.append("log.jsonl", {"id": "b2"})
+    for machine in (ant, bee):
+        machine.do("push")
+    head = tmp_path / "vault" / "machines" / ant.status()["machine"]["id"] / "head.json"
+    whole = head.read_bytes()
+    head.write_bytes(whole[:-9])
+    cat = Machine(tmp_path, "cat")
+    report = cat.do("pull")
+    assert report["exit_code"] == 4
+    assert cat.lines() == ["b1", "b2"]
+    (refused,) = report["backends"]["vault"]["refused"]
+    assert "cannot be read" in refused["error"]
+    (problem,) = cat.status()["problems"]
+    assert problem["area"] == "log"
+    cat.do("restore", machine="bee", to=str(tmp_path / "back"))
+    head.write_bytes(whole)
+    assert cat.do("pull")["exit_code"] == 0
+    assert cat.status()["problems"] == []
+    assert cat.lines() == ["a1", "a2", "b1", "b2"]
+
+
+def test_a_log_that_went_back_is_left_alone_and_the_others_are_read(ant: Machine, bee: Machine, tmp_path: Path) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.do("push")
+    log = tmp_path / "vault" / "machines" / ant.status()["machine"]["id"]
+    shutil.copytree(log, tmp_path / "old")
+    ant.append("log.jsonl", {"id": "a2"})
+    ant.do("push")
+    cat = Machine(tmp_path, "cat")
+    cat.do("pull")
+    shutil.rmtree(log)
+    shutil.copytree(tmp_path / "old", log)
+    bee.append("log.jsonl", {"id": "b1"})
+    bee.do("push")
+    report = cat.do("pull")
+    assert report["exit_code"] == 4
+    assert "went back" in report["backends"]["vault"]["error"]
+    assert cat.lines() == ["a1", "a2", "b1"]
+
+
+def test_a_file_that_cannot_be_written_is_named_and_tried_again(ant: Machine, bee: Machine, tmp_path: Path) -> None:
+    ant.append("deep/log.jsonl", {"id": "a1"})
+    ant.write("deep/plan.md", "# plan\n")
+    ant.append("flat.jsonl", {"id": "a2"})
+    ant.do("push")
+    (tmp_path / "elsewhere").mkdir()
+    (bee.tree / "deep").symlink_to(tmp_path / "elsewhere")
+    report = bee.do("pull")
+    assert report["exit_code"] == 1
+    assert bee.lines() == ["a2"]
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    failed = [one["file"] for one in report["backends"]["vault"]["failed"]]
+    assert failed == ["notes/deep/log@ant.jsonl", "notes/deep/plan.md"]
+    assert {problem["subject"] for problem in bee.status()["problems"] if problem["area"] == "pull"} == set(failed)
+    (bee.tree / "deep").unlink()
+    assert bee.do("pull")["exit_code"] == 0
+    assert bee.lines() == ["a1", "a2"]
+    assert bee.read("deep/plan.md") == "# plan\n"
+    assert bee.status()["problems"] == []
+
+
+def test_two_machines_of_one_name_have_shards_of_their_own(ant: Machine, tmp_path: Path) -> None:
+    one, two = _Same(tmp_path, "one"), _Same(tmp_path, "two")
+    one.append("log.jsonl", {"id": "o1"})
+    two.append("log.jsonl", {"id": "t1"})
+    with opened(two.config, "test"):
+        """Its name is chosen while nobody else has it."""
+    one.do("push")
+    two.do("push")
+    ant.do("pull")
+    shards = sorted(path.name for path in ant.tree.glob("log@same-*.jsonl"))
+    assert len(shards) == 2
+    assert ant.lines() == ["o1", "t1"]
+
+
+class _Same(Machine):
+    @property
+    def config(self) -> Config:
+        path = super().config.source
+        path.write_text(path.read_text().replace(f"machine: {self.name}", "machine: same"))
+        return load({}, file=str(path))
+
+
+# -- withdrawn is withdrawn
+
+
+def test_an_entry_that_another_machine_wrote_can_be_removed(ant: Machine, bee: Machine) -> None:
+    ant.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(4)]))
+    quiet(ant, bee)
+    entries = json.loads(bee.read("topic.json"))
+    bee.write("topic.json", json.dumps(entries[1:]))
+    assert bee.do("push")["removed"] == 1
+    quiet(ant, bee)
+    for machine in (ant, bee):
+        assert {entry["id"] for entry in json.loads(machine.read("topic.json"))} == {"e1", "e2", "e3"}
+        assert machine.status()["state"] == "ok"
+
+
+def test_what_was_withdrawn_may_be_written_anew_and_pulled_twice(ant: Machine, bee: Machine, tmp_path: Path) -> None:
+    ant.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(4)]))
+    quiet(ant, bee)
+    ant.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(3)]))
+    quiet(ant, bee)
+    bee.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(4)]))
+    quiet(ant, bee)
+    without = bee.config._replace(spaces=())
+    with opened(without, "test") as agent:
+        commands.perform(agent, "pull", {})
+    quiet(ant, bee)  # everything is read from its start again
+    for machine in (ant, bee):
+        assert len(json.loads(machine.read("topic.json"))) == 4
+
+
+def test_many_retracted_entries_halt_nobody_else(ant: Machine, bee: Machine) -> None:
+    ant.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(10)]))
+    quiet(ant, bee)
+    ant.write("topic.json", json.dumps([{"id": "e0", "content": "lantern 0"}]))
+    ant.do("push", accept_deletions=True)
+    quiet(bee, ant)
+    assert json.loads(bee.read("topic.json")) == [{"id": "e0", "content": "lantern 0"}]
+    assert bee.status()["state"] == "ok"
+
+
+def test_a_lost_state_revives_no_line_that_was_withdrawn_meanwhile(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+    ant.append("all.jsonl", {"id": "a3", "text": "walnut too"})
+    bee.append("own.jsonl", {"id": "b1"})
+    quiet(ant, bee)
+    ant.do("forget", targets=["a1", "a3"])
+    shutil.rmtree(bee.state)
+    quiet(bee, ant)
+    assert bee.lines() == ["a2", "b1"]
+    assert not any("walnut" in path.read_text() for path in bee.tree.rglob("*.jsonl"))
+
+
+# -- a DiaSync memory
+
+
+def test_a_pulled_diasync_memory_is_what_the_reference_tool_reads(tmp_path: Path) -> None:
+    for name, files in (("ant", SAMPLE), ("bee", None)):
+        space = tmp_path / name / "memory"
+        if files:
+            shutil.copytree(files, space)
+        else:
+            (space / "streams").mkdir(parents=True)
+            (space / "bus").mkdir()
+        machine = _Diasync(tmp_path, name)
+        machine.do("push")
+        machine.do("pull")
+    pulled = tmp_path / "bee" / "memory"
+    ledgers = [path for glob in LEDGERS for path in sorted(pulled.glob(glob))]
+    assert {path.relative_to(pulled).parts[0] for path in ledgers} == {"streams", "bus", "views"}
+    assert all("@ant" in path.stem for path in ledgers)
+    stray = set(pulled.rglob("*.jsonl")) - set(ledgers)
+    assert not [path for path in stray if path.relative_to(pulled).parts[0] in ("streams", "bus")]
+    count = sum(_check_ledger(path) for path in ledgers)
+    assert count > 20
+    assert b"PRIVATE-CANARY" not in b"".join(path.read_bytes() for path in pulled.rglob("*") if path.is_file())
+
+
+class _Diasync(Machine):
+    @property
+    def config(self) -> Config:
+        return config_for(self.base, self.name, space="memory", more="agent: {settle_ms: 0}\n")
+
+
+def _check_ledger(path: Path) -> int:
+    content = path.read_bytes()
+    assert content.endswith(b"\n")
+    lines = content.split(b"\n")[:-1]
+    for line in lines:
+        record = json.loads(line)
+        required = EVENT if record["schema_version"] == "diasync-v1-event" else OBJECT
+        assert record["schema_version"] in IDS
+        assert required <= record.keys(), f"{path}: {required - record.keys()}"
+        assert record["visibility"] != "private"
+        assert record["hash"] == _sha1(record, "hash"), f"{path}: another hash"
+        if required is EVENT:
+            assert record["idempotency_key"] == _sha1(record, "hash", "idempotency_key", "event_id")
+    return len(lines)
+
+
+def _sha1(record: dict[str, object], *without: str) -> str:
+    body = {name: value for name, value in record.items() if name not in without}
+    text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return f"sha1:{hashlib.sha1(text.encode()).hexdigest()}"
