@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults import crashes, delivery, hostile, notification, states, tailing, vanishing, wholes
+from tests.faults import crashes, delivery, hostile, many, notification, states, tailing, vanishing, wholes
 from tests.faults.bar import BARS
 
-MODULES = (crashes, states, tailing, wholes, notification, delivery, vanishing, hostile)
+MODULES = (crashes, states, tailing, wholes, notification, delivery, vanishing, hostile, many)
 NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))

@@ -29,11 +29,12 @@ SECONDS = 60.0
 MACHINE = {"version": 1, "name": "evil", "epoch": "e", "installation": "i", "sequence": 1, "previous": None}
 FILES = (
     "../x{}", "../../x{}", "{outside}/x{}", "a/../../x{}", "a//x{}", "./x{}", "a/./x{}", "{}", "/x{}", "x\0{}",
-    "..\\x{}",     "C:\\x{}", "C:x{}", "CON{}", "aux{}", "x\n{}", "n" * 300 + "{}", "d/" * 300 + "x{}", "x. {}", ".git/x{}", "~/x{}",
-    "\u202ex{}", ".memferry-off/x{}", ".memferry-0123456789abcdef.tmp/x{}", "...{}", "x/..{}", "{}/", "-x{}",
+    "..\\x{}", "C:\\x{}", "C:x{}", "CON{}", "aux{}", "x\n{}", "n" * 300 + "{}", "d/" * 300 + "x{}", "x. {}",
+    ".git/x{}", "~/x{}", "\u202ex{}", ".memferry-off/x{}", ".memferry-0123456789abcdef.tmp/x{}", "...{}", "x/..{}",
+    "{}/", "-x{}",
 )  # fmt: skip
 SUFFIXES = (".jsonl", ".md", ".json")
-SPACES = ("../notes", "", "notes/../..", "/etc", "NOTES", "notes\0", "."), ("notes ", "..", "notes/deep")
+SPACES = ("../notes", "", "notes/../..", "/etc", "NOTES", "notes\0", ".", "notes ", "..", "notes/deep")
 NAMES = ("../../evil", "a/b", "", "\x1b[31m", "n" * 150, "n" * 500, "CON", "..", ".", "ant", "bee", "x@y", "a\nb", "x ")
 TIMES = ("zz", "", "f" * 16, "-1", "0" * 17, "9" * 400, "0" * 15 + "G", "٠" * 16)
 NUMBERS: tuple[dict[str, Any], ...] = (
@@ -108,7 +109,7 @@ def cases(outside: Path) -> Iterator[Case]:
             name = file.replace("{outside}", str(outside)).replace("{}", suffix)
             yield wrote(put(file=name))
             yield wrote(put(file=name, key="k", body='{"id":"k"}'))
-    for space in (one for group in SPACES for one in group):
+    for space in SPACES:
         yield wrote(put(space=space))
     for name in NAMES:
         yield wrote(put(file="log.jsonl", body="{}"), head={"name": name})
