@@ -60,6 +60,9 @@ def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
     if verdict is not None:
         yield Explanation(subject, "excluded", verdict.rule, verdict.reason)
         return
+    if agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file):
+        yield Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
+        return
     known = agent.catalog.file(tree.name, file)
     if known is None:
         if isinstance(seen, scan.Found):

@@ -327,7 +327,7 @@ class Pull:
         ids = set(self._received.withdraw(retract.ops))
         own = {op: self._own_ids(op[1]) for op in retract.ops if op[0] == self._me.id or self._is_former(op)}
         ids.update(id_ for found in own.values() for id_ in found)
-        if not ids or retract.space not in self._trees:
+        if not ids:
             return
         self._received.mark(ids)
         self._withdraw_own(retract.space, ids)
@@ -358,10 +358,11 @@ class Pull:
 
     def _own_entries(self, space: str, current: Mapping[int, int]) -> set[int]:
         """Those that lie in JSON arrays; where each lies is kept in mind for `Reconcile`."""
-        puts, entries = self._journal.puts(list(current.values())), set()
+        tree = self._trees.get(space)
+        puts, entries = self._journal.puts(list(current.values())) if tree else {}, set()
         for id_, seq in current.items():
             put = puts.get(seq)
-            kind = self._trees[space].format.kind(put.file) if put else None
+            kind = tree.format.kind(put.file) if tree and put else None
             if put is not None and kind and isinstance(kind.reader, Whole) and put.key != put.file:
                 entries.add(id_)
                 row = (id_, self._me.id, seq, put.hlc, put.digest, space, put.file, put.key)

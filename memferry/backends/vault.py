@@ -167,7 +167,7 @@ class Vault:
             f"the log of machine {self._me.name} in {self.name} {why}; nothing was overwritten",
             backend=self.name,
             key=names.head_key(self._me.id),
-            hint="was its state directory copied, or restored from a backup? `memferry doctor` tells what to do",
+            hint="its state directory was copied, or restored from a backup; `memferry push` goes on under a new name",
         )
 
     # -- what a batch changes
