@@ -1,5 +1,5 @@
-"""Several machines write, remove and settle; then they pull, in any order and as often as they like. When all is quiet
-their files are the same, and so are their lists of conflicts."""
+"""Several machines write, remove and settle; then they pull, in any order and as often as they like, from two vaults
+that tell the same. When all is quiet their files are the same, and so are their lists of conflicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from memferry.agent import commands
 from memferry.agent.service import opened
-from tests.support import config_for
+from memferry.config import load
 
 MACHINES = ("ant", "bee", "cat")
 EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "40" if os.environ.get("CI") else "15"))
@@ -24,7 +24,8 @@ DOCUMENTS = ("plan.md", "deep/idea.md")
 WORDS = ["ferry", "harbour", "orchid", "glacier", "pepper", "anchor", "canvas", "lantern", "meadow", "copper"]
 
 steps = st.one_of(
-    st.tuples(st.just("line"), st.sampled_from(["log.jsonl", "bus/day.jsonl"])),
+    st.tuples(st.just("line"), st.sampled_from(["log.jsonl", "deep/log.jsonl"])),
+    st.tuples(st.just("event"), st.sampled_from(["bus/atlas/2026-11-01.jsonl", "bus/atlas/2026-11-02.jsonl"])),
     st.tuples(st.just("same line"), st.sampled_from(["log.jsonl"])),
     st.tuples(st.just("entry"), st.sampled_from(["e1", "e2", "e3"])),
     st.tuples(st.just("remove entry"), st.sampled_from(["e1", "e2", "e3"])),
@@ -44,14 +45,20 @@ class Life:
         self.base = base
         self.count = 0
         for name in MACHINES:
-            (base / name / "notes" / "bus").mkdir(parents=True)
-            (base / name / "notes" / "deep").mkdir()
+            (base / name / "notes" / "deep").mkdir(parents=True)
+            for folder in ("streams", "bus/atlas"):
+                (base / name / "memory" / folder).mkdir(parents=True)
+            (base / name / "memferry.yaml").write_text(
+                f"machine: {name}\nstate: state\nagent: {{settle_ms: 0}}\nspaces:\n  - {{name: notes, path: notes}}\n"
+                "  - {name: memory, path: memory, format: diasync}\nbackends:\n"
+                "  vault: {type: local, path: ../vault}\n  mirror: {type: local, path: ../mirror}\n"
+            )
 
     def tree(self, machine: str) -> Path:
         return self.base / machine / "notes"
 
     def do(self, machine: str, command: str, **arguments: object) -> dict[str, Any]:
-        with opened(config_for(self.base, machine, more="agent: {settle_ms: 0}\n"), "test") as agent:
+        with opened(load({}, file=str(self.base / machine / "memferry.yaml")), "test") as agent:
             report = commands.perform(agent, command, arguments)
         assert report.get("exit_code", 0) == 0, report
         return report
@@ -62,6 +69,10 @@ class Life:
         match what:
             case "line":
                 self.add_line(tree / str(target), {"id": f"{machine}-{self.count}", "text": self.words()})
+            case "event":
+                event = {"schema_version": "diasync-v1-event", "event_id": f"evt-{machine}-{self.count}"}
+                path = self.base / machine / "memory" / str(target)
+                self.add_line(path, event | {"id": event["event_id"], "visibility": "project", "payload": self.words()})
             case "same line":
                 self.add_line(tree / str(target), {"id": "shared", "text": "one and the same"})
             case "entry" | "remove entry":
@@ -112,10 +123,13 @@ class Life:
 
     # -- what is to be the same everywhere
 
+    def ledgers(self, machine: str) -> list[Path]:
+        return [path for name in ("notes", "memory") for path in (self.base / machine / name).rglob("*.jsonl")]
+
     def shown(self, machine: str) -> dict[str, object]:
         """Ledger lines as one set, whichever shard they lie in; entries by id; documents and copies as they are."""
         tree = self.tree(machine)
-        lines = {line for path in tree.rglob("*.jsonl") for line in path.read_text().splitlines()}
+        lines = {line for path in self.ledgers(machine) for line in path.read_text().splitlines()}
         gone = {key.removeprefix("gone ") for key in self.forgotten}
         array = tree / "topic.json"
         return {
@@ -133,7 +147,7 @@ class Life:
         gone = {key.removeprefix("gone ") for key in self.forgotten}
         return {
             key
-            for path in self.tree(machine).rglob("*.jsonl")
+            for path in self.ledgers(machine)
             for line in path.read_text().splitlines()
             if (key := json.loads(line)["id"]) in gone and not key.startswith(machine)
         }
@@ -158,8 +172,9 @@ def test_any_order_of_pulls_gives_the_same_files_everywhere(
                 all_.step(machine, "sync", None)
         for machine in MACHINES:
             report = all_.do(machine, "sync-memory", accept_deletions=True)
-            assert report["backends"]["vault"]["sent"] == 0, f"{machine} pushed what it had pulled"
-            assert report["pulled"]["vault"]["files"] == (), f"{machine} is not at rest"
+            for backend in ("vault", "mirror"):
+                assert report["backends"][backend]["sent"] == 0, f"{machine} pushed what it had pulled"
+                assert report["pulled"][backend]["files"] == (), f"{machine} is not at rest"
         shown = {machine: all_.shown(machine) for machine in MACHINES}
         assert shown["bee"] == shown["ant"]
         assert shown["cat"] == shown["ant"]
