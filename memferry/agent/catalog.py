@@ -11,6 +11,7 @@ import msgspec
 from memferry.agent.known import HELD, KnownFile, Seen
 from memferry.agent.plan import Plan
 from memferry.agent.scan import Stat
+from memferry.agent.sieve import Sieve
 from memferry.agent.state import State
 from memferry.agent.tail import Cursor
 from memferry.keys import Fingerprinter
@@ -24,6 +25,18 @@ FILE_COLUMNS = (
     "id, space, path, format, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, position, placed,"
     " cleared, noted_mtime_ns, frame, gone"
 )
+
+SIEVED = {"record": "id", "ref": "target", "echo": "mark", "passage": "mark"}
+"""Tables that are asked for each record that is read, by a column of fingerprints."""
+
+INSERTS = {
+    "record": "insert into record values(?, ?, ?, ?) on conflict(id) do update set digest = excluded.digest,"
+    " seq = excluded.seq, place = excluded.place",
+    "held": "insert or replace into held values(?, ?, ?, ?, ?)",
+    "ref": "insert or ignore into ref values(?, ?)",
+    "echo": "insert or ignore into echo values(?, ?)",
+    "passage": "insert or ignore into passage values(?, ?, ?, ?)",
+}
 
 
 def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
@@ -39,10 +52,30 @@ def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
 
 
 class Catalog:
-    """Reads and writes what the state knows of files and records. Call inside a transaction of the state."""
+    """Reads and writes what the state knows of files and records. Call inside a transaction of the state.
 
-    def __init__(self, state: State) -> None:
+    `alone`: while it exists, records and what is held change through it only; then it need not ask for what is new.
+    """
+
+    def __init__(self, state: State, *, alone: bool = False) -> None:
         self._state = state
+        self._sieves = {table: Sieve(state, table, column) for table, column in SIEVED.items()} if alone else {}
+
+    def _among(self, table: str, columns: str, marks: Collection[int]) -> list[tuple]:  # type: ignore[type-arg]
+        """Rows of a table by the fingerprints that `SIEVED` names."""
+        if table in self._sieves:
+            marks = self._sieves[table].passing(marks)
+        if not marks:
+            return []
+        sql = f"select {columns} from {table} where {SIEVED[table]} in (select value from json_each(?))"
+        return self._state.among(sql, marks)
+
+    def _add(self, table: str, rows: Iterable[tuple[int, ...]]) -> None:
+        """In the order of their fingerprints, which stand first: neighbours lie in one page."""
+        rows = sorted(rows)
+        if table in self._sieves:
+            self._sieves[table].add(row[0] for row in rows)
+        self._state.execute_many(INSERTS[table], rows)
 
     # -- files
 
@@ -98,9 +131,7 @@ class Catalog:
 
     def seen(self, ids: Collection[int]) -> dict[int, Seen]:
         """What is known of these keys; unknown ones are left out."""
-        rows = self._state.among(
-            "select id, digest, seq, place from record where id in (select value from json_each(?))", ids
-        )
+        rows = self._among("record", "id, digest, seq, place", ids)
         return {row[0]: Seen(row[1], row[2], row[3]) for row in rows}
 
     def places(self, places: Collection[int]) -> dict[int, int]:
@@ -119,7 +150,7 @@ class Catalog:
         """Places between two, inclusive, where nothing is stored any more: what lay there was withdrawn."""
         taken = {
             row[0]
-            for table, condition in (("record", "seq > 0 and"), ("place", ""))
+            for table, condition in (("record", "place > 0 and seq > 0 and"), ("place", ""))
             for row in self._state.rows(
                 f"select place from {table} where {condition} place between ? and ?", first, last
             )
@@ -142,11 +173,7 @@ class Catalog:
 
     def store(self, made: Plan) -> None:
         """What a plan says is known of records from now on."""
-        self._state.execute_many(
-            "insert into record values(?, ?, ?, ?) on conflict(id) do update set digest = excluded.digest,"
-            " seq = excluded.seq, place = excluded.place",
-            sorted(made.rows),
-        )
+        self._add("record", made.rows)
         self._state.execute_many("insert or ignore into version values(?, ?, ?)", made.versions)
         self._state.execute_many("insert or replace into place values(?, ?, ?)", made.placed)
         self.remember(made.stored)
@@ -178,62 +205,48 @@ class Catalog:
             row[0]
             for table in ("record", "place")
             for row in self._state.rows(
-                f"select distinct {table}.id from layout join {table} on {table}.place between layout.id << 32"
-                " and (layout.id << 32) + 4294967295 where layout.file = ?", file,
+                f"select distinct {table}.id from layout cross join {table} on place > 0"
+                " and place between layout.id << 32 and (layout.id << 32) + 4294967295 where layout.file = ?",
+                file,
             )
-        ]  # fmt: skip
+        ]
 
     # -- what is held
 
     def held_ids(self, ids: Collection[int]) -> Collection[int]:
         if not ids:
             return ()
-        by_key = self._state.among(
-            "select id from record where seq = 0 and id in (select value from json_each(?))", ids
-        )
+        by_key = [row for row in self._among("record", "id, seq", ids) if row[1] == HELD]
         by_name = self._state.among("select name from held_name where name in (select value from json_each(?))", ids)
         return {row[0] for row in (*by_key, *by_name)}
 
-    def passages(self, gates: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+    def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         found: dict[int, list[tuple[int, int, int]]] = {}
-        if not gates:
-            return found
-        for gate, length, whole, id_ in self._state.among(
-            "select gate, length, whole, id from passage where gate in (select value from json_each(?))", gates
-        ):
-            found.setdefault(gate, []).append((length, whole, id_))
+        for mark, length, whole, id_ in self._among("passage", "mark, length, whole, id", marks):
+            found.setdefault(mark, []).append((length, whole, id_))
         return found
 
     def derived_from(self, held: Iterable[Held]) -> set[int]:
         """Ids of stored records that name one of `held` or may repeat it."""
         held = list(held)
-        marks = {mark for one in held for passage in one.passages for mark in (passage.gate, passage.whole)}
-        named = self._state.among(
-            "select id from ref where target in (select value from json_each(?))",
-            [name for one in held for name in (one.id, *one.also)],
-        )
-        repeated = self._state.among("select id from echo where mark in (select value from json_each(?))", marks)
+        marks = {mark for one in held for passage in one.passages for mark in (passage.mark, passage.whole)}
+        named = self._among("ref", "id", [name for one in held for name in (one.id, *one.also)])
+        repeated = self._among("echo", "id", marks)
         suspects = {row[0] for row in (*named, *repeated)}
         return {id_ for id_, seen in self.seen(suspects).items() if seen.seq > 0}
 
     def hold(self, held: Sequence[Held], file: int, fingerprint: Fingerprinter) -> None:
         """Remember verdicts on records of one file; their digests are stored as keyed fingerprints only."""
         rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
-        self._state.execute_many(
-            "insert or replace into held values(?, ?, ?, ?, ?)",
-            ((one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held),
-        )
-        self._state.execute_many(
-            "insert or ignore into passage values(?, ?, ?, ?)",
-            sorted((p.gate, p.whole, p.length, one.id) for one in held for p in one.passages),
-        )
+        self._add("held", (
+            (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held
+        ))  # fmt: skip
+        self._state.execute("insert or ignore into holding values(?)", (file,))
+        self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
         self._state.execute_many(
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
         )
-        self._state.execute_many(
-            "insert into record values(?, 0, ?, 0) on conflict(id) do update set seq = excluded.seq, digest = 0",
-            sorted((one.id, HELD) for one in held),
-        )
+        self._add("record", ((one.id, 0, HELD, 0) for one in held))
 
     def held_in(self, file: int, ids: Collection[int]) -> frozenset[int]:
         """Those of the held ids that were last met in this file."""
@@ -241,8 +254,8 @@ class Catalog:
         return frozenset(id_ for id_, where in rows if where == file)
 
     def holds_of(self, file: int) -> bool:
-        """Whether a record of this file was held when it was last read."""
-        return self._state.one("select 1 from held where file = ? limit 1", file) is not None
+        """Whether a record of this file was ever held."""
+        return self._state.one("select 1 from holding where file = ?", file) is not None
 
     def reconsider(self, space: str) -> None:
         """Something is no longer held: what was held because of it is read and judged again."""
@@ -261,12 +274,8 @@ class Catalog:
 
     def remember(self, kept: Sequence[Kept]) -> None:
         """How stored records will be found when what they derive from becomes private."""
-        self._state.execute_many(
-            "insert or ignore into ref values(?, ?)", sorted((ref, one.id) for one in kept for ref in one.refs)
-        )
-        self._state.execute_many(
-            "insert or ignore into echo values(?, ?)", sorted((mark, one.id) for one in kept for mark in one.echoes)
-        )
+        self._add("ref", ((ref, one.id) for one in kept for ref in one.refs))
+        self._add("echo", ((mark, one.id) for one in kept for mark in one.echoes))
 
     def _rule(self, rule: str, reason: str) -> int:
         self._state.execute("insert or ignore into rule(rule, reason) values(?, ?)", (rule, reason))

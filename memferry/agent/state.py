@@ -29,7 +29,7 @@ create table file(
 create table layout(id integer primary key, file integer not null);
 create table record(id integer primary key, digest integer not null, seq integer not null, place integer not null);
 -- Versions before the current one; seq 0: another machine's.
-create index record_at on record(place);
+create index record_at on record(place) where place > 0;
 create table version(id integer, digest integer, seq integer, primary key(id, digest, seq)) without rowid;
 create table place(place integer primary key, id integer not null, seq integer not null);
 create index place_of on place(id);
@@ -41,9 +41,9 @@ create table member(file integer, id integer, primary key(file, id)) without row
 create table rule(id integer primary key, rule text not null, reason text not null, unique(rule, reason));
 create table held(id integer primary key, digest integer not null, file integer not null, start integer not null,
   rule integer not null);
-create index held_in on held(file);
-create table passage(gate integer, whole integer, length integer, id integer,
-  primary key(gate, whole, length, id)) without rowid;
+create table holding(file integer primary key);
+create table passage(mark integer, whole integer, length integer, id integer,
+  primary key(mark, whole, length, id)) without rowid;
 create table held_name(name integer, id integer, primary key(name, id)) without rowid;
 create table ref(target integer, id integer, primary key(target, id)) without rowid;
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
@@ -213,7 +213,7 @@ def _open(path: Path) -> sqlite3.Connection:
             "journal_mode = wal",
             "synchronous = full",  # NORMAL loses every commit since the last checkpoint on a power cut
             "secure_delete = on",  # a withdrawn body must not survive in free pages
-            "cache_size = -32000",
+            "cache_size = -64000",
             "temp_store = memory",
             "wal_autocheckpoint = 4000",
         ):
