@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from struct import Struct
+from struct import error as StructError  # noqa: N812
 
 import msgspec
 
@@ -19,14 +22,15 @@ from memferry.policies.base import Held, Kept
 
 _cursor_decoder = msgspec.msgpack.Decoder(Cursor)
 _cursor_encoder = msgspec.msgpack.Encoder()
+_STAT = Struct("<5q")
+"""As `Stat` is declared."""
 
 
 FILE_COLUMNS = (
-    "id, space, path, format, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, position, placed,"
-    " cleared, noted_mtime_ns, frame, gone"
+    "id, space, path, format, stat, cursor, content, layouts, position, placed, cleared, noted_mtime_ns, frame, gone"
 )
 
-SIEVED = {"record": "id", "ref": "target", "echo": "mark", "passage": "mark"}
+SIEVED = {"record": "id", "held": "id", "ref": "target", "echo": "mark", "passage": "mark"}
 """Tables that are asked for each record that is read, by a column of fingerprints."""
 
 INSERTS = {
@@ -40,9 +44,9 @@ INSERTS = {
 
 
 def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
-    (id_, space, path, format_, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, *rest) = row
+    id_, space, path, format_, packed, cursor, content, layouts, *rest = row
     position, placed, cleared, noted, frame, gone = rest
-    stat = None if device is None else Stat(device, inode, size, mtime_ns, ctime_ns)
+    stat = None if packed is None else Stat._make(_STAT.unpack(packed))
     parsed = _cursor_decoder.decode(cursor) if cursor else None
     stretches = tuple((start, layout) for start, layout in json.loads(layouts))
     return KnownFile(
@@ -81,19 +85,16 @@ class Catalog:
 
     def stats(self, space: str) -> dict[str, Stat]:
         """The stat of every live file of a space as last read."""
-        rows = self._state.execute(
-            "select path, device, inode, size, mtime_ns, ctime_ns from file where space = ? and not gone"
-            " and device is not null",
-            (space,),
-        )
-        make = partial(tuple.__new__, Stat)  # ten thousand files are compared by every scan
-        return {row[0]: make(row[1:]) for row in rows}
+        rows = self._state.rows("select path, stat from file where space = ? and not gone and stat is not null", space)
+        # Ten thousand files are compared by every scan: unpacked in one go.
+        unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
+        return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
 
     def file(self, space: str, path: str) -> KnownFile | None:
         row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
         try:
             return None if row is None else _file(row)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, StructError, ValueError) as error:
             raise self._state.damaged("what is known of a file") from error
 
     def meet_file(self, space: str, path: str, format_name: str) -> KnownFile:
@@ -114,14 +115,13 @@ class Catalog:
         return self.save_file(file._replace(layouts=layouts, placed=min(file.placed, position)))
 
     def save_file(self, file: KnownFile) -> KnownFile:
-        stat = file.stat or (None,) * 5
+        stat = _STAT.pack(*file.stat) if file.stat else None
         cursor = _cursor_encoder.encode(file.cursor) if file.cursor else None
         self._state.execute(
-            "update file set space = ?, path = ?, format = ?, device = ?, inode = ?, size = ?, mtime_ns = ?,"
-            " ctime_ns = ?, cursor = ?, content = ?, layouts = ?, position = ?, placed = ?, cleared = ?,"
-            " noted_mtime_ns = ?, frame = ?, gone = ? where id = ?",
+            "update file set space = ?, path = ?, format = ?, stat = ?, cursor = ?, content = ?, layouts = ?,"
+            " position = ?, placed = ?, cleared = ?, noted_mtime_ns = ?, frame = ?, gone = ? where id = ?",
             (
-                file.space, file.path, file.format, *stat, cursor, file.content, json.dumps(file.layouts),
+                file.space, file.path, file.format, stat, cursor, file.content, json.dumps(file.layouts),
                 file.position, file.placed, file.cleared, file.noted_mtime_ns, file.frame, file.gone, file.id,
             ),
         )  # fmt: skip
@@ -181,7 +181,7 @@ class Catalog:
     def displace(self, space: str, path: str) -> None:
         """Another file takes this name; what is known of the one that had it stays, without a name."""
         self._state.execute(
-            "update file set path = path || char(0) || id, gone = 1, device = null, cursor = null"
+            "update file set path = path || char(0) || id, gone = 1, stat = null, cursor = null"
             " where space = ? and path = ?",
             (space, path),
         )
@@ -238,10 +238,11 @@ class Catalog:
     def hold(self, held: Sequence[Held], file: int, fingerprint: Fingerprinter) -> None:
         """Remember verdicts on records of one file; their digests are stored as keyed fingerprints only."""
         rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
+        self._discount([one.id for one in held])
         self._add("held", (
             (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held
         ))  # fmt: skip
-        self._state.execute("insert or ignore into holding values(?)", (file,))
+        self._count(Counter((file, rules[one.verdict]) for one in held))
         self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
         self._state.execute_many(
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
@@ -254,20 +255,22 @@ class Catalog:
         return frozenset(id_ for id_, where in rows if where == file)
 
     def holds_of(self, file: int) -> bool:
-        """Whether a record of this file was ever held."""
-        return self._state.one("select 1 from holding where file = ?", file) is not None
+        """Whether a record of this file was held when it was last read."""
+        return self._state.one("select 1 from holding where file = ? and count > 0 limit 1", file) is not None
 
     def reconsider(self, space: str) -> None:
         """Something is no longer held: what was held because of it is read and judged again."""
         self._state.execute(
-            "update file set device = null, cursor = null, content = null where space = ? and id in (select held.file"
-            " from held join rule on rule.id = held.rule where rule.rule in ('lineage', 'overlap'))",
+            "update file set stat = null, cursor = null, content = null where space = ? and id in ("
+            "select holding.file from holding join rule on rule.id = holding.rule"
+            " where holding.count > 0 and rule.rule in ('lineage', 'overlap'))",
             (space,),
         )
 
     def release(self, ids: Collection[int]) -> None:
         """These are no longer held: what they said counts as public from now on."""
         if ids:
+            self._discount(ids)
             self._state.among("delete from held where id in (select value from json_each(?))", ids)
             self._state.among("delete from held_name where id in (select value from json_each(?))", ids)
             self._state.among("delete from passage where id in (select value from json_each(?))", ids)
@@ -276,6 +279,17 @@ class Catalog:
         """How stored records will be found when what they derive from becomes private."""
         self._add("ref", ((ref, one.id) for one in kept for ref in one.refs))
         self._add("echo", ((mark, one.id) for one in kept for mark in one.echoes))
+
+    def _count(self, held: Mapping[tuple[int, int], int]) -> None:
+        """How many records of each file each rule holds: `status` must not count a million rows."""
+        self._state.execute_many(
+            "insert into holding values(?, ?, ?) on conflict(file, rule) do update set count = count + excluded.count",
+            ((file, rule, count) for (file, rule), count in held.items()),
+        )
+
+    def _discount(self, ids: Collection[int]) -> None:
+        """These are about to be held for another reason, or no longer."""
+        self._count({before: -count for before, count in Counter(self._among("held", "file, rule", ids)).items()})
 
     def _rule(self, rule: str, reason: str) -> int:
         self._state.execute("insert or ignore into rule(rule, reason) values(?, ?)", (rule, reason))

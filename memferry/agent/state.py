@@ -18,11 +18,11 @@ DATABASE = "state.db"
 SCHEMA = """
 create table meta(name text primary key, value) without rowid;
 
--- What was read. A layout is a stretch of a file's positions: place = layout << 32 | position.
+-- What was read. `stat`: five 64-bit integers (catalog.py); null: to be read again. A layout is a stretch of a file's
+-- positions: place = layout << 32 | position.
 create table file(
   id integer primary key, space text not null, path text not null, format text not null default '',
-  device integer, inode integer, size integer, mtime_ns integer, ctime_ns integer,
-  cursor blob, content integer, layouts text not null default '[]',
+  stat blob, cursor blob, content integer, layouts text not null default '[]',
   position integer not null default 0, placed integer not null default 0, cleared integer not null default 0,
   noted_mtime_ns integer, frame text, gone integer not null default 0,
   unique(space, path));
@@ -41,7 +41,7 @@ create table member(file integer, id integer, primary key(file, id)) without row
 create table rule(id integer primary key, rule text not null, reason text not null, unique(rule, reason));
 create table held(id integer primary key, digest integer not null, file integer not null, start integer not null,
   rule integer not null);
-create table holding(file integer primary key);
+create table holding(file integer, rule integer, count integer not null, primary key(file, rule)) without rowid;
 create table passage(mark integer, whole integer, length integer, id integer,
   primary key(mark, whole, length, id)) without rowid;
 create table held_name(name integer, id integer, primary key(name, id)) without rowid;

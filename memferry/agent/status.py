@@ -46,7 +46,8 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "service": _service(config, meta),
         "spaces": [_space(database, space.name, str(space.path)) for space in config.spaces],
         "held": dict(database.execute(
-            "select rule.rule, count(*) from held join rule on rule.id = held.rule group by rule.rule order by 1"
+            "select rule.rule, sum(count) from holding join rule on rule.id = holding.rule group by rule.rule"
+            " having sum(count) > 0 order by 1"
         )),
         "journal": {"operations": _count(database), "last_seq": last_seq},
         "backends": [_backend(database, name, last_seq) for name in config.backends],
@@ -75,10 +76,10 @@ def _service(config: Config, meta: dict[str, str]) -> dict[str, object]:
 
 def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, object]:
     files, gone, waiting = database.execute(
-        "select total(not gone), total(gone), total(device is null and not gone) from file where space = ?", (name,)
+        "select total(not gone), total(gone), total(stat is null and not gone) from file where space = ?", (name,)
     ).fetchone()
     held = database.execute(
-        "select count(*) from held join file on file.id = held.file where file.space = ?", (name,)
+        "select total(count) from holding join file on file.id = holding.file where file.space = ?", (name,)
     ).fetchone()[0]
     return {
         "name": name,
@@ -86,7 +87,7 @@ def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, obje
         "files": int(files),
         "gone": int(gone),
         "to_read_again": int(waiting),
-        "held": held,
+        "held": int(held),
     }
 
 
