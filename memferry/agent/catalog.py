@@ -36,6 +36,8 @@ SIEVED = {"record": "id", "held": "id", "ref": "target", "echo": "mark", "passag
 INSERTS = {
     "record": "insert into record values(?, ?, ?, ?) on conflict(id) do update set digest = excluded.digest,"
     " seq = excluded.seq, place = excluded.place",
+    "version": "insert or ignore into version values(?, ?, ?)",
+    "place": "insert or replace into place values(?, ?, ?)",
     "held": "insert or replace into held values(?, ?, ?, ?, ?)",
     "ref": "insert or ignore into ref values(?, ?)",
     "echo": "insert or ignore into echo values(?, ?)",
@@ -79,7 +81,8 @@ class Catalog:
         rows = sorted(rows)
         if table in self._sieves:
             self._sieves[table].add(row[0] for row in rows)
-        self._state.execute_many(INSERTS[table], rows)
+        if rows:
+            self._state.execute_many(INSERTS[table], rows)
 
     # -- files
 
@@ -174,8 +177,8 @@ class Catalog:
     def store(self, made: Plan) -> None:
         """What a plan says is known of records from now on."""
         self._add("record", made.rows)
-        self._state.execute_many("insert or ignore into version values(?, ?, ?)", made.versions)
-        self._state.execute_many("insert or replace into place values(?, ?, ?)", made.placed)
+        self._add("version", made.versions)
+        self._add("place", made.placed)
         self.remember(made.stored)
 
     def displace(self, space: str, path: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, pairwise
 from typing import NamedTuple
 
@@ -22,7 +23,7 @@ from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
 from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import Fingerprinter, digest
-from memferry.model import Note, Put, Record, Source
+from memferry.model import Note, Op, Put, Record, Sealed, Source
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge, recheck
 
@@ -31,6 +32,7 @@ COMMIT_BYTES = 32 << 20
 """Fingerprints are random, so every commit touches all of their indexes: the bulk path commits in larger steps than
 it judges."""
 WHOLE_FILE_BYTES = 64 << 20
+WORTH_A_THREAD = 64
 HOLES_AHEAD = 10_000
 
 
@@ -295,12 +297,11 @@ class Ingest:
         )
 
     def _carry_out(self, this: _Pass, made: Plan) -> None:
-        # Compresses in its thread while the rows are written here.
-        sealing = self._sealer.submit(seal, made.ops, self._journal.machine) if made.ops else None
+        sealing = self._sealing(made.ops) if made.ops else None
         self._catalog.release(made.released)
         self._catalog.store(made)
         if sealing is not None:
-            self._journal.append(sealing.result())
+            self._journal.append(sealing())
             this.wrote = True
             this.known = self._catalog.save_file(this.known._replace(cleared=True))
         if made.held:
@@ -308,6 +309,11 @@ class Ingest:
         self.released |= bool(made.released)
         this.position = made.position
         self.outcome.take(made)
+
+    def _sealing(self, ops: Sequence[Op]) -> Callable[[], Sealed]:
+        """Many are compressed in a thread while the rows are written here."""
+        sealed = partial(seal, ops, self._journal.machine)
+        return self._sealer.submit(sealed).result if len(ops) >= WORTH_A_THREAD else sealed
 
     # -- holding
 
