@@ -13,6 +13,7 @@ from pathlib import Path
 
 from memferry.agent import apply, identity
 from memferry.agent.catalog import Catalog
+from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
@@ -41,7 +42,9 @@ from memferry.policies.paths import PathRules, read_rules
 RUNS_KEPT = 100
 ATTEMPTS = 3
 RETRY_SOON = Backoff(base_s=0.2, cap_s=2.0)
-"""Within one delivery. After it the backend rests for a time that doubles up to five minutes."""
+"""Within one delivery."""
+REST = Backoff(base_s=1.0, cap_s=300.0)
+"""After a delivery that failed the backend is left alone for a random time up to a doubling bound."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -64,8 +67,8 @@ class Agent:
         self.withdrawal = Withdrawal(state, self.catalog, self.journal, me.id)
         self.trees: dict[str, Tree] = {}
         self.look_at_spaces()
-        self.backoff = Backoff(base_s=1.0, cap_s=300.0)
         self.random = random.Random()
+        self.checkpoints = Checkpoints(state, REST, self.random)
 
     @property
     def missing(self) -> list[Space]:
@@ -103,8 +106,9 @@ class Agent:
         ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
-            self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name)
-        )
+            self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name),
+            progress=partial(self.progress, f"reading {tree.name}"),
+        )  # fmt: skip
         with contextlib.closing(ingest), _no_collection():
             if files is None:
                 cycle.run(all_files=scope.force or scope.thorough)
@@ -136,7 +140,7 @@ class Agent:
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, open; with the newest head of our own log that it acknowledged."""
         with contextlib.closing(self._wrapped(open_backend(name, self.config.backends[name], self.me))) as backend:
-            checkpoint = self.delivery(backend).checkpoint
+            checkpoint = self.checkpoints.of(name)
             expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
             if make_way is not None and not checkpoint.attempted:
                 make_way()
@@ -149,27 +153,25 @@ class Agent:
         return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
 
     def delivery(self, backend: Backend) -> Delivery:
-        return Delivery(self.state, self.journal, backend, backoff=self.backoff, random=self.random)
+        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random)
 
     def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
-        """To every backend (or these). `patient`: also to one that failed a moment ago."""
-        results: dict[str, Delivered] = {}
-        for name in names or tuple(self.config.backends):
-            try:
-                with self.backend(name) as backend:
-                    delivery = self.delivery(backend)
-                    if patient or delivery.due():
-                        results[name] = delivery.run(partial(self.progress, name))
-            except BackendError as error:
-                results[name] = self._note_failure(name, error)
-        return results
+        """To every backend (or these). `patient`: also to one that failed a moment ago; without it none is opened to
+        which nothing is due."""
+        wanted = names or tuple(self.config.backends)
+        return {name: self._deliver_to(name) for name in wanted if patient or self.is_due(name)}
 
-    def _note_failure(self, name: str, error: BackendError) -> Delivered:
-        with self.state.transaction():
-            self.state.report_problem("backend", name, str(error), error.hint)
-        through = self.state.one("select through from checkpoint where backend = ?", name)
-        at = through[0] if through else 0
-        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
+    def is_due(self, name: str) -> bool:
+        return self.checkpoints.due(name, self.journal.last_seq)
+
+    def _deliver_to(self, name: str) -> Delivered:
+        try:
+            with self.backend(name) as backend:
+                return self.delivery(backend).run(partial(self.progress, name))
+        except BackendError as error:  # it could not be opened
+            self.checkpoints.failed(name, error)
+            at = self.checkpoints.of(name).through
+            return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     # -- pulling
 

@@ -98,6 +98,7 @@ def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str
     ).fetchone() or (0, None, 0, 0, None, None)  # fmt: skip
     through, at, failures, next_at, error, hint = row
     waiting = database.execute("select total(count) from journal where last > ?", (through,)).fetchone()[0]
+    since = database.execute("select since from problem where area = 'backend' and subject = ?", (name,)).fetchone()
     refused = database.execute(
         "select total(not parked), total(parked) from refused where backend = ?", (name,)
     ).fetchone()
@@ -106,8 +107,9 @@ def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str
     )
     return {
         "name": name, "acknowledged_through": through, "last_seq": last_seq, "waiting": int(waiting),
-        "acknowledged_at": at, "failures": failures, "next_attempt_at": next_at if failures else None, "error": error,
-        "hint": hint, "refused": int(refused[0]), "parked": int(refused[1]),
+        "acknowledged_at": at, "failures": failures, "failing_since": since[0] if since else None,
+        "next_attempt_at": next_at if failures else None, "error": error, "hint": hint,
+        "refused": int(refused[0]), "parked": int(refused[1]),
         "parked_operations": [dict(zip(("seq", "attempts", "reason"), one, strict=True)) for one in parked],
     }  # fmt: skip
 

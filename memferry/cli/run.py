@@ -18,7 +18,7 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> Answer:
-    from memferry.agent.run import run
+    from memferry.agent.run import Audience, run
     from memferry.cli import logs
 
     settings = configured(arguments)
@@ -26,7 +26,7 @@ def _run(arguments: Namespace) -> Answer:
     logs.configure(arguments.verbose, line, usual=0 if line.live else 1)
     heart = _Heart(line)
     try:
-        run(settings, beat=heart.beat)
+        run(settings, Audience(beat=heart.beat))
     finally:
         line.clear()
     totals = {"new": heart.new, "held": heart.held}

@@ -72,6 +72,8 @@ def _space(space: Mapping[str, Any]) -> Iterator[str]:
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
     yield f"{backend['waiting']:,} waiting" if backend["waiting"] else "everything acknowledged"
     yield f"last {moment(backend['acknowledged_at'])}"
+    if backend["failures"]:
+        yield f"failing since {moment(backend['failing_since'])}, next try {moment(backend['next_attempt_at'])}"
     if backend["refused"]:
         yield f"{backend['refused']:,} refused, tried again"
     if backend["parked"]:
