@@ -19,6 +19,7 @@ from memferry.errors import ConfigError, MemferryError
 COMMANDS = {
     "init": ("init", "find memory on this machine and write a configuration"),
     "run": ("run", "keep carrying: watch, hold, deliver, pull, until stopped"),
+    "service": ("service", "have the system run it: install, uninstall, start, stop, status, logs"),
     "push": ("sync", "read what changed and deliver it"),
     "pull": ("sync", "take in what other machines wrote"),
     "sync-memory": ("sync", "push and pull, with a full report"),
