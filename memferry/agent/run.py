@@ -7,7 +7,8 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,19 +51,42 @@ NOBODY = Audience()
 
 def run(config: Config, audience: Audience = NOBODY) -> None:
     """Until SIGTERM, SIGINT or Ctrl-Break."""
-    with opened(config, doorbell.SERVICE) as agent:
-        _Loop(agent, audience).run()
+    stop = _Stop()
+    with stop.heeded(), opened(config, doorbell.SERVICE) as agent:
+        _Loop(agent, audience, stop).run()
 
 
 class _Stopped(Exception):
     """It was told to stop amid long work. What is half done is undone, and done again at the next start."""
 
 
+class _Stop:
+    """Whether it was told to stop. `wake`: called when it is."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.wake: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._ask) for number in _STOPS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        self.wake()
+
+
 class _Loop:
-    def __init__(self, agent: Agent, audience: Audience) -> None:
+    def __init__(self, agent: Agent, audience: Audience, stop: _Stop) -> None:
         settings = agent.config.agent
         self._agent = agent
         self._audience = audience
+        self._stop = stop
         agent.progress = self._step
         self._inbox = Inbox(Debounce(quiet_s=settings.debounce_ms / 1000))
         self._bells = agent.config.state / doorbell.FOLDER
@@ -71,7 +95,7 @@ class _Loop:
         roots = [space.path.resolve() for space in agent.config.spaces]
         self._watcher = Watcher([*roots, self._bells], self._inbox.put)
         self._index = Index(agent.config.state / indexing.INDEX)
-        self._stopping = False
+        stop.wake = self._inbox.interrupt
         now = time.monotonic()
         self._due = {"scan": now + settings.scan_interval_s, "full": now + settings.full_scan_interval_s}
         self._pull_at = dict.fromkeys(agent.config.backends, now)
@@ -81,13 +105,12 @@ class _Loop:
         self._last: dict[str, object] = {}
 
     def run(self) -> None:
-        restore = {number: signal.signal(number, self._stop) for number in _STOPS}
         try:
             self._watcher.start()
             log.info("started: %d spaces, watching by %s", len(self._agent.trees), self._watcher.mode)
             self._cycle(None, thorough=True)
             self._audience.ready()
-            while not self._stopping:
+            while not self._stop.asked:
                 self._turn()
         except _Stopped:
             log.info("stopped amid its work")
@@ -95,8 +118,6 @@ class _Loop:
             self._audience.stopping()
             self._watcher.stop()
             self._index.close()
-            for number, handler in restore.items():
-                signal.signal(number, handler)
             log.info("stopped")
 
     def _turn(self) -> None:
@@ -107,18 +128,14 @@ class _Loop:
         self._answer()
         if wake is not None:
             self._cycle(wake)
-        elif not self._stopping:
+        elif not self._stop.asked:
             indexing.catch_up(self._agent, self._index, indexing.A_LITTLE)
         self._on_time()
-
-    def _stop(self, *_: object) -> None:
-        self._stopping = True
-        self._inbox.interrupt()
 
     def _step(self, what: str, done: int, total: int) -> None:
         """Between two files, and between two batches of a delivery: a good moment to end."""
         self._audience.alive()
-        if self._stopping:
+        if self._stop.asked:
             raise _Stopped
 
     def _patience(self) -> float:
