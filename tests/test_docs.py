@@ -131,7 +131,7 @@ def test_the_environment_is_documented() -> None:
     rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", SETTINGS_PAGE, re.MULTILINE)
     variables = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "memferry").rglob("*.py"))
-    assert variables == set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", sources))
+    assert variables == set(re.findall(r"environ(?:\.get\(|\[)[\"']([A-Z_]+)[\"']", sources))
 
 
 def test_the_reference_configuration_is_the_defaults() -> None:

@@ -202,10 +202,10 @@ def _launchd(settings: Config) -> Supervisor:
 
 
 def _task_scheduler(settings: Config) -> Supervisor:
-    from memferry.agent.supervisors.programs import require
     from memferry.agent.supervisors.scheduler import TaskScheduler
 
-    return TaskScheduler(settings.state, require("whoami").out.strip(), settings.state / "memferry.log")
+    user = f"{os.environ['USERDOMAIN']}\\{os.environ['USERNAME']}"
+    return TaskScheduler(settings.state, user, settings.state / "memferry.log")
 
 
 def _uid() -> int:

@@ -141,7 +141,6 @@ def test_an_agent_is_written_loaded_and_started(programs: Programs, job: Job, tm
     assert without_looking(programs.calls()) == [
         ["enable", TARGET],
         ["bootstrap", "gui/501", str(supervisor.unit)],
-        ["kickstart", TARGET],
     ]
 
 
@@ -152,7 +151,10 @@ def test_an_agent_that_is_loaded_as_it_should_be_stays(programs: Programs, job: 
     programs.add("launchctl", {"print": Reply(0, PRINTED)})
     programs.calls()
     assert not supervisor.install(job)
-    assert without_looking(programs.calls()) == [["enable", TARGET], ["kickstart", TARGET]]
+    assert without_looking(programs.calls()) == [["enable", TARGET]]
+    programs.add("launchctl", {"print": Reply(0, PRINTED.replace("\tpid = 4711\n", ""))})
+    supervisor.start()
+    assert without_looking(programs.calls()) == [["kickstart", TARGET]]
 
 
 def test_an_agent_that_does_not_go_is_named(programs: Programs, job: Job, tmp_path: Path) -> None:

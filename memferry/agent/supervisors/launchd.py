@@ -60,8 +60,9 @@ class Launchd:
     def start(self) -> None:
         """See `Supervisor`."""
         if self._shown() is None:
-            require("launchctl", "bootstrap", self._domain, str(self.unit))
-        require("launchctl", "kickstart", self._target)
+            require("launchctl", "bootstrap", self._domain, str(self.unit))  # which also runs it
+        elif "pid" not in self.condition().facts:
+            require("launchctl", "kickstart", self._target)
 
     def stop(self) -> None:
         """See `Supervisor`. It ends with exit code 0, after which launchd leaves it alone."""
