@@ -78,9 +78,9 @@ class Delivery:
 
     def remember_head(self) -> None:
         """The newest head of our log there, as the backend now knows it: what a rollback is measured against."""
-        seen = getattr(self._backend, "head_seen", None)
-        if seen is not None:
-            self._update("head = ?", json.dumps(seen()))
+        head_seen = getattr(self._backend, "head_seen", None)
+        if head_seen is not None and (head := head_seen()) is not None:
+            self._update("head = ?", json.dumps(head))
 
     def _send_refused(self) -> int:
         seqs = self._checkpoints.refused(self._backend.name, self._state.clock())
