@@ -105,6 +105,7 @@ def settings() -> dict[str, object]:
         "backends": {},
         "policy.rules": [],
         "backends.*.type": "required",
+        "backends.*.encryption": "by type; `local`: none",
         "backends.*.path": "required by `local`",
     }
     for name in Space._fields:

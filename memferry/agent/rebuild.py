@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal
 from memferry.agent.known import WITHDRAWN, KnownFile, digest_number
-from memferry.agent.state import State
+from memferry.agent.state import DATABASE, State
 from memferry.formats import registry
 from memferry.formats.base import Whole
 from memferry.keys import Fingerprinter
@@ -28,6 +31,17 @@ def rebuild(state: State, journal: Journal, fingerprint: Fingerprinter, ops: Ite
             journal.hear(max(op.hlc for op in batch))
             count += len(batch)
     return count
+
+
+def set_aside(directory: Path) -> str:
+    """Keep a state database beside, in case somebody wants to look at it, so that it is made again. Returns its name.
+    The caller holds the state's lock."""
+    aside = f"damaged-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
+    for suffix in ("", "-wal", "-shm"):
+        path = directory / f"{DATABASE}{suffix}"
+        if path.exists():
+            path.rename(directory / f"{aside}{suffix}")
+    return aside
 
 
 class _Builder:

@@ -28,7 +28,8 @@ from memferry.agent.state import DATABASE, State
 from memferry.agent.sync import Cycle, Guard
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
-from memferry.backends.base import Backend, MachineLog, Readable
+from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
+from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retrying
 from memferry.config import Config, Space
@@ -62,6 +63,7 @@ class Agent:
         self.me = me
         self.progress = progress
         self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
+        self.keys = Keys(config.state)
         self.catalog = Catalog(state)
         self.journal = Journal(state, me.id)
         self.withdrawal = Withdrawal(state, self.catalog, self.journal, me.id)
@@ -139,14 +141,22 @@ class Agent:
     @contextlib.contextmanager
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, open; with the newest head of our own log that it acknowledged."""
-        with contextlib.closing(self._wrapped(open_backend(name, self.config.backends[name], self.me))) as backend:
+        made = open_backend(name, self.config.backends[name], self.me, self.keys)
+        with contextlib.closing(self._wrapped(made)) as backend:
             checkpoint = self.checkpoints.of(name)
             expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
             if make_way is not None and not checkpoint.attempted:
                 make_way()
             if expect is not None:
                 expect(checkpoint.head)
+            if (attest := getattr(backend, "attest", None)) is not None:
+                attest(self.heads_seen(name))
             yield backend
+
+    def heads_seen(self, name: str) -> dict[str, HeadSeen]:
+        """The newest heads of the other machines' logs that were pulled from a backend, by machine."""
+        rows = self.state.rows("select machine, sequence, sha256, last_seq from peer where backend = ?", name)
+        return {row[0]: HeadSeen(*row[1:]) for row in rows}
 
     def _wrapped(self, backend: Backend) -> Backend:
         """Every backend is met through these."""
@@ -259,8 +269,10 @@ def _new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]
     visitor = identity.new(config.state, config.machine, ())
     mine: dict[str, MachineLog] = {}
     taken: set[str] = set()
+    keys = Keys(config.state)
     for name, settings in config.backends.items():
-        with contextlib.suppress(BackendError), contextlib.closing(open_backend(name, settings, visitor)) as backend:
+        made = open_backend(name, settings, visitor, keys)
+        with contextlib.suppress(BackendError), contextlib.closing(made) as backend:
             if isinstance(backend, Readable):
                 logs = backend.machines()
                 taken |= {log.name for log in logs}
