@@ -50,7 +50,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             " having sum(count) > 0 order by 1"
         )),
         "journal": {"operations": _count(database), "last_seq": last_seq},
-        "backends": [_backend(database, name, last_seq) for name in config.backends],
+        "backends": [_backend(database, config, name, last_seq) for name in config.backends],
         "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
         "counters": dict(database.execute("select name, value from counter order by name")),
         "problems": shown,
@@ -91,7 +91,11 @@ def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, obje
     }
 
 
-def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str, object]:
+def _recovery_key(config: Config, name: str) -> str:
+    return os.path.join(config.state, "keys", f"{name}.recovery.txt")
+
+
+def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: int) -> dict[str, object]:
     row = database.execute(
         "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?",
         (name,),
@@ -110,6 +114,7 @@ def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str
         "acknowledged_at": at, "failures": failures, "failing_since": since[0] if since else None,
         "next_attempt_at": next_at if failures else None, "error": error, "hint": hint,
         "refused": int(refused[0]), "parked": int(refused[1]),
+        "recovery_key_to_write_down": os.path.exists(_recovery_key(config, name)),
         "parked_operations": [dict(zip(("seq", "attempts", "reason"), one, strict=True)) for one in parked],
     }  # fmt: skip
 

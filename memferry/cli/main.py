@@ -30,6 +30,8 @@ COMMANDS = {
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
     "recall": ("records", "search everything that was carried"),
+    "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
+    "join": ("machines", "get the keys of an encrypted vault"),
     "doctor": ("doctor", "look for what is wrong with this installation"),
 }
 """Name -> its module in this package, and one line of help."""

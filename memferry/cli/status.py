@@ -78,6 +78,8 @@ def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
         yield f"{backend['refused']:,} refused, tried again"
     if backend["parked"]:
         yield f"{backend['parked']:,} parked"
+    if backend["recovery_key_to_write_down"]:
+        yield "recovery key not written down yet: `memferry machines recovery`"
 
 
 def _troubles(found: Mapping[str, Any]) -> Iterator[str]:
