@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.faults import crashes, delivery, notification, outage, states, tailing, vanishing, wholes
+from tests.faults import crashes, delivery, notification, outage, states, tailing, tampering, vanishing, wholes
 from tests.faults.bar import BARS
 
-MODULES = (crashes, states, tailing, wholes, notification, outage, delivery, vanishing)
+MODULES = (crashes, states, tailing, wholes, notification, outage, delivery, vanishing, tampering)
 NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))
