@@ -6,6 +6,7 @@
     │  └─ StateLocked       another instance holds the state                            exit 3
     ├─ SpaceMissing         a space's folder is not there or cannot be listed           exit 1
     ├─ Halted               a plan looks like a vanished disk; the user must confirm    exit 1
+    ├─ SupervisorError      the system's service manager is not there, or refuses       exit 1
     └─ BackendError         carries backend, key, hint
        ├─ TransientError      try again later
        ├─ PreconditionFailed  look again and re-plan: NotFound, AlreadyExists, VersionMismatch
@@ -52,6 +53,10 @@ class SpaceMissing(MemferryError):
 
 class Halted(MemferryError):
     """A sync stopped by itself because most of a space vanished at once."""
+
+
+class SupervisorError(MemferryError):
+    """systemd, launchd or the Task Scheduler is not there, or would not do it."""
 
 
 class BackendError(MemferryError):

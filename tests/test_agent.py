@@ -18,6 +18,7 @@ import zstandard
 
 from memferry.agent import commands, doorbell
 from memferry.agent.lock import holder
+from memferry.agent.scan import stat_of
 from memferry.agent.service import opened
 from memferry.agent.status import status
 from memferry.errors import ConfigError
@@ -243,8 +244,10 @@ def test_a_thorough_look_finds_an_edit_that_the_stat_hides(ant: Machine) -> None
     ant.do("push")
     with opened(ant.config, "test") as agent:  # as if the stat had been the same
         ant.write("a.jsonl", '{"id": "k1", "text": "two"}\n{"id": "k2"}\n')
-        stat = (ant.tree / "a.jsonl").stat()
-        agent.state.execute("update file set mtime_ns = ?, ctime_ns = ?", (stat.st_mtime_ns, stat.st_ctime_ns))
+        known = agent.catalog.file("notes", "a.jsonl")
+        assert known is not None
+        with agent.state.transaction():
+            agent.catalog.save_file(known._replace(stat=stat_of((ant.tree / "a.jsonl").stat())))
         assert commands.perform(agent, "push", {})["modified"] == 0
         assert commands.perform(agent, "push", {"thorough": True})["modified"] == 1
     assert any("two" in body for body in ant.bodies())

@@ -5,13 +5,18 @@ from __future__ import annotations
 import io
 import logging
 import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memferry.agent.notify import Notifier
 from memferry.cli import logs, output, progress
+from memferry.cli.logfile import LogFile
 from memferry.cli.progress import Progress, StatusLine
 from memferry.cli.run import _Heart
 
@@ -85,7 +90,7 @@ def test_a_line_that_stays_moves_the_live_one_down() -> None:
 
 def test_the_live_line_of_run_adds_up() -> None:
     terminal = Terminal()
-    heart = _Heart(StatusLine(terminal))
+    heart = _Heart(StatusLine(terminal), Notifier(None))
     heart.beat({"new": 2, "held": 1, "watching": "inotify", "waiting": {"vault": 3}})
     heart.beat({"new": 1, "held": 0, "watching": "inotify", "waiting": {"vault": 0}})
     first, second = terminal.getvalue().split("\r\x1b[2K")[1:]
@@ -167,3 +172,28 @@ def test_columns_line_up(table: list[tuple[str, str, str]]) -> None:
     lines = list(output.rows(table))
     assert len(lines) == len(table)
     assert all(line.isprintable() for line in lines)
+
+
+# -- a log file
+
+
+def test_a_log_file_begins_anew_when_it_is_full_and_keeps_the_one_before(tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "memferry.log"
+    log = LogFile(path, limit_bytes=100)
+    for number in range(30):
+        log.write(f"line {number:02} ä\n")
+    log.close()
+    kept = (tmp_path / "logs" / "memferry.log.1").read_text("utf-8") + path.read_text("utf-8")
+    assert kept.splitlines()[-1] == "line 29 ä"
+    assert path.stat().st_size <= 100
+    assert kept == "".join(f"line {number:02} ä\n" for number in range(30))[-len(kept) :]
+
+
+def test_a_service_without_a_console_says_in_its_log_why_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "memferry.log"
+    command = [sys.executable, "-m", "memferry", "--config", str(tmp_path / "none.yaml"), "run", "--log", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (2, "")
+    assert "there is no configuration" in path.read_text("utf-8")
+    if sys.platform != "win32":
+        assert path.stat().st_mode & 0o777 == 0o600

@@ -105,6 +105,7 @@ def settings() -> dict[str, object]:
         "backends": {},
         "policy.rules": [],
         "backends.*.type": "required",
+        "backends.*.encryption": "by type; `local`: none",
         "backends.*.path": "required by `local`",
     }
     found["spaces[].name"] = "from the git remote"
@@ -129,9 +130,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_the_environment_is_documented() -> None:
-    variables = set(re.findall(r"^\| `([A-Z_]+)` \|", SETTINGS_PAGE, re.MULTILINE))
+    rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", SETTINGS_PAGE, re.MULTILINE)
+    variables = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "memferry").rglob("*.py"))
-    assert variables == set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", sources))
+    assert variables == set(re.findall(r"environ(?:\.get\(|\[)[\"']([A-Z_]+)[\"']", sources))
 
 
 def test_the_reference_configuration_is_the_defaults() -> None:

@@ -23,7 +23,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from memferry.agent import commands
 from memferry.agent.journal import Journal
+from memferry.agent.machines import recover
 from memferry.agent.service import opened
+from memferry.backends import age
+from memferry.backends.keys import Keys
+from memferry.config import Config
 from tests.support import config_for
 
 MACHINES = ("ant", "bee", "cat")
@@ -40,6 +44,8 @@ class Crash(BaseException):
 
 
 class Lives(RuleBasedStateMachine):
+    encryption = "none"
+
     @initialize()
     def begin(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="memferry-lives-"))
@@ -51,6 +57,21 @@ class Lives(RuleBasedStateMachine):
         self.documents: dict[str, set[str]] = {}  # file -> texts that a scan saw
         for name in MACHINES:
             (self.base / name / "notes" / "deep").mkdir(parents=True)
+        if self.encryption == "age":
+            self.share_keys()
+
+    def share_keys(self) -> None:
+        """The first machine makes the vault; the others join with its recovery key, which is quick."""
+        first, *others = MACHINES
+        self.write(first, "one.jsonl", self.line(first, private=False) + b"\n")
+        self.push(first)
+        key = Keys(self.base / first / "state").recovery("vault")
+        assert key
+        for name in others:
+            recover(self.config(name), "vault", key)
+
+    def config(self, machine: str) -> Config:
+        return config_for(self.base, machine, more="agent: {settle_ms: 0}\n", encryption=self.encryption)
 
     def teardown(self) -> None:
         if hasattr(self, "base"):
@@ -192,7 +213,7 @@ class Lives(RuleBasedStateMachine):
             keys = {
                 op["key"]
                 for segment in sorted((log / "segments").iterdir())
-                for op in map(json.loads, plain(segment).split(b"\n")[:-1])
+                for op in map(json.loads, self.plain(segment).split(b"\n")[:-1])
                 if op["op"] == "put" and op["key"].startswith("rec-")
             }
             for key in keys:
@@ -268,7 +289,7 @@ class Lives(RuleBasedStateMachine):
 
     @contextmanager
     def agent(self, machine: str) -> Iterator[Any]:
-        with opened(config_for(self.base, machine, more="agent: {settle_ms: 0}\n"), "test") as agent:
+        with opened(self.config(machine), "test") as agent:
             yield agent
 
     def run(self, machine: str, command: str, **arguments: object) -> dict[str, Any]:
@@ -279,13 +300,23 @@ class Lives(RuleBasedStateMachine):
         for path in sorted((self.base / "vault").rglob("*")):
             if path.is_file():
                 yield path.read_bytes()
-                if path.name.endswith(".zst"):
-                    yield plain(path)
+                if ".zst" in path.suffixes:
+                    yield self.plain(path)
+
+    def plain(self, path: Path) -> bytes:
+        data = path.read_bytes()
+        if self.encryption == "age":
+            pin = Keys(self.base / MACHINES[0] / "state").pinned("vault")
+            assert pin
+            data = age.decrypt(data, [keys.identity for keys in pin.ring.generations])
+        with zstandard.ZstdDecompressor().stream_reader(data, read_across_frames=True) as reader:
+            return reader.read()
 
 
-def plain(path: Path) -> bytes:
-    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as reader:
-        return reader.read()
+class EncryptedLives(Lives):
+    """The same lives with a vault that nobody else can read; fewer, since what differs is below what they try."""
+
+    encryption = "age"
 
 
 EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "60" if os.environ.get("CI") else "25"))
@@ -294,3 +325,5 @@ TestLives.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck),
     print_blob=True, derandomize=True,
 )  # fmt: skip
+TestEncryptedLives = pytest.mark.timeout(3600)(EncryptedLives.TestCase)
+TestEncryptedLives.settings = settings(TestLives.settings, max_examples=max(3, EXAMPLES // 8))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
+from struct import Struct
+from struct import error as StructError  # noqa: N812
 
 import msgspec
 
 from memferry.agent.known import HELD, KnownFile, Seen
 from memferry.agent.plan import Plan
 from memferry.agent.scan import Stat
+from memferry.agent.sieve import Sieve
 from memferry.agent.state import State
 from memferry.agent.tail import Cursor
 from memferry.keys import Fingerprinter
@@ -18,18 +22,33 @@ from memferry.policies.base import Held, Kept
 
 _cursor_decoder = msgspec.msgpack.Decoder(Cursor)
 _cursor_encoder = msgspec.msgpack.Encoder()
+_STAT = Struct("<5q")
+"""As `Stat` is declared."""
 
 
 FILE_COLUMNS = (
-    "id, space, path, format, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, position, placed,"
-    " cleared, noted_mtime_ns, frame, gone"
+    "id, space, path, format, stat, cursor, content, layouts, position, placed, cleared, noted_mtime_ns, frame, gone"
 )
+
+SIEVED = {"record": "id", "held": "id", "ref": "target", "echo": "mark", "passage": "mark"}
+"""Tables that are asked for each record that is read, by a column of fingerprints."""
+
+INSERTS = {
+    "record": "insert into record values(?, ?, ?, ?) on conflict(id) do update set digest = excluded.digest,"
+    " seq = excluded.seq, place = excluded.place",
+    "version": "insert or ignore into version values(?, ?, ?)",
+    "place": "insert or replace into place values(?, ?, ?)",
+    "held": "insert or replace into held values(?, ?, ?, ?, ?)",
+    "ref": "insert or ignore into ref values(?, ?)",
+    "echo": "insert or ignore into echo values(?, ?)",
+    "passage": "insert or ignore into passage values(?, ?, ?, ?)",
+}
 
 
 def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
-    (id_, space, path, format_, device, inode, size, mtime_ns, ctime_ns, cursor, content, layouts, *rest) = row
+    id_, space, path, format_, packed, cursor, content, layouts, *rest = row
     position, placed, cleared, noted, frame, gone = rest
-    stat = None if device is None else Stat(device, inode, size, mtime_ns, ctime_ns)
+    stat = None if packed is None else Stat._make(_STAT.unpack(packed))
     parsed = _cursor_decoder.decode(cursor) if cursor else None
     stretches = tuple((start, layout) for start, layout in json.loads(layouts))
     return KnownFile(
@@ -39,28 +58,46 @@ def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
 
 
 class Catalog:
-    """Reads and writes what the state knows of files and records. Call inside a transaction of the state."""
+    """Reads and writes what the state knows of files and records. Call inside a transaction of the state.
 
-    def __init__(self, state: State) -> None:
+    `alone`: while it exists, records and what is held change through it only; then it need not ask for what is new.
+    """
+
+    def __init__(self, state: State, *, alone: bool = False) -> None:
         self._state = state
+        self._sieves = {table: Sieve(state, table, column) for table, column in SIEVED.items()} if alone else {}
+
+    def _among(self, table: str, columns: str, marks: Collection[int]) -> list[tuple]:  # type: ignore[type-arg]
+        """Rows of a table by the fingerprints that `SIEVED` names."""
+        if table in self._sieves:
+            marks = self._sieves[table].passing(marks)
+        if not marks:
+            return []
+        sql = f"select {columns} from {table} where {SIEVED[table]} in (select value from json_each(?))"
+        return self._state.among(sql, marks)
+
+    def _add(self, table: str, rows: Iterable[tuple[int, ...]]) -> None:
+        """In the order of their fingerprints, which stand first: neighbours lie in one page."""
+        rows = sorted(rows)
+        if table in self._sieves:
+            self._sieves[table].add(row[0] for row in rows)
+        if rows:
+            self._state.execute_many(INSERTS[table], rows)
 
     # -- files
 
     def stats(self, space: str) -> dict[str, Stat]:
         """The stat of every live file of a space as last read."""
-        rows = self._state.execute(
-            "select path, device, inode, size, mtime_ns, ctime_ns from file where space = ? and not gone"
-            " and device is not null",
-            (space,),
-        )
-        make = partial(tuple.__new__, Stat)  # ten thousand files are compared by every scan
-        return {row[0]: make(row[1:]) for row in rows}
+        rows = self._state.rows("select path, stat from file where space = ? and not gone and stat is not null", space)
+        # Ten thousand files are compared by every scan: unpacked in one go.
+        unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
+        return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
 
     def file(self, space: str, path: str) -> KnownFile | None:
         row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
         try:
             return None if row is None else _file(row)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except (msgspec.MsgspecError, StructError, ValueError) as error:
             raise self._state.damaged("what is known of a file") from error
 
     def meet_file(self, space: str, path: str, format_name: str) -> KnownFile:
@@ -81,14 +118,13 @@ class Catalog:
         return self.save_file(file._replace(layouts=layouts, placed=min(file.placed, position)))
 
     def save_file(self, file: KnownFile) -> KnownFile:
-        stat = file.stat or (None,) * 5
+        stat = _STAT.pack(*file.stat) if file.stat else None
         cursor = _cursor_encoder.encode(file.cursor) if file.cursor else None
         self._state.execute(
-            "update file set space = ?, path = ?, format = ?, device = ?, inode = ?, size = ?, mtime_ns = ?,"
-            " ctime_ns = ?, cursor = ?, content = ?, layouts = ?, position = ?, placed = ?, cleared = ?,"
-            " noted_mtime_ns = ?, frame = ?, gone = ? where id = ?",
+            "update file set space = ?, path = ?, format = ?, stat = ?, cursor = ?, content = ?, layouts = ?,"
+            " position = ?, placed = ?, cleared = ?, noted_mtime_ns = ?, frame = ?, gone = ? where id = ?",
             (
-                file.space, file.path, file.format, *stat, cursor, file.content, json.dumps(file.layouts),
+                file.space, file.path, file.format, stat, cursor, file.content, json.dumps(file.layouts),
                 file.position, file.placed, file.cleared, file.noted_mtime_ns, file.frame, file.gone, file.id,
             ),
         )  # fmt: skip
@@ -98,9 +134,7 @@ class Catalog:
 
     def seen(self, ids: Collection[int]) -> dict[int, Seen]:
         """What is known of these keys; unknown ones are left out."""
-        rows = self._state.among(
-            "select id, digest, seq, place from record where id in (select value from json_each(?))", ids
-        )
+        rows = self._among("record", "id, digest, seq, place", ids)
         return {row[0]: Seen(row[1], row[2], row[3]) for row in rows}
 
     def places(self, places: Collection[int]) -> dict[int, int]:
@@ -119,7 +153,7 @@ class Catalog:
         """Places between two, inclusive, where nothing is stored any more: what lay there was withdrawn."""
         taken = {
             row[0]
-            for table, condition in (("record", "seq > 0 and"), ("place", ""))
+            for table, condition in (("record", "place > 0 and seq > 0 and"), ("place", ""))
             for row in self._state.rows(
                 f"select place from {table} where {condition} place between ? and ?", first, last
             )
@@ -142,19 +176,15 @@ class Catalog:
 
     def store(self, made: Plan) -> None:
         """What a plan says is known of records from now on."""
-        self._state.execute_many(
-            "insert into record values(?, ?, ?, ?) on conflict(id) do update set digest = excluded.digest,"
-            " seq = excluded.seq, place = excluded.place",
-            sorted(made.rows),
-        )
-        self._state.execute_many("insert or ignore into version values(?, ?, ?)", made.versions)
-        self._state.execute_many("insert or replace into place values(?, ?, ?)", made.placed)
+        self._add("record", made.rows)
+        self._add("version", made.versions)
+        self._add("place", made.placed)
         self.remember(made.stored)
 
     def displace(self, space: str, path: str) -> None:
         """Another file takes this name; what is known of the one that had it stays, without a name."""
         self._state.execute(
-            "update file set path = path || char(0) || id, gone = 1, device = null, cursor = null"
+            "update file set path = path || char(0) || id, gone = 1, stat = null, cursor = null"
             " where space = ? and path = ?",
             (space, path),
         )
@@ -178,62 +208,49 @@ class Catalog:
             row[0]
             for table in ("record", "place")
             for row in self._state.rows(
-                f"select distinct {table}.id from layout join {table} on {table}.place between layout.id << 32"
-                " and (layout.id << 32) + 4294967295 where layout.file = ?", file,
+                f"select distinct {table}.id from layout cross join {table} on place > 0"
+                " and place between layout.id << 32 and (layout.id << 32) + 4294967295 where layout.file = ?",
+                file,
             )
-        ]  # fmt: skip
+        ]
 
     # -- what is held
 
     def held_ids(self, ids: Collection[int]) -> Collection[int]:
         if not ids:
             return ()
-        by_key = self._state.among(
-            "select id from record where seq = 0 and id in (select value from json_each(?))", ids
-        )
+        by_key = [row for row in self._among("record", "id, seq", ids) if row[1] == HELD]
         by_name = self._state.among("select name from held_name where name in (select value from json_each(?))", ids)
         return {row[0] for row in (*by_key, *by_name)}
 
-    def passages(self, gates: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+    def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         found: dict[int, list[tuple[int, int, int]]] = {}
-        if not gates:
-            return found
-        for gate, length, whole, id_ in self._state.among(
-            "select gate, length, whole, id from passage where gate in (select value from json_each(?))", gates
-        ):
-            found.setdefault(gate, []).append((length, whole, id_))
+        for mark, length, whole, id_ in self._among("passage", "mark, length, whole, id", marks):
+            found.setdefault(mark, []).append((length, whole, id_))
         return found
 
     def derived_from(self, held: Iterable[Held]) -> set[int]:
         """Ids of stored records that name one of `held` or may repeat it."""
         held = list(held)
-        marks = {mark for one in held for passage in one.passages for mark in (passage.gate, passage.whole)}
-        named = self._state.among(
-            "select id from ref where target in (select value from json_each(?))",
-            [name for one in held for name in (one.id, *one.also)],
-        )
-        repeated = self._state.among("select id from echo where mark in (select value from json_each(?))", marks)
+        marks = {mark for one in held for passage in one.passages for mark in (passage.mark, passage.whole)}
+        named = self._among("ref", "id", [name for one in held for name in (one.id, *one.also)])
+        repeated = self._among("echo", "id", marks)
         suspects = {row[0] for row in (*named, *repeated)}
         return {id_ for id_, seen in self.seen(suspects).items() if seen.seq > 0}
 
     def hold(self, held: Sequence[Held], file: int, fingerprint: Fingerprinter) -> None:
         """Remember verdicts on records of one file; their digests are stored as keyed fingerprints only."""
         rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
-        self._state.execute_many(
-            "insert or replace into held values(?, ?, ?, ?, ?)",
-            ((one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held),
-        )
-        self._state.execute_many(
-            "insert or ignore into passage values(?, ?, ?, ?)",
-            sorted((p.gate, p.whole, p.length, one.id) for one in held for p in one.passages),
-        )
+        self._discount([one.id for one in held])
+        self._add("held", (
+            (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held
+        ))  # fmt: skip
+        self._count(Counter((file, rules[one.verdict]) for one in held))
+        self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
         self._state.execute_many(
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
         )
-        self._state.execute_many(
-            "insert into record values(?, 0, ?, 0) on conflict(id) do update set seq = excluded.seq, digest = 0",
-            sorted((one.id, HELD) for one in held),
-        )
+        self._add("record", ((one.id, 0, HELD, 0) for one in held))
 
     def held_in(self, file: int, ids: Collection[int]) -> frozenset[int]:
         """Those of the held ids that were last met in this file."""
@@ -242,31 +259,40 @@ class Catalog:
 
     def holds_of(self, file: int) -> bool:
         """Whether a record of this file was held when it was last read."""
-        return self._state.one("select 1 from held where file = ? limit 1", file) is not None
+        return self._state.one("select 1 from holding where file = ? and count > 0 limit 1", file) is not None
 
     def reconsider(self, space: str) -> None:
         """Something is no longer held: what was held because of it is read and judged again."""
         self._state.execute(
-            "update file set device = null, cursor = null, content = null where space = ? and id in (select held.file"
-            " from held join rule on rule.id = held.rule where rule.rule in ('lineage', 'overlap'))",
+            "update file set stat = null, cursor = null, content = null where space = ? and id in ("
+            "select holding.file from holding join rule on rule.id = holding.rule"
+            " where holding.count > 0 and rule.rule in ('lineage', 'overlap'))",
             (space,),
         )
 
     def release(self, ids: Collection[int]) -> None:
         """These are no longer held: what they said counts as public from now on."""
         if ids:
+            self._discount(ids)
             self._state.among("delete from held where id in (select value from json_each(?))", ids)
             self._state.among("delete from held_name where id in (select value from json_each(?))", ids)
             self._state.among("delete from passage where id in (select value from json_each(?))", ids)
 
     def remember(self, kept: Sequence[Kept]) -> None:
         """How stored records will be found when what they derive from becomes private."""
+        self._add("ref", ((ref, one.id) for one in kept for ref in one.refs))
+        self._add("echo", ((mark, one.id) for one in kept for mark in one.echoes))
+
+    def _count(self, held: Mapping[tuple[int, int], int]) -> None:
+        """How many records of each file each rule holds: `status` must not count a million rows."""
         self._state.execute_many(
-            "insert or ignore into ref values(?, ?)", sorted((ref, one.id) for one in kept for ref in one.refs)
+            "insert into holding values(?, ?, ?) on conflict(file, rule) do update set count = count + excluded.count",
+            ((file, rule, count) for (file, rule), count in held.items()),
         )
-        self._state.execute_many(
-            "insert or ignore into echo values(?, ?)", sorted((mark, one.id) for one in kept for mark in one.echoes)
-        )
+
+    def _discount(self, ids: Collection[int]) -> None:
+        """These are about to be held for another reason, or no longer."""
+        self._count({before: -count for before, count in Counter(self._among("held", "file, rule", ids)).items()})
 
     def _rule(self, rule: str, reason: str) -> int:
         self._state.execute("insert or ignore into rule(rule, reason) values(?, ?)", (rule, reason))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import doorbell, indexing, resolve
+from memferry.agent import doorbell, indexing, machines, resolve
 from memferry.agent.explain import explain_target
 from memferry.agent.pull import Pulled
 from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
@@ -179,8 +179,7 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
 
 
 def _heads_seen(agent: Agent, name: str) -> dict[str, HeadSeen]:
-    rows = agent.state.rows("select machine, sequence, sha256, last_seq from peer where backend = ?", name)
-    seen = {row[0]: HeadSeen(*row[1:]) for row in rows}
+    seen = agent.heads_seen(name)
     with agent.backend(name) as backend:
         head = agent.delivery(backend).checkpoint.head
     return seen | ({agent.me.id: head} if head else {})
@@ -255,7 +254,7 @@ def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
             if log is not None:
                 report = restore_files(backend.read(log.id), to, machine=log.id)
                 return {"machine": log.name, "backend": candidate, "to": str(to), **report._asdict()}
-    raise ConfigError(f"no machine {wanted} in {name or 'any backend'}", hint="`memferry doctor` lists the machines")
+    raise ConfigError(f"no machine {wanted} in {name or 'any backend'}", hint="`memferry machines` lists them")
 
 
 COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
@@ -268,4 +267,6 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "conflicts": conflicts,
     "recall": recall,
     "restore": restore,
+    "machines": machines.machines,
+    "revoke": machines.revoke,
 }

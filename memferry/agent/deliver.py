@@ -7,25 +7,14 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from memferry.agent.checkpoints import Checkpoint, Checkpoints
 from memferry.agent.journal import Journal
 from memferry.agent.state import State
-from memferry.backends.base import Backend, HeadSeen
-from memferry.backends.wrappers import Backoff, Breaker
+from memferry.backends.base import Backend
 from memferry.errors import BackendError, ForkedLog
 from memferry.model import Sealed
 
 MAX_ATTEMPTS = 8
-
-
-class Checkpoint(NamedTuple):
-    """What a backend has acknowledged. `through`: every seq up to it; `attempted`: may have arrived; `breaker`: whether
-    it is worth a try, times since 1970."""
-
-    backend: str
-    through: int
-    attempted: int
-    head: HeadSeen | None
-    breaker: Breaker
 
 
 class Delivered(NamedTuple):
@@ -46,36 +35,17 @@ class Delivery:
     it never holds up the others."""
 
     def __init__(
-        self, state: State, journal: Journal, backend: Backend, *, backoff: Backoff, random: random.Random
+        self, state: State, journal: Journal, backend: Backend, checkpoints: Checkpoints, random: random.Random
     ) -> None:
         self._state = state
         self._journal = journal
         self._backend = backend
-        self._backoff = backoff
+        self._checkpoints = checkpoints
         self._random = random
 
     @property
     def checkpoint(self) -> Checkpoint:
-        row = self._state.one(
-            "select backend, through, attempted, head, failures, next_attempt_at from checkpoint where backend = ?",
-            self._backend.name,
-        )
-        if row is None:
-            return Checkpoint(self._backend.name, 0, 0, None, Breaker())
-        backend, through, attempted, head, failures, next_at = row
-        try:
-            seen = HeadSeen(*json.loads(head)) if head else None
-        except (ValueError, TypeError) as error:
-            raise self._state.damaged(f"the checkpoint of {backend}") from error
-        return Checkpoint(backend, through, attempted, seen, Breaker(failures, next_at))
-
-    def due(self) -> bool:
-        """Whether there is something to send and now is the time to try."""
-        checkpoint = self.checkpoint
-        now = self._state.clock()
-        return checkpoint.breaker.allows(now) and (
-            checkpoint.through < self._journal.last_seq or bool(self._refused(now))
-        )
+        return self._checkpoints.of(self._backend.name)
 
     def run(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Delivered:
         """Send everything due. A backend that fails is left for later; nothing is lost by it."""
@@ -89,9 +59,9 @@ class Delivery:
         except ForkedLog:
             raise
         except BackendError as error:
-            self._fail(error)
+            self._checkpoints.failed(self._backend.name, error)
             return Delivered(before, self.checkpoint.through, sent, refused, str(error), error.hint, error.exit_code)
-        self._recover()
+        self._checkpoints.recovered(self._backend.name)
         return Delivered(before, self.checkpoint.through, sent, refused)
 
     # -- sending
@@ -110,12 +80,12 @@ class Delivery:
 
     def remember_head(self) -> None:
         """The newest head of our log there, as the backend now knows it: what a rollback is measured against."""
-        seen = getattr(self._backend, "head_seen", None)
-        if seen is not None:
-            self._update("head = ?", json.dumps(seen()))
+        head_seen = getattr(self._backend, "head_seen", None)
+        if head_seen is not None and (head := head_seen()) is not None:
+            self._update("head = ?", json.dumps(head))
 
     def _send_refused(self) -> int:
-        seqs = self._refused(self._state.clock())
+        seqs = self._checkpoints.refused(self._backend.name, self._state.clock())
         batch = [sealed for seq in seqs for sealed in self._journal.only(seq)]
         with self._state.transaction():  # those withdrawn since are no longer anyone's business
             gone = set(seqs) - {sealed.first for sealed in batch}
@@ -130,22 +100,12 @@ class Delivery:
 
     # -- what a backend cannot take
 
-    def _refused(self, now: float) -> list[int]:
-        return [
-            row[0]
-            for row in self._state.rows(
-                "select seq from refused where backend = ? and not parked and next_attempt_at <= ? order by seq",
-                self._backend.name,
-                now,
-            )
-        ]
-
     def _refuse(self, refused: Mapping[int, str]) -> None:
         now = self._state.clock()
         for seq, reason in refused.items():
             row = self._state.one("select attempts from refused where backend = ? and seq = ?", self._backend.name, seq)
             attempts = (row[0] if row else 0) + 1
-            wait = self._backoff.delay(attempts, self._random)
+            wait = self._checkpoints.backoff.delay(attempts, self._random)
             self._state.execute(
                 "insert or replace into refused values(?, ?, ?, ?, ?, ?)",
                 (self._backend.name, seq, attempts, now + wait, reason, attempts >= MAX_ATTEMPTS),
@@ -157,25 +117,5 @@ class Delivery:
             "delete from refused where backend = ? and seq = ?", ((self._backend.name, seq) for seq in seqs)
         )
 
-    # -- failing and recovering
-
-    def _fail(self, error: BackendError) -> None:
-        breaker = self.checkpoint.breaker.after_failure(self._state.clock(), self._backoff, self._random)
-        with self._state.transaction():
-            self._update(
-                "failures = ?, next_attempt_at = ?, error = ?, hint = ?",
-                breaker.failures, breaker.rests_until, str(error), error.hint,
-            )  # fmt: skip
-            self._state.count(f"backend {self._backend.name} failures")
-            self._state.report_problem("backend", self._backend.name, str(error), error.hint)
-
-    def _recover(self) -> None:
-        shown = self._state.one("select 1 from problem where area = 'backend' and subject = ?", self._backend.name)
-        if shown or self.checkpoint.breaker.failures:
-            with self._state.transaction():
-                self._update("failures = 0, next_attempt_at = 0, error = null, hint = null")
-                self._state.clear_problem("backend", self._backend.name)
-
     def _update(self, assignments: str, *values: object) -> None:
-        self._state.execute("insert or ignore into checkpoint(backend) values(?)", (self._backend.name,))
-        self._state.execute(f"update checkpoint set {assignments} where backend = ?", (*values, self._backend.name))
+        self._checkpoints.update(self._backend.name, assignments, *values)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import sqlite3
-import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from memferry.agent import identity
 from memferry.agent.lock import StateLock, holder
+from memferry.agent.rebuild import set_aside
 from memferry.agent.service import opened
 from memferry.agent.state import DATABASE
 from memferry.backends.base import Readable
+from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import MemferryError
@@ -74,7 +74,7 @@ def _spaces(config: Config) -> Iterator[Check]:
 def _backend(config: Config, name: str) -> Check:
     visitor = identity.new(config.state, config.machine, ())
     try:
-        with contextlib.closing(open_backend(name, config.backends[name], visitor)) as backend:
+        with contextlib.closing(open_backend(name, config.backends[name], visitor, Keys(config.state))) as backend:
             capacity = backend.capacity()
             names = [log.name for log in backend.survey().logs] if isinstance(backend, Readable) else []
     except MemferryError as error:
@@ -85,13 +85,8 @@ def _backend(config: Config, name: str) -> Check:
 
 
 def _rebuild(config: Config) -> Check:
-    """The damaged database is kept beside, in case somebody wants to look at it."""
     with StateLock(config.state, "doctor"):
-        aside = f"damaged-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
-        for suffix in ("", "-wal", "-shm"):
-            path = config.state / f"{DATABASE}{suffix}"
-            if path.exists():
-                path.rename(config.state / f"{aside}{suffix}")
+        aside = set_aside(config.state)
     with opened(config, "doctor") as agent:
         found = agent.journal.last_seq
     return Check("rebuild", True, f"the old state is kept as {aside}; {found} operations came back from the logs")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import pairwise
+from functools import partial
+from itertools import chain, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -22,15 +23,16 @@ from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
 from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import Fingerprinter, digest
-from memferry.model import Note, Put, Record, Source
+from memferry.model import Note, Op, Put, Record, Sealed, Source
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge, recheck
 
 CHUNK_BYTES = 1 << 20
-COMMIT_BYTES = 16 << 20
+COMMIT_BYTES = 32 << 20
 """Fingerprints are random, so every commit touches all of their indexes: the bulk path commits in larger steps than
 it judges."""
 WHOLE_FILE_BYTES = 64 << 20
+WORTH_A_THREAD = 64
 HOLES_AHEAD = 10_000
 
 
@@ -70,7 +72,7 @@ class Ingest:
         reading: Reading, outcome: Outcome,
     ) -> None:  # fmt: skip
         self._state = state
-        self._catalog = Catalog(state)
+        self._catalog = Catalog(state, alone=True)
         self._journal = journal
         self._fingerprint = fingerprint
         self._withdrawal = withdrawal
@@ -115,9 +117,9 @@ class Ingest:
         parts = tail.read_lines(
             descriptor, start.trail.offset, chunk_bytes=CHUNK_BYTES, line_bytes=self._reading.max_line_bytes
         )
-        while group := _up_to(COMMIT_BYTES, parts):
+        while (first := next(parts, None)) is not None:
             with self._state.transaction():
-                for part in group:
+                for part in _up_to(COMMIT_BYTES, chain((first,), parts)):
                     start.trail.advance(part, descriptor)
                     self._store(this, _records(reader, source, part), start.trail.cursor())
         self._finish(this, stat, cursor=start.trail.cursor())
@@ -295,12 +297,11 @@ class Ingest:
         )
 
     def _carry_out(self, this: _Pass, made: Plan) -> None:
-        # Compresses in its thread while the rows are written here.
-        sealing = self._sealer.submit(seal, made.ops, self._journal.machine) if made.ops else None
+        sealing = self._sealing(made.ops) if made.ops else None
         self._catalog.release(made.released)
         self._catalog.store(made)
         if sealing is not None:
-            self._journal.append(sealing.result())
+            self._journal.append(sealing())
             this.wrote = True
             this.known = self._catalog.save_file(this.known._replace(cleared=True))
         if made.held:
@@ -308,6 +309,11 @@ class Ingest:
         self.released |= bool(made.released)
         this.position = made.position
         self.outcome.take(made)
+
+    def _sealing(self, ops: Sequence[Op]) -> Callable[[], Sealed]:
+        """Many are compressed in a thread while the rows are written here."""
+        sealed = partial(seal, ops, self._journal.machine)
+        return self._sealer.submit(sealed).result if len(ops) >= WORTH_A_THREAD else sealed
 
     # -- holding
 
@@ -408,15 +414,13 @@ class Ingest:
         self._catalog.add_note(known.id, seq)
 
 
-def _up_to(size: int, parts: Iterator[tail.Chunk | tail.Oversize]) -> list[tail.Chunk | tail.Oversize]:
-    """The next parts, about `size` bytes of them; empty at the end."""
-    group: list[tail.Chunk | tail.Oversize] = []
+def _up_to(size: int, parts: Iterable[tail.Chunk | tail.Oversize]) -> Iterator[tail.Chunk | tail.Oversize]:
+    """The next parts, about `size` bytes of them, each read when it is wanted."""
     for part in parts:
-        group.append(part)
+        yield part
         size -= len(part.lines) if isinstance(part, tail.Chunk) else 0
         if size <= 0:
-            break
-    return group
+            return
 
 
 def _records(reader: Ledger, source: Source, part: tail.Chunk | tail.Oversize) -> Sequence[Record]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
 
 from memferry.agent import apply, scan
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal
 from memferry.agent.known import WITHDRAWN, KnownFile, digest_number
 from memferry.agent.received import Received
-from memferry.agent.state import State
+from memferry.agent.state import DATABASE, State
 from memferry.agent.tree import Tree
 from memferry.formats import registry
 from memferry.formats.base import Whole
@@ -44,6 +47,17 @@ def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Col
         if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
             lines = apply.content(tree.root, one.file).split(b"\n")[:-1]
             received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
+
+
+def set_aside(directory: Path) -> str:
+    """Keep a state database beside, in case somebody wants to look at it, so that it is made again. Returns its name.
+    The caller holds the state's lock."""
+    aside = f"damaged-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
+    for suffix in ("", "-wal", "-shm"):
+        path = directory / f"{DATABASE}{suffix}"
+        if path.exists():
+            path.rename(directory / f"{aside}{suffix}")
+    return aside
 
 
 class _Builder:

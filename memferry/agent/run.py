@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import signal
+import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from memferry.agent import commands, doorbell, indexing
 from memferry.agent.outcome import Outcome
@@ -18,7 +20,7 @@ from memferry.agent.tree import Tree
 from memferry.agent.wakes import Debounce, Inbox, Wake
 from memferry.agent.watch import Watcher
 from memferry.config import Config
-from memferry.errors import BackendError, Halted, MemferryError, StateError
+from memferry.errors import BackendError, Halted, MemferryError, StateError, TransientError
 from memferry.recall.index import Index
 
 log = logging.getLogger(__name__)
@@ -26,20 +28,66 @@ log = logging.getLogger(__name__)
 CHECK_S = 1.0
 POLLING_S = 5.0
 
-Beat = Callable[[Mapping[str, object]], None]
+if sys.platform == "win32":
+    # Ctrl-Break; the C runtime also makes it of a window that is closed and of a logoff, which then wait for nobody.
+    _STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+else:
+    _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(config: Config, *, beat: Beat = lambda status: None, ready: Callable[[], None] = lambda: None) -> None:
-    """Until SIGTERM or SIGINT. `beat`: called with a short status after every cycle; `ready`: once, when watching."""
-    with opened(config, doorbell.SERVICE) as agent:
-        _Loop(agent, beat).run(ready)
+class Audience(NamedTuple):
+    """Who is told how it goes. `ready`: once, when the first scan is through and it watches. `beat`: after every cycle,
+    with a short status. `alive`: whenever work has gone a step on, every second while there is none. `stopping`: once,
+    when it begins to end."""
+
+    ready: Callable[[], None] = lambda: None
+    beat: Callable[[Mapping[str, object]], None] = lambda status: None
+    alive: Callable[[], None] = lambda: None
+    stopping: Callable[[], None] = lambda: None
+
+
+NOBODY = Audience()
+
+
+def run(config: Config, audience: Audience = NOBODY) -> None:
+    """Until SIGTERM, SIGINT or Ctrl-Break."""
+    stop = _Stop()
+    with stop.heeded(), opened(config, doorbell.SERVICE) as agent:
+        _Loop(agent, audience, stop).run()
+
+
+class _Stopped(Exception):
+    """It was told to stop amid long work. What is half done is undone, and done again at the next start."""
+
+
+class _Stop:
+    """Whether it was told to stop. `wake`: called when it is."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self.wake: Callable[[], None] = lambda: None
+
+    @contextmanager
+    def heeded(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self._ask) for number in _STOPS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        self.wake()
 
 
 class _Loop:
-    def __init__(self, agent: Agent, beat: Beat) -> None:
+    def __init__(self, agent: Agent, audience: Audience, stop: _Stop) -> None:
         settings = agent.config.agent
         self._agent = agent
-        self._beat = beat
+        self._audience = audience
+        self._stop = stop
+        agent.progress = self._step
         self._inbox = Inbox(Debounce(quiet_s=settings.debounce_ms / 1000))
         self._bells = agent.config.state / doorbell.FOLDER
         self._bells.mkdir(mode=0o700, exist_ok=True)
@@ -47,40 +95,48 @@ class _Loop:
         roots = [space.path.resolve() for space in agent.config.spaces]
         self._watcher = Watcher([*roots, self._bells], self._inbox.put)
         self._index = Index(agent.config.state / indexing.INDEX)
-        self._stopping = False
+        stop.wake = self._inbox.interrupt
         now = time.monotonic()
-        self._due = {"scan": now + settings.scan_interval_s, "full": now + settings.full_scan_interval_s, "pull": now}
+        self._due = {"scan": now + settings.scan_interval_s, "full": now + settings.full_scan_interval_s}
+        self._pull_at = dict.fromkeys(agent.config.backends, now)
+        self._pull_problems = set(agent.config.backends)  # an earlier run may have left one
         self._warned: str | None = None
         self._overflows = 0
         self._last: dict[str, object] = {}
 
-    def run(self, ready: Callable[[], None]) -> None:
-        restore = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    def run(self) -> None:
         try:
             self._watcher.start()
             log.info("started: %d spaces, watching by %s", len(self._agent.trees), self._watcher.mode)
             self._cycle(None, thorough=True)
-            ready()
-            while not self._stopping:
-                wake = self._inbox.take(self._patience())
-                self._watcher.check()
-                self._note_watcher()
-                self._answer()
-                if wake is not None:
-                    self._cycle(wake)
-                elif not self._stopping:
-                    indexing.catch_up(self._agent, self._index, indexing.A_LITTLE)
-                self._on_time()
+            self._audience.ready()
+            while not self._stop.asked:
+                self._turn()
+        except _Stopped:
+            log.info("stopped amid its work")
         finally:
+            self._audience.stopping()
             self._watcher.stop()
             self._index.close()
-            for number, handler in restore.items():
-                signal.signal(number, handler)
             log.info("stopped")
 
-    def _stop(self, *_: object) -> None:
-        self._stopping = True
-        self._inbox.interrupt()
+    def _turn(self) -> None:
+        wake = self._inbox.take(self._patience())
+        self._audience.alive()
+        self._watcher.check()
+        self._note_watcher()
+        self._answer()
+        if wake is not None:
+            self._cycle(wake)
+        elif not self._stop.asked:
+            indexing.catch_up(self._agent, self._index, indexing.A_LITTLE)
+        self._on_time()
+
+    def _step(self, what: str, done: int, total: int) -> None:
+        """Between two files, and between two batches of a delivery: a good moment to end."""
+        self._audience.alive()
+        if self._stop.asked:
+            raise _Stopped
 
     def _patience(self) -> float:
         """Until the next thing that the clock asks for; a dead watcher must be noticed too."""
@@ -99,9 +155,10 @@ class _Loop:
         elif now >= self._due["scan"]:
             self._due["scan"] = now + (POLLING_S if self._watcher.mode == "polling" else settings.scan_interval_s)
             self._cycle(None)
-        if now >= self._due["pull"]:
-            self._due["pull"] = now + settings.pull_interval_s
-            self._pull()
+        if any(map(self._agent.is_due, self._agent.config.backends)):
+            self._deliver()
+            self._tell()
+        self._pull()
 
     def _note_watcher(self) -> None:
         """Bad news about watching is a problem in `status` until it is over."""
@@ -136,14 +193,11 @@ class _Loop:
                 log.warning("halted: %s", error)
         if outcome.unsettled:
             self._look_again(outcome.unsettled)
-        delivered = self._agent.deliver(patient=False)
-        for name, one in delivered.items():
-            if one.error:
-                log.warning("backend %s: %s", name, one.error)
+        self._deliver()
         if outcome.new or outcome.modified or outcome.withdrawn:
             log.info("stored new=%d modified=%d held=%d withdrawn=%d", outcome.new, outcome.modified,
                      outcome.held.total(), outcome.withdrawn)  # fmt: skip
-        self._tell(outcome)
+        self._tell(outcome.new, outcome.held.total())
 
     def _look_again(self, files: Collection[str]) -> None:
         """Somebody is writing these: wake up once they may have finished."""
@@ -152,12 +206,45 @@ class _Loop:
             space, _, path = file.partition("/")
             self._inbox.put(Wake(frozenset([roots[space] / path]), "unsettled"))
 
+    # -- what it carries
+
+    def _deliver(self) -> None:
+        """To every backend that is due; one that failed is due again when its rest is over."""
+        for name, one in self._agent.deliver(patient=False).items():
+            if one.error:
+                log.warning("backend %s: %s", name, one.error)
+
     def _pull(self) -> None:
-        for name, pulled in commands.take_in(self._agent).items():
+        """From every backend whose time has come, but for those that are known to be away."""
+        now = time.monotonic()
+        due = [name for name, at in self._pull_at.items() if now >= at and not self._agent.checkpoints.is_away(name)]
+        if not due:
+            return
+        self._pull_at |= dict.fromkeys(due, now + self._agent.config.agent.pull_interval_s)
+        for name, pulled in commands.take_in(self._agent, due).items():
             if isinstance(pulled, BackendError):
-                log.warning("pull from %s: %s", name, pulled)
-            elif pulled.taken or pulled.withdrawn:
+                self._note_failed_pull(name, pulled)
+                continue
+            self._note_pull(name)
+            if pulled.taken or pulled.withdrawn:
                 log.info("pulled from %s: taken=%d withdrawn=%d", name, pulled.taken, pulled.withdrawn)
+
+    def _note_failed_pull(self, name: str, error: BackendError) -> None:
+        log.warning("pull from %s: %s", name, error)
+        if isinstance(error, TransientError):
+            self._pull_at[name] = 0.0  # as soon as its rest is over
+            self._agent.checkpoints.failed(name, error)
+            return
+        self._pull_problems.add(name)
+        with self._agent.state.transaction():
+            self._agent.state.report_problem("pull", name, str(error), error.hint)
+
+    def _note_pull(self, name: str) -> None:
+        self._agent.checkpoints.reached(name)
+        if name in self._pull_problems:
+            self._pull_problems.remove(name)
+            with self._agent.state.transaction():
+                self._agent.state.clear_problem("pull", name)
 
     # -- what others ask for
 
@@ -171,7 +258,7 @@ class _Loop:
             except MemferryError as error:
                 answer({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
 
-    def _tell(self, outcome: Outcome) -> None:
+    def _tell(self, new: int = 0, held: int = 0) -> None:
         waiting = {
             name: row[0]
             for name in self._agent.config.backends
@@ -179,12 +266,12 @@ class _Loop:
                 "select total(count) from journal where last > coalesce("
                 "(select through from checkpoint where backend = ?), 0)", name))
         }  # fmt: skip
-        now: dict[str, Any] = {"watching": self._watcher.mode, "waiting": waiting, "new": outcome.new}
+        now: dict[str, Any] = {"watching": self._watcher.mode, "waiting": waiting, "new": new}
         if now != self._last:
             self._last = now
             with self._agent.state.transaction():
                 self._agent.state.set_meta("service", json.dumps({"watching": self._watcher.mode}))
-        self._beat(now | {"held": outcome.held.total()})
+        self._audience.beat(now | {"held": held})
 
 
 def _hinted(wake: Wake | None) -> Collection[Path] | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from memferry.agent import fork, identity
 from memferry.agent.catalog import Catalog
+from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
@@ -29,7 +30,8 @@ from memferry.agent.state import DATABASE, State
 from memferry.agent.sync import Cycle, Guard
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
-from memferry.backends.base import Backend, MachineLog, Readable
+from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
+from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retrying
 from memferry.config import Config, Space
@@ -43,7 +45,9 @@ from memferry.policies.paths import PathRules, read_rules
 RUNS_KEPT = 100
 ATTEMPTS = 3
 RETRY_SOON = Backoff(base_s=0.2, cap_s=2.0)
-"""Within one delivery. After it the backend rests for a time that doubles up to five minutes."""
+"""Within one delivery."""
+REST = Backoff(base_s=1.0, cap_s=300.0)
+"""After a delivery that failed the backend is left alone for a random time up to a doubling bound."""
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,12 +64,13 @@ class Agent:
         self.state = state
         self.progress = progress
         self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
+        self.keys = Keys(config.state)
         self.catalog = Catalog(state)
         self.become(me)
         self.trees: dict[str, Tree] = {}
         self.look_at_spaces()
-        self.backoff = Backoff(base_s=1.0, cap_s=300.0)
         self.random = random.Random()
+        self.checkpoints = Checkpoints(state, REST, self.random)
 
     @property
     def missing(self) -> list[Space]:
@@ -103,8 +108,9 @@ class Agent:
         ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
-            self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name)
-        )
+            self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name),
+            progress=partial(self.progress, f"reading {tree.name}"),
+        )  # fmt: skip
         with contextlib.closing(ingest), _no_collection():
             if files is None:
                 cycle.run(all_files=scope.force or scope.thorough)
@@ -135,48 +141,64 @@ class Agent:
     @contextlib.contextmanager
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, open; with the newest head of our own log that it acknowledged."""
-        with contextlib.closing(self._wrapped(open_backend(name, self.config.backends[name], self.me))) as backend:
-            checkpoint = self.delivery(backend).checkpoint
+        made = open_backend(name, self.config.backends[name], self.me, self.keys)
+        with contextlib.closing(self._wrapped(made)) as backend:
+            checkpoint = self.checkpoints.of(name)
             expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
             if make_way is not None and not checkpoint.attempted:
                 make_way()
             if expect is not None:
                 expect(checkpoint.head, written=self.journal.last_seq)
+            if (attest := getattr(backend, "attest", None)) is not None:
+                attest(self.heads_seen(name))
             yield backend
+
+    def heads_seen(self, name: str) -> dict[str, HeadSeen]:
+        """The newest heads of the other machines' logs that were pulled from a backend, by machine."""
+        rows = self.state.rows("select machine, sequence, sha256, last_seq from peer where backend = ?", name)
+        return {row[0]: HeadSeen(*row[1:]) for row in rows}
 
     def _wrapped(self, backend: Backend) -> Backend:
         """Every backend is met through these."""
         return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
 
     def delivery(self, backend: Backend) -> Delivery:
-        return Delivery(self.state, self.journal, backend, backoff=self.backoff, random=self.random)
+        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random)
 
     def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
-        """To every backend (or these). `patient`: also to one that failed a moment ago. Where another state has
-        continued this machine's log, this one goes on under an identity of its own."""
+        """To every backend (or these). `patient`: also to one that failed a moment ago; without it none is opened to
+        which nothing is due. Where another state has continued this machine's log, this one goes on under an identity
+        of its own."""
+        wanted = names or tuple(self.config.backends)
         try:
-            return self._deliver(names, patient)
+            return self._deliver(wanted, patient)
         except ForkedLog:
             fork.part(self, self._names_taken())
             self.pull()
         try:
-            return self._deliver(names, patient)
+            return self._deliver(wanted, patient)
         except ForkedLog as error:
             return {error.backend: self._note_failure(error.backend, error)}
 
+    def is_due(self, name: str) -> bool:
+        return self.checkpoints.due(name, self.journal.last_seq)
+
     def _deliver(self, names: Sequence[str], patient: bool) -> dict[str, Delivered]:
-        results: dict[str, Delivered] = {}
-        for name in names or tuple(self.config.backends):
-            try:
-                with self.backend(name) as backend:
-                    delivery = self.delivery(backend)
-                    if patient or delivery.due():
-                        results[name] = delivery.run(partial(self.progress, name))
-            except ForkedLog:
-                raise
-            except BackendError as error:
-                results[name] = self._note_failure(name, error)
-        return results
+        return {name: self._deliver_to(name) for name in names if patient or self.is_due(name)}
+
+    def _deliver_to(self, name: str) -> Delivered:
+        try:
+            with self.backend(name) as backend:
+                return self.delivery(backend).run(partial(self.progress, name))
+        except ForkedLog:
+            raise
+        except BackendError as error:  # it could not be opened
+            return self._note_failure(name, error)
+
+    def _note_failure(self, name: str, error: BackendError) -> Delivered:
+        self.checkpoints.failed(name, error)
+        at = self.checkpoints.of(name).through
+        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     def _names_taken(self) -> set[str]:
         """Of every machine that any backend in reach knows."""
@@ -192,13 +214,6 @@ class Agent:
         self.me = me
         self.journal = Journal(self.state, me.id)
         self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id)
-
-    def _note_failure(self, name: str, error: BackendError) -> Delivered:
-        with self.state.transaction():
-            self.state.report_problem("backend", name, str(error), error.hint)
-        through = self.state.one("select through from checkpoint where backend = ?", name)
-        at = through[0] if through else 0
-        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     # -- pulling
 
@@ -298,8 +313,10 @@ def _new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]
     visitor = identity.new(config.state, config.machine, ())
     mine: dict[str, MachineLog] = {}
     taken: set[str] = set()
+    keys = Keys(config.state)
     for name, settings in config.backends.items():
-        with contextlib.suppress(BackendError), contextlib.closing(open_backend(name, settings, visitor)) as backend:
+        made = open_backend(name, settings, visitor, keys)
+        with contextlib.suppress(BackendError), contextlib.closing(made) as backend:
             if isinstance(backend, Readable):
                 logs = backend.survey().logs
                 taken |= {log.name for log in logs}

@@ -18,18 +18,18 @@ DATABASE = "state.db"
 SCHEMA = """
 create table meta(name text primary key, value) without rowid;
 
--- What was read. A layout is a stretch of a file's positions: place = layout << 32 | position.
+-- What was read. `stat`: five 64-bit integers (catalog.py); null: to be read again. A layout is a stretch of a file's
+-- positions: place = layout << 32 | position.
 create table file(
   id integer primary key, space text not null, path text not null, format text not null default '',
-  device integer, inode integer, size integer, mtime_ns integer, ctime_ns integer,
-  cursor blob, content integer, layouts text not null default '[]',
+  stat blob, cursor blob, content integer, layouts text not null default '[]',
   position integer not null default 0, placed integer not null default 0, cleared integer not null default 0,
   noted_mtime_ns integer, frame text, gone integer not null default 0,
   unique(space, path));
 create table layout(id integer primary key, file integer not null);
 create table record(id integer primary key, digest integer not null, seq integer not null, place integer not null);
 -- Versions before the current one; seq 0: another machine's.
-create index record_at on record(place);
+create index record_at on record(place) where place > 0;
 create table version(id integer, digest integer, seq integer, primary key(id, digest, seq)) without rowid;
 create table place(place integer primary key, id integer not null, seq integer not null);
 create index place_of on place(id);
@@ -41,9 +41,9 @@ create table member(file integer, id integer, primary key(file, id)) without row
 create table rule(id integer primary key, rule text not null, reason text not null, unique(rule, reason));
 create table held(id integer primary key, digest integer not null, file integer not null, start integer not null,
   rule integer not null);
-create index held_in on held(file);
-create table passage(gate integer, whole integer, length integer, id integer,
-  primary key(gate, whole, length, id)) without rowid;
+create table holding(file integer, rule integer, count integer not null, primary key(file, rule)) without rowid;
+create table passage(mark integer, whole integer, length integer, id integer,
+  primary key(mark, whole, length, id)) without rowid;
 create table held_name(name integer, id integer, primary key(name, id)) without rowid;
 create table ref(target integer, id integer, primary key(target, id)) without rowid;
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
@@ -238,7 +238,7 @@ def _open(path: Path) -> sqlite3.Connection:
             "journal_mode = wal",
             "synchronous = full",  # NORMAL loses every commit since the last checkpoint on a power cut
             "secure_delete = on",  # a withdrawn body must not survive in free pages
-            "cache_size = -32000",
+            "cache_size = -64000",
             "temp_store = memory",
             "wal_autocheckpoint = 4000",
         ):

@@ -53,10 +53,11 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "service": _service(config, meta),
         "spaces": [_space(database, space.name, str(space.path)) for space in config.spaces],
         "held": dict(database.execute(
-            "select rule.rule, count(*) from held join rule on rule.id = held.rule group by rule.rule order by 1"
+            "select rule.rule, sum(count) from holding join rule on rule.id = holding.rule group by rule.rule"
+            " having sum(count) > 0 order by 1"
         )),
         "journal": {"operations": _count(database), "last_seq": last_seq},
-        "backends": [_backend(database, name, last_seq) for name in config.backends],
+        "backends": [_backend(database, config, name, last_seq) for name in config.backends],
         "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
         "counters": dict(database.execute("select name, value from counter order by name")),
         "notices": json.loads(meta.get("notices") or "[]"),
@@ -83,10 +84,10 @@ def _service(config: Config, meta: dict[str, str]) -> dict[str, object]:
 
 def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, object]:
     files, gone, waiting = database.execute(
-        "select total(not gone), total(gone), total(device is null and not gone) from file where space = ?", (name,)
+        "select total(not gone), total(gone), total(stat is null and not gone) from file where space = ?", (name,)
     ).fetchone()
     held = database.execute(
-        "select count(*) from held join file on file.id = held.file where file.space = ?", (name,)
+        "select total(count) from holding join file on file.id = holding.file where file.space = ?", (name,)
     ).fetchone()[0]
     return {
         "name": name,
@@ -94,17 +95,22 @@ def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, obje
         "files": int(files),
         "gone": int(gone),
         "to_read_again": int(waiting),
-        "held": held,
+        "held": int(held),
     }
 
 
-def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str, object]:
+def _recovery_key(config: Config, name: str) -> str:
+    return os.path.join(config.state, "keys", f"{name}.recovery.txt")
+
+
+def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: int) -> dict[str, object]:
     row = database.execute(
         "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?",
         (name,),
     ).fetchone() or (0, None, 0, 0, None, None)  # fmt: skip
     through, at, failures, next_at, error, hint = row
     waiting = database.execute("select total(count) from journal where last > ?", (through,)).fetchone()[0]
+    since = database.execute("select since from problem where area = 'backend' and subject = ?", (name,)).fetchone()
     refused = database.execute(
         "select total(not parked), total(parked) from refused where backend = ?", (name,)
     ).fetchone()
@@ -113,8 +119,10 @@ def _backend(database: sqlite3.Connection, name: str, last_seq: int) -> dict[str
     )
     return {
         "name": name, "acknowledged_through": through, "last_seq": last_seq, "waiting": int(waiting),
-        "acknowledged_at": at, "failures": failures, "next_attempt_at": next_at if failures else None, "error": error,
-        "hint": hint, "refused": int(refused[0]), "parked": int(refused[1]),
+        "acknowledged_at": at, "failures": failures, "failing_since": since[0] if since else None,
+        "next_attempt_at": next_at if failures else None, "error": error, "hint": hint,
+        "refused": int(refused[0]), "parked": int(refused[1]),
+        "recovery_key_to_write_down": os.path.exists(_recovery_key(config, name)),
         "parked_operations": [dict(zip(("seq", "attempts", "reason"), one, strict=True)) for one in parked],
     }  # fmt: skip
 

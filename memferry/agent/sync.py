@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
+from itertools import count
 from typing import NamedTuple
 
 from memferry.agent import scan
@@ -37,11 +38,12 @@ class Guard(NamedTuple):
 
 class Cycle:
     """Brings the journal up to date with one space. `accept_deletions`: the user confirmed what `guard` refuses.
-    `wanted`: which files this run is about."""
+    `wanted`: which files this run is about. `progress`: called before each with how many are done, and of how many."""
 
     def __init__(
         self, state: State, ingest: Ingest, tree: Tree, guard: Guard, *, accept_deletions: bool = False,
         wanted: Callable[[str, Kind], bool] = lambda file, kind: True,
+        progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:  # fmt: skip
         self._state = state
         self._catalog = Catalog(state)
@@ -50,6 +52,7 @@ class Cycle:
         self._guard = guard
         self._accept_deletions = accept_deletions
         self._wanted = wanted
+        self._progress = progress
 
     @property
     def _outcome(self) -> Outcome:
@@ -150,9 +153,11 @@ class Cycle:
         rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
         order = [*(new for new in moved if new in kinds), *rest]
         sizes = {one.file: one.stat.size for one in changes.changed}
+        done = count()
         for group in _grouped(order, sizes):
             with self._state.transaction() if len(group) > 1 else nullcontext():
                 for file in group:
+                    self._progress(next(done), len(order))
                     self._read_one(file, kinds[file], moved.get(file))
 
     def _read_one(self, file: str, kind: Kind, was: str | None) -> None:

@@ -118,8 +118,9 @@ class Withdrawal:
         live: set[int] = set()
         for table, condition in (("record", "seq > 0 and"), ("place", "")):
             sql = (
-                f"select distinct layout.file from layout join {table} on {table}.place between layout.id << 32"
-                f" and (layout.id << 32) + 4294967295 where {condition} layout.file in (select value from json_each(?))"
+                f"select distinct layout.file from layout join {table} on {table}.place > 0 and {table}.place between"
+                " layout.id << 32 and (layout.id << 32) + 4294967295"
+                f" where {condition} layout.file in (select value from json_each(?))"
             )
             live |= {row[0] for row in self._state.among(sql, files)}
         return live

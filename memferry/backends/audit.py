@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from memferry.backends import head as heads
@@ -37,9 +37,10 @@ class Audit:
         """A log that its owner replaces while we look is looked at again: that is no finding."""
         for _ in range(_LOOKS):
             view = self._look(seen)
-            found = [*self._format(view), *self._foreign(view)]
+            found = [*self._format(view), *self._foreign(view), *self._reader.cipher.findings(view.sizes)]
             for machine in sorted(view.heads):
                 found += self._log(machine, view, seen.get(machine))
+            found += self._witnessed(view, {finding.object for finding in found})
             if not found or not self._moved(view):
                 break
         return sorted(found, key=lambda finding: finding.object)
@@ -61,7 +62,7 @@ class Audit:
             found = self._reader.head(machine)
         except Damaged as error:
             return error
-        return found or self._reader.damaged("missing-head", names.head_key(machine), "is missing")
+        return found or self._reader.damaged("missing-head", self._reader.head_key(machine), "is missing")
 
     def _moved(self, view: _View) -> bool:
         """Whether another machine has delivered meanwhile."""
@@ -81,9 +82,9 @@ class Audit:
             return
         data = self._content(names.FORMAT_KEY) or b""
         try:
-            heads.check_format(data, "the vault")
+            heads.check_format(data, "the vault", self._reader.cipher.encryption)
         except TargetRefused as error:
-            cut = heads.FORMAT.startswith(data)
+            cut = heads.format_file(self._reader.cipher.encryption).startswith(data)
             if not cut and not any(isinstance(stored, StoredHead) for stored in view.heads.values()):
                 raise
             yield Finding("truncated" if cut else "changed", "", names.FORMAT_KEY, str(error))
@@ -92,8 +93,16 @@ class Audit:
         for key in view.sizes:
             parts = key.split("/")
             in_log = len(parts) > 2 and parts[0] + "/" == names.MACHINES and names.is_machine(parts[1])
-            if not in_log and key != names.FORMAT_KEY:
+            if not in_log and key != names.FORMAT_KEY and not self._reader.cipher.owns(key):
                 yield _foreign(key, "")
+
+    def _witnessed(self, view: _View, named: Collection[str]) -> Iterator[Finding]:
+        """Logs of which another machine has seen a newer head, unless something else is wrong with them."""
+        found = {machine: stored for machine, stored in view.heads.items() if isinstance(stored, StoredHead)}
+        for behind in heads.behind(found, self._reader.cipher.is_expelled):
+            key = self._reader.head_key(behind.machine)
+            if key not in named:
+                yield Finding("rolled-back", behind.machine, key, behind.why)
 
     # -- one log
 
@@ -104,7 +113,7 @@ class Audit:
                 yield Finding(stored.problem, machine, stored.key, str(stored))
             yield from self._strays(machine, view, frozenset())
             return
-        yield from _compared(stored, seen, own=machine == self._me.id)
+        yield from _compared(stored, seen, self._reader.head_key(machine), own=machine == self._me.id)
         listed = stored.head.segments
         for segment in listed:
             yield from self._segment(machine, segment, view)
@@ -131,13 +140,13 @@ class Audit:
     def _strays(self, machine: str, view: _View, listed: frozenset[str]) -> Iterator[Finding]:
         """Objects in a machine's folder that its head does not list. A segment of an interrupted or running write,
         which its name tells, is none: its owner clears it away."""
-        prefix = names.segments_prefix(machine)
+        prefix, scheme = names.segments_prefix(machine), self._reader.cipher.scheme
         for key in view.sizes:
-            if not key.startswith(f"{names.MACHINES}{machine}/") or key == names.head_key(machine):
+            if not key.startswith(f"{names.MACHINES}{machine}/") or key == self._reader.head_key(machine):
                 continue
             if key.startswith(prefix) and key.removeprefix(prefix) in listed:
                 continue
-            named = names.parse_segment(key.removeprefix(prefix)) if key.startswith(prefix) else None
+            named = scheme.parse_segment(key.removeprefix(prefix)) if key.startswith(prefix) else None
             data = self._content(key)
             if data is not None and (named is None or named.label != names.label(data)):
                 yield _foreign(key, machine)
@@ -164,12 +173,12 @@ def _foreign(key: str, machine: str) -> Finding:
     return Finding("foreign", machine, names.shown(key), "memferry did not write this")
 
 
-def _compared(stored: StoredHead, seen: HeadSeen | None, *, own: bool) -> Iterator[Finding]:
+def _compared(stored: StoredHead, seen: HeadSeen | None, key: str, *, own: bool) -> Iterator[Finding]:
     """A head against the newest one that was seen of its log. An own delivery cut short is one head further, no
     more."""
     if seen is None or stored.sha256 == seen.sha256:
         return
-    head, key = stored.head, names.head_key(stored.head.machine)
+    head = stored.head
     ahead = head.sequence - seen.sequence
     if ahead < 0 or head.last_seq < seen.last_seq:
         detail = f"it is head {head.sequence}, but head {seen.sequence} was seen before"

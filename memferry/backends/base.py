@@ -108,13 +108,14 @@ class HeadSeen(NamedTuple):
 
 
 class MachineLog(NamedTuple):
-    """One machine's log, as its head describes it."""
+    """One machine's log, as its head describes it. `generation`: of the keys it is sealed with; None: with none."""
 
     id: str
     name: str
     epoch: str
     installation: str
     head: HeadSeen
+    generation: int | None = None
 
 
 class Finding(NamedTuple):

@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memferry import durable
-from memferry.backends import names
+from memferry.backends import names, vault
 from memferry.backends.base import Entry, Room
+from memferry.backends.keys import Keys
 from memferry.backends.vault import Vault
 from memferry.durable import Folder
 from memferry.errors import (
@@ -37,7 +38,8 @@ class LocalStore:
 
     A version is size, mtime in nanoseconds and inode: every put writes a new file with a time of its own, so an equal
     version means that nobody has put since. One writer per key: comparing and replacing are two steps.
-    Temps that a crash left are not entries, and cleared away by the first put into their folder.
+    Temps that a crash left are not entries, and cleared away by the first put into their folder, unless other machines
+    write there too.
     """
 
     def __init__(self, path: Path, *, name: str = "") -> None:
@@ -58,7 +60,8 @@ class LocalStore:
         """See `Store`."""
         self._check(key)
         with self._explained(key), self._folder_of(key, create=True) as (folder, name):
-            self._sweep(folder)
+            if not key.startswith(names.SHARED):
+                self._sweep(folder)
             if _is_new(folder, name, value, if_version):
                 self._write(folder, name, value, replace=if_version is not None)
             else:
@@ -230,19 +233,21 @@ class LocalStore:
             yield inner
 
 
-def open_backend(name: str, settings: Mapping[str, object], me: Identity) -> Vault:
-    """The backend of type `local`. Settings: `path`, absolute or from `~`. ConfigError if they say something else."""
+def open_backend(name: str, settings: Mapping[str, object], me: Identity, keys: Keys) -> Vault:
+    """The backend of type `local`. Settings: `path`, absolute or from `~`; `encryption`, by default none. ConfigError
+    if they say something else."""
     path = settings.get("path")
     if not isinstance(path, str) or not path:
         raise ConfigError(
             f"backend {name}: path is missing", hint=f"backends: {{{name}: {{type: local, path: ~/backup/memferry}}}}"
         )
-    if unknown := sorted(set(settings) - {"path", "type"}):
-        raise ConfigError(f"backend {name}: unknown setting {unknown[0]}", hint="a local backend has only a path")
+    if unknown := sorted(set(settings) - {"path", "type", "encryption"}):
+        hint = "a local backend has `path` and `encryption`"
+        raise ConfigError(f"backend {name}: unknown setting {unknown[0]}", hint=hint)
     folder = Path(path).expanduser()
     if not folder.is_absolute():
         raise ConfigError(f"backend {name}: path {path} is not absolute", hint="begin it with / or ~")
-    return Vault(LocalStore(folder, name=name), me, name=name)
+    return vault.opened(LocalStore(folder, name=name), settings, me, keys, name=name, encryption="none")
 
 
 def _is_new(folder: Folder, name: str, value: bytes, if_version: str | None) -> bool:

@@ -12,6 +12,10 @@ from memferry.errors import InvalidValue, TargetRefused
 
 FORMAT_KEY = "FORMAT"
 MACHINES = "machines/"
+KEYS = "keys/"
+INVITES = "invites/"
+SHARED = (KEYS, INVITES)
+"""Several machines write there: what one finds half-written may be another's write under way."""
 LOST = "lost+found/"
 """Where `repair` moves what does not belong to a vault. Also what file systems call the folder that they keep for
 themselves."""
@@ -24,6 +28,8 @@ _RESERVED = frozenset({"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in (
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MACHINE = re.compile(r"[0-9a-f]{32}")
 _SEGMENT = re.compile(r"([0-9]{12,16})-([0-9]{12,16})-([0-9a-f]{16})\.jsonl\.zst")
+_KEYS = re.compile(r"keys/([1-9][0-9]{0,8})(?:-[0-9a-f]{16})?\.age")
+_INVITE = re.compile(r"invites/[0-9a-f]{8}\.(?:age|taken)")
 _RANGE = re.compile(r"([0-9]{12,16})-([0-9]{12,16})-")
 
 
@@ -34,8 +40,34 @@ class SegmentName(NamedTuple):
     last: int
     label: str
 
-    def __str__(self) -> str:
-        return f"{self.first:012}-{self.last:012}-{self.label}.jsonl.zst"
+
+class Scheme(NamedTuple):
+    """What the objects of a log are called. `suffix`: ends the name of each."""
+
+    suffix: str
+
+    def head_key(self, machine: str) -> str:
+        """The one object of a machine that is replaced."""
+        return f"{MACHINES}{machine}/head.json{self.suffix}"
+
+    def is_head(self, key: str) -> bool:
+        """Whether a machine's head lies under this key."""
+        parts = key.split("/")
+        return len(parts) == 3 and is_machine(parts[1]) and key == self.head_key(parts[1])
+
+    def segment(self, segment: SegmentName) -> str:
+        """The name of a segment's object."""
+        return f"{segment.first:012}-{segment.last:012}-{segment.label}.jsonl.zst{self.suffix}"
+
+    def parse_segment(self, name: str) -> SegmentName | None:
+        """None if `name` is not exactly a segment's."""
+        found = _SEGMENT.fullmatch(name.removesuffix(self.suffix))
+        parsed = SegmentName(int(found[1]), int(found[2]), found[3]) if found else None
+        return parsed if parsed and self.segment(parsed) == name else None
+
+
+PLAIN = Scheme("")
+AGE = Scheme(".age")
 
 
 def problem(path: str, *, portable: bool) -> str | None:
@@ -95,27 +127,31 @@ def is_litter(key: str) -> bool:
     return name in _LITTER or name.startswith("._")
 
 
-def head_key(machine: str) -> str:
-    """The one object of a machine that is replaced."""
-    return f"{MACHINES}{machine}/head.json"
-
-
 def segments_prefix(machine: str) -> str:
     """What the keys of a machine's segments start with."""
     return f"{MACHINES}{machine}/segments/"
 
 
+def keys_key(generation: int, addition: str = "") -> str:
+    """Where the keys of a generation lie; `addition`: for a member who came later, 16 hex digits."""
+    return f"{KEYS}{generation}{'-' if addition else ''}{addition}.age"
+
+
+def keys_generation(key: str) -> int | None:
+    """Whose keys lie there; None: `key` is not where keys lie."""
+    found = _KEYS.fullmatch(key)
+    return int(found[1]) if found else None
+
+
+def is_invite(key: str) -> bool:
+    """Whether an invitation, or the mark that it was taken, lies there."""
+    return _INVITE.fullmatch(key) is not None
+
+
 def label(data: bytes) -> str:
-    """Names a segment by its stored bytes. An encrypted vault will key it, so that it tells nothing about the
+    """Names a segment by its stored bytes; of an encrypted one these are random, so it tells nothing about the
     content."""
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-def parse_segment(name: str) -> SegmentName | None:
-    """None if `name` is not exactly a segment's."""
-    found = _SEGMENT.fullmatch(name)
-    parsed = SegmentName(int(found[1]), int(found[2]), found[3]) if found else None
-    return parsed if parsed and str(parsed) == name else None
 
 
 def covered_range(name: str) -> tuple[int, int] | None:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 
 import msgspec
 
 from memferry.backends import head as heads
 from memferry.backends import names, segments
+from memferry.backends.age import Undecryptable
 from memferry.backends.base import Store
+from memferry.backends.ciphers import Cipher
 from memferry.backends.head import Segment, StoredHead
 from memferry.backends.segments import Limits, Lines, Piece, Unsound
 from memferry.errors import Damaged, NotFound, TargetRefused
 from memferry.model import Op
 
+_LOOKS = 3
+_log = logging.getLogger(__name__)
 _parse: Callable[[bytes], Op] = msgspec.json.Decoder(Op).decode
 
 
 class Reader:
     """Reads heads and segments from a store and checks them. `name`: of the backend, for errors."""
 
-    def __init__(self, store: Store, name: str, limits: Limits) -> None:
+    def __init__(self, store: Store, name: str, limits: Limits, cipher: Cipher) -> None:
         self._store = store
         self._name = name
         self._limits = limits
+        self.cipher = cipher
 
     def found(self) -> bool:
         """Whether there is a vault, rather than nothing yet. TargetRefused if something else lies there."""
@@ -31,12 +38,13 @@ class Reader:
             data = self._store.get(names.FORMAT_KEY, at_most=heads.MAX_HEAD_BYTES)
         except NotFound:
             return self._refuse_what_lies_there()
-        heads.check_format(data, self._name)
+        heads.check_format(data, self._name, self.cipher.encryption)
         return True
 
     def _refuse_what_lies_there(self) -> bool:
         keys = (entry.key for entry in self._store.entries())
-        key = next((key for key in keys if not names.is_litter(key) and not key.startswith(names.LOST)), None)
+        mine = (key for key in keys if not names.is_litter(key) and not key.startswith(names.LOST))
+        key = next((key for key in mine if not self.cipher.owns(key)), None)
         if key is None:
             return False
         if key.startswith(names.MACHINES):
@@ -49,21 +57,75 @@ class Reader:
 
     def machines(self) -> list[str]:
         """The ids of all machines that have a head here, ascending."""
-        keys = (entry.key.split("/") for entry in self._store.entries(names.MACHINES))
-        return [key[1] for key in keys if len(key) == 3 and key[2] == "head.json" and names.is_machine(key[1])]
+        is_head = self.cipher.scheme.is_head
+        return [entry.key.split("/")[1] for entry in self._store.entries(names.MACHINES) if is_head(entry.key)]
+
+    def head_key(self, machine: str) -> str:
+        """Where the head of a machine's log lies in this vault."""
+        return self.cipher.scheme.head_key(machine)
 
     def head(self, machine: str) -> StoredHead | None:
         """The head of a machine's log; None: there is none. Damaged if it is not a head of this machine."""
         try:
-            data = self._store.get(names.head_key(machine), at_most=heads.MAX_HEAD_BYTES + 1)
+            data = self._store.get(self.head_key(machine), at_most=heads.MAX_HEAD_BYTES + 1)
         except NotFound:
             return None
         except TargetRefused as error:
-            raise self.damaged("changed", names.head_key(machine), "is no file") from error
+            raise self.damaged("changed", self.head_key(machine), "is no file") from error
         try:
-            return heads.parse(data, machine)
+            return StoredHead(self.cipher.head(data, machine), heads.sha256(data))
         except Damaged as error:
             raise self.damaged(error.problem, error.key, str(error).removeprefix(error.key).strip()) from error
+
+    def head_json(self, machine: str) -> bytes:
+        """A head as a member wrote it, of whatever version. NotFound, Damaged."""
+        return self.cipher.head_json(self.content(self.head_key(machine)), machine)
+
+    def all_heads(self) -> Mapping[str, StoredHead]:
+        """The heads of all machines, by id. Damaged if `survey` refuses one."""
+        found, refused = self.survey()
+        for error in refused.values():
+            raise error
+        return found
+
+    def survey(self) -> tuple[Mapping[str, StoredHead], Mapping[str, Damaged]]:
+        """The heads that can be believed, and why others cannot: one is no head, or older than another machine has seen
+        it. Both by machine id. Those of machines that have lost the keys may be anything: what is no head of them is
+        passed over."""
+        found: dict[str, StoredHead] = {}
+        refused: dict[str, Damaged] = {}
+        looked_at = self.machines()
+        for _ in range(_LOOKS):  # what seems behind may have been written meanwhile
+            for machine in looked_at:
+                self._sort_in(machine, found, refused)
+            behind = [one for one in heads.behind(found, self.cipher.is_expelled) if one.machine not in refused]
+            if not behind:
+                return found, refused
+            looked_at = [one.machine for one in behind]
+        for one in behind:
+            found.pop(one.machine, None)
+            refused[one.machine] = self.damaged("rolled-back", self.head_key(one.machine), one.why)
+        return found, refused
+
+    def _sort_in(self, machine: str, found: dict[str, StoredHead], refused: dict[str, Damaged]) -> None:
+        found.pop(machine, None)
+        try:
+            if head := self.head(machine):
+                found[machine] = head
+        except Damaged as error:
+            if self.cipher.is_expelled(machine):
+                _log.warning("passed over the log of a revoked machine: %s", error)
+            else:
+                refused[machine] = error
+
+    def sound_heads(self) -> Mapping[str, StoredHead]:
+        """The heads that can be believed for themselves, by machine id; what is none is passed over."""
+        found: dict[str, StoredHead] = {}
+        for machine in self.machines():
+            with suppress(Damaged):
+                if head := self.head(machine):
+                    found[machine] = head
+        return found
 
     def content(self, key: str) -> bytes:
         """An object that may be anything. TargetRefused if it is larger than any that memferry writes."""
@@ -93,7 +155,10 @@ class Reader:
             raise self.damaged("truncated", key, f"has {len(data)} bytes instead of {segment.size}")
         if heads.sha256(data) != segment.sha256:
             raise self.damaged("changed", key, "is not what was written")
-        return Piece(segment.first, segment.last, segment.records, segment.raw, data)
+        try:
+            return Piece(segment.first, segment.last, segment.records, segment.raw, self.cipher.decrypt(data))
+        except Undecryptable as error:
+            raise self.damaged("changed", key, str(error)) from error
 
     def lines(self, machine: str, segment: Segment) -> Lines:
         """The operations of a segment, as JSON lines. Damaged as in `fetch`, or if it does not hold what the head
@@ -142,7 +207,7 @@ class Reader:
         try:
             return _parse(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self.damaged("changed", names.head_key(machine), f"covers operation {seq}, which is none") from error
+            raise self.damaged("changed", self.head_key(machine), f"covers operation {seq}, which is none") from error
 
     def damaged(self, problem: str, key: str, why: str) -> Damaged:
         """The error about one object of the vault; `why` ends the sentence that its key begins."""

@@ -9,14 +9,15 @@ from importlib.metadata import entry_points
 from typing import NamedTuple, TypeAlias, cast
 
 from memferry.backends.base import Backend
+from memferry.backends.keys import Keys
 from memferry.errors import ConfigError
 from memferry.model import Identity
 
 GROUP = "memferry.backends"
 """Entry points by which other packages offer backends: a type, and `module:factory`."""
 
-Factory: TypeAlias = Callable[[str, Mapping[str, object], Identity], Backend]
-"""Makes a backend from its name, its settings and this installation. Connects to nothing yet."""
+Factory: TypeAlias = Callable[[str, Mapping[str, object], Identity, Keys], Backend]
+"""Makes a backend from its name, its settings, this installation and its keys. Connects to nothing yet."""
 
 
 class Offer(NamedTuple):
@@ -32,7 +33,7 @@ OFFERS: Mapping[str, Offer] = {
 
 
 def open_backend(
-    name: str, settings: Mapping[str, object], me: Identity, *, offers: Mapping[str, Offer] | None = None
+    name: str, settings: Mapping[str, object], me: Identity, keys: Keys, *, offers: Mapping[str, Offer] | None = None
 ) -> Backend:
     """The backend `name`, by the `type` in its settings. ConfigError if there is no such type, or it is not
     installed."""
@@ -41,7 +42,7 @@ def open_backend(
     if not isinstance(type_, str) or type_ not in known:
         raise _unknown(name, type_, known)
     rest = {setting: value for setting, value in settings.items() if setting != "type"}
-    return _factory(name, type_, known[type_])(name, rest, me)
+    return _factory(name, type_, known[type_])(name, rest, me, keys)
 
 
 def _offers() -> Mapping[str, Offer]:

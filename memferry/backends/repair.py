@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 
 import msgspec
@@ -52,7 +52,7 @@ class Repair:
         if next(iter(self._refill.sealed(1, _LAST)), None) is None:
             return dict.fromkeys(broken, (False, "this machine's journal is empty: nothing to repair it from"))
         self._restore_format()
-        if names.head_key(self._me.id) in broken:
+        if self._reader.head_key(self._me.id) in broken:
             return dict.fromkeys(broken, self._rebuild(seen))
         return self._replace(broken)
 
@@ -71,7 +71,7 @@ class Repair:
         return True, "written anew from this machine's journal"
 
     def _found(self) -> tuple[StoredHead | None, str | None]:
-        version = self._version(names.head_key(self._me.id))
+        version = self._version(self._reader.head_key(self._me.id))
         try:
             return self._reader.head(self._me.id), version
         except Damaged:
@@ -138,6 +138,8 @@ class Repair:
         if finding.object == names.FORMAT_KEY:
             self._restore_format()
             return True, "written anew"
+        if (generation := names.keys_generation(finding.object)) is not None:
+            return self._restore_keys(generation)
         if finding.machine not in ("", self._me.id):
             return False, f"run `memferry verify --repair` on machine {self._name_of(finding.machine)}"
         try:
@@ -147,21 +149,26 @@ class Repair:
 
     def _is_newer(self) -> bool:
         """Whether FORMAT and a head agree on a version that this program does not know; one alone is damaged."""
-        keys = map(names.head_key, self._reader.machines())
-        return self._claimed(names.FORMAT_KEY) > heads.VERSION and any(
-            self._claimed(key) > heads.VERSION for key in keys
+        return _claimed(self._reader.content, names.FORMAT_KEY) > heads.VERSION and any(
+            _claimed(self._reader.head_json, machine) > heads.VERSION for machine in self._reader.machines()
         )
 
-    def _claimed(self, key: str) -> int:
-        try:
-            return msgspec.json.decode(self._reader.content(key), type=_Claim).version
-        except (msgspec.DecodeError, UnicodeDecodeError, NotFound):
-            return 0
-
     def _restore_format(self) -> None:
-        version = self._version(names.FORMAT_KEY)
-        if version is None or self._reader.content(names.FORMAT_KEY) != heads.FORMAT:
-            self._store.put(names.FORMAT_KEY, heads.FORMAT, if_version=version)
+        self._reader.cipher.restore()
+        version, format_ = self._version(names.FORMAT_KEY), heads.format_file(self._reader.cipher.encryption)
+        if version is None or self._reader.content(names.FORMAT_KEY) != format_:
+            self._store.put(names.FORMAT_KEY, format_, if_version=version)
+
+    def _restore_keys(self, generation: int) -> tuple[bool, str]:
+        """Keys that are newer than those known here may be the work of another member: they are left alone."""
+        members = self._reader.cipher.members
+        if members is None or generation > members.ring.number:
+            return (
+                False,
+                "compare what `memferry machines` shows on each machine; move it away if it is of none",
+            )
+        members.restore()
+        return True, "written anew"
 
     def _move_away(self, key: str) -> tuple[bool, str]:
         version = self._version(key)
@@ -184,6 +191,14 @@ class Repair:
 
 class _Claim(msgspec.Struct):
     version: int = 0
+
+
+def _claimed(read: Callable[[str], bytes], what: str) -> int:
+    """The version that an object says it has; 0: none."""
+    try:
+        return msgspec.json.decode(read(what), type=_Claim).version
+    except (msgspec.DecodeError, UnicodeDecodeError, NotFound, Damaged):
+        return 0
 
 
 def _within(piece: Piece, first: int, last: int) -> Lines:

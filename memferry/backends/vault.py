@@ -22,12 +22,16 @@ from memferry.backends.base import (
     Store,
     Survey,
 )
+from memferry.backends.ciphers import Cipher, Plain
 from memferry.backends.head import Segment
+from memferry.backends.keys import Keys
+from memferry.backends.members import Members
 from memferry.backends.reading import Reader
 from memferry.backends.repair import Repair
+from memferry.backends.sealing import Age
 from memferry.backends.segments import Limits, Piece, Unsound
 from memferry.backends.writing import Log, Part, Writer
-from memferry.errors import ForkedLog, InvalidValue, PreconditionFailed, TargetRefused, TransientError
+from memferry.errors import ConfigError, ForkedLog, InvalidValue, PreconditionFailed, TargetRefused, TransientError
 from memferry.model import Identity, Op, Sealed
 
 
@@ -46,6 +50,7 @@ class Vault:
 
     `name`: of the backend, for errors. `create`: make a vault where there is none yet, at the first delivery.
     `seen`: the head of this machine's log as it was last acknowledged, from which a fork or a rollback is told.
+    `cipher`: how its objects are written, plain by default.
     """
 
     def __init__(
@@ -57,22 +62,31 @@ class Vault:
         create: bool = True,
         seen: HeadSeen | None = None,
         limits: Limits | None = None,
+        cipher: Cipher | None = None,
     ) -> None:
         self.name = name
         self._store = store
         self._me = me
         self._create = create
-        self._seen = seen
         self._limits = limits or Limits()
-        self._reader = Reader(store, name, self._limits)
+        self._cipher: Cipher = cipher or Plain()
+        self._reader = Reader(store, name, self._limits, self._cipher)
         self._writer = Writer(store, self._reader, me, self._limits)
         self._log: Log | None = None
         self._written: int | None = None
+        self.expect(seen)
+
+    @property
+    def members(self) -> Members | None:
+        """Who has the keys of this vault; None: it is not encrypted."""
+        return self._cipher.members
 
     # -- Backend
 
     def deliver(self, batch: Sequence[Sealed]) -> Receipt:
         """See `Backend`. ForkedLog if the log holds other operations of this machine under the same seqs."""
+        if self._written is not None and batch:
+            self._written = max(self._written, batch[-1].last)
         log, self._log = self._log, None  # looked at again unless this ends well
         log = log or self._meet()
         arrivals = self._sorted_out(log, batch)
@@ -108,7 +122,31 @@ class Vault:
     def expect(self, seen: HeadSeen | None, *, written: int | None = None) -> None:
         """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none.
         `written`: the last seq that this state has given out, where that is known: a log beyond it is a fork."""
-        self._seen, self._log, self._written = seen, None, written
+        self._written = written
+        self._trust(seen)
+
+    def _trust(self, seen: HeadSeen | None) -> None:
+        self._seen, self._log = seen, None
+        if seen is not None:
+            self._cipher.trust(seen.sha256)
+
+    def attest(self, peers: Mapping[str, HeadSeen]) -> None:
+        """What this machine has seen of the others' logs here; an encrypted vault tells it to the others."""
+        self._cipher.attest(peers)
+
+    def sound_logs(self) -> Sequence[MachineLog]:
+        """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,
+        has damaged something."""
+        self._cipher.unlock()
+        return [stored.log for stored in self._reader.sound_heads().values()]
+
+    def renew(self) -> HeadSeen | None:
+        """Seal this machine's log with the newest keys, where it is not; `head_seen` afterwards."""
+        if self._reader.found():
+            log = self._meet()
+            self._writer.tidy(log, ())
+            self._remember(log)
+        return self._seen
 
     def head_seen(self) -> HeadSeen | None:
         """The newest head of this machine's log that this vault wrote or was told of: to be persisted after
@@ -116,17 +154,19 @@ class Vault:
         return self._seen
 
     def _remember(self, log: Log) -> None:
+        self._trust(log.stored.seen if log.stored else None)
         self._log = log
-        self._seen = log.stored.seen if log.stored else None
 
     def _meet(self) -> Log:
-        """The log as it lies there, if it is ours to continue."""
+        """The log as it lies there, if it is ours to continue, sealed with the newest keys."""
         self._writer.forget()
         if not self._reader.found():
             self._settle()
+        self._cipher.unlock()
+        self._cipher.enter(self._me)
         log = self._writer.look()
         self._recognise(log)
-        return log
+        return self._writer.renewed(log)
 
     def _settle(self) -> None:
         if self._seen is not None:
@@ -137,7 +177,8 @@ class Vault:
             )
         if not self._create:
             raise TargetRefused(f"there is no vault in {self.name}", backend=self.name, hint="check its path")
-        self._store.put(names.FORMAT_KEY, heads.FORMAT, if_version=None)
+        self._cipher.settle(self._me)
+        self._store.put(names.FORMAT_KEY, heads.format_file(self._cipher.encryption), if_version=None)
 
     def _recognise(self, log: Log) -> None:
         """After a crash the head may be newer than the one acknowledged: then `deliver` compares every operation.
@@ -145,7 +186,7 @@ class Vault:
         The same state directory on another computer has another installation; a state restored from a backup has
         the same, but gives the same seqs to other operations.
         """
-        seen, key = self._seen, names.head_key(self._me.id)
+        seen, key = self._seen, self._reader.head_key(self._me.id)
         if log.stored is None:
             if seen is not None:
                 raise self._reader.damaged("missing-head", key, "is missing")
@@ -166,7 +207,7 @@ class Vault:
         return ForkedLog(
             f"the log of machine {self._me.name} in {self.name} {why}; nothing was overwritten",
             backend=self.name,
-            key=names.head_key(self._me.id),
+            key=self._reader.head_key(self._me.id),
             hint="its state directory was copied, or restored from a backup; `memferry push` goes on under a new name",
         )
 
@@ -228,23 +269,18 @@ class Vault:
 
     def survey(self) -> Survey:
         """See `Readable`."""
-        logs: list[MachineLog] = []
-        refused: dict[str, TargetRefused] = {}
-        for machine in self._reader.machines() if self._reader.found() else ():
-            try:
-                stored = self._reader.head(machine)
-            except TargetRefused as error:
-                refused[machine] = error
-            else:
-                logs += [stored.log] if stored else []
-        return Survey(logs, refused)
+        if not self._reader.found():
+            return Survey((), {})
+        self._cipher.unlock()
+        found, refused = self._reader.survey()
+        return Survey([stored.log for stored in found.values()], refused)
 
     def machines(self) -> Sequence[MachineLog]:
         """See `Readable`."""
         if not self._reader.found():
             return ()
-        found = (self._reader.head(machine) for machine in self._reader.machines())
-        return [stored.log for stored in found if stored]
+        self._cipher.unlock()
+        return [stored.log for stored in self._reader.all_heads().values()]
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """See `Readable`. NotFound if the machine has no log here."""
@@ -254,7 +290,7 @@ class Vault:
     # -- Verifiable
 
     def verify(self, seen: Mapping[str, HeadSeen]) -> Sequence[Finding]:
-        """See `Verifiable`. TargetRefused only where no vault of this version lies."""
+        """See `Verifiable`. TargetRefused only where no vault of this version lies, or its keys are not known here."""
         if self._me.id in seen:
             self.expect(seen[self._me.id])
         return Audit(self._store, self._reader, self._me).findings(seen)
@@ -268,6 +304,20 @@ class Vault:
         if repair.log is not None:
             self._remember(repair.log)
         return done
+
+
+def opened(
+    store: Store, settings: Mapping[str, object], me: Identity, keys: Keys, *, name: str, encryption: str
+) -> Vault:
+    """The vault in a store, by its `encryption` setting: `age` or `none`; `encryption`: what it is by default.
+    ConfigError if the setting says something else."""
+    match settings.get("encryption", encryption):
+        case "none":
+            return Vault(store, me, name=name)
+        case "age":
+            return Vault(store, me, name=name, cipher=Age(Members(store, name, keys)))
+        case other:
+            raise ConfigError(f"backend {name}: unknown encryption {other}", hint="write `age` or `none`")
 
 
 def _split(piece: Piece, at: int, limits: Limits) -> tuple[Iterator[Piece], Iterator[tuple[int, bytes]]]:

@@ -44,6 +44,7 @@ class Writer:
     def __init__(self, store: Store, reader: Reader, me: Identity, limits: Limits) -> None:
         self._store = store
         self._reader = reader
+        self._cipher = reader.cipher
         self._me = me
         self._limits = limits
         self._mine: dict[str, str] | None = None
@@ -51,7 +52,7 @@ class Writer:
     def look(self) -> Log:
         """The log as it is now. The version is asked for first, so that a head written meanwhile is never
         overwritten."""
-        key = names.head_key(self._me.id)
+        key = self._reader.head_key(self._me.id)
         version = next((entry.version for entry in self._store.entries(key) if entry.key == key), None)
         return Log(self._reader.head(self._me.id), version) if version is not None else Log()
 
@@ -65,6 +66,14 @@ class Writer:
         sequence, previous = (log.stored.head.sequence, log.stored.sha256) if log.stored else (0, None)
         return self.replace_head(log.version, listed, last_seq, sequence, previous)
 
+    def renewed(self, log: Log) -> Log:
+        """The log sealed with the newest keys: rewritten as a whole where it is not."""
+        if log.stored is None or not self._cipher.is_outdated(log.stored.head):
+            return log
+        listed = tuple(self.store(self._reader.fetch(self._me.id, segment)) for segment in log.segments)
+        head, sha256 = log.stored
+        return self.replace_head(log.version, listed, head.last_seq, head.sequence, sha256)
+
     def replace_head(
         self, version: str | None, listed: tuple[Segment, ...], last_seq: int, sequence: int, previous: str | None
     ) -> Log:
@@ -72,8 +81,8 @@ class Writer:
         `version`."""
         me = self._me
         head = Head(heads.VERSION, me.id, me.name, me.epoch, me.installation, sequence + 1, last_seq, listed, previous)
-        data = heads.encode(head)
-        version = self._store.put(names.head_key(me.id), data, if_version=version)
+        head, data = self._cipher.sealed(head)
+        version = self._store.put(self._reader.head_key(me.id), data, if_version=version)
         return Log(StoredHead(head, heads.sha256(data)), version)
 
     def _written(self, group: Sequence[Part]) -> Iterator[Segment]:
@@ -86,18 +95,17 @@ class Writer:
 
     def store(self, piece: Piece) -> Segment:
         """Store one segment. It belongs to the log only when a head lists it."""
-        label = names.label(piece.data)
-        name = str(names.SegmentName(piece.first, piece.last, label))
+        data = self._cipher.encrypt(piece.data)
+        name = self._cipher.scheme.segment(names.SegmentName(piece.first, piece.last, names.label(data)))
         key = names.segments_prefix(self._me.id) + name
         try:
-            version = self._store.put(key, piece.data, if_version=None)
+            version = self._store.put(key, data, if_version=None)
         except AlreadyExists:  # a damaged copy of the very same segment
             self._mine = None
-            version = self._store.put(key, piece.data, if_version=self._objects().get(key))
+            version = self._store.put(key, data, if_version=self._objects().get(key))
         if self._mine is not None:
             self._mine[key] = version
-        sha256 = heads.sha256(piece.data)
-        return Segment(name, piece.first, piece.last, piece.records, piece.size, piece.raw, sha256)
+        return Segment(name, piece.first, piece.last, piece.records, len(data), piece.raw, heads.sha256(data))
 
     def without(self, segment: Segment, seqs: Collection[int]) -> Iterable[Segment]:
         """A segment rewritten less some operations, and stored; itself, if it has none of them."""
@@ -113,10 +121,13 @@ class Writer:
         listed = {names.segments_prefix(self._me.id) + segment.name for segment in log.segments}
         for key, version in sorted(self._objects().items()):
             name = key.rpartition("/")[2]
-            orphan = key.startswith(names.segments_prefix(self._me.id)) and names.parse_segment(name) is not None
+            orphan = key.startswith(names.segments_prefix(self._me.id)) and self._is_segment(name)
             if key not in listed and (orphan or _covers_any(name, withdrawn)):
                 self._store.delete(key, if_version=version)
                 del self._objects()[key]
+
+    def _is_segment(self, name: str) -> bool:
+        return self._cipher.scheme.parse_segment(name) is not None
 
     def forget(self) -> None:
         """After a failure: look again at what is there."""

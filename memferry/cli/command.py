@@ -44,8 +44,28 @@ def ask(arguments: Namespace, command: str, values: dict[str, Any]) -> dict[str,
 
     settings = configured(arguments)
     logs.configure(arguments.verbose)
+    keyless = _without_recovery_key(settings)
     with Progress(sys.stderr, command) as progress:
-        return commands.ask(settings, command, values, progress=progress)
+        answer = commands.ask(settings, command, values, progress=progress)
+    for name in keyless - _without_recovery_key(settings):
+        _show_recovery_key(settings, name)
+    return answer
+
+
+def _without_recovery_key(settings: Config) -> set[str]:
+    """The backends of which this machine keeps no recovery key."""
+    from memferry.backends.keys import Keys
+
+    keys = Keys(settings.state)
+    return {name for name in settings.backends if not keys.has_recovery(name)}
+
+
+def _show_recovery_key(settings: Config, name: str) -> None:
+    """A vault was just made: to whoever sits there, and to nothing that could keep it."""
+    from memferry.backends.keys import Keys
+
+    if sys.stderr.isatty():
+        print(f"recovery key of {name}, write it down: {Keys(settings.state).recovery(name)}", file=sys.stderr)
 
 
 def add_backends(parser: ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from memferry.errors import ConfigError, MemferryError
 COMMANDS = {
     "init": ("init", "find memory on this machine and write a configuration"),
     "run": ("run", "keep carrying: watch, hold, deliver, pull, until stopped"),
+    "service": ("service", "have the system run it: install, uninstall, start, stop, status, logs"),
     "push": ("sync", "read what changed and deliver it"),
     "pull": ("sync", "take in what other machines wrote"),
     "sync-memory": ("sync", "push and pull, with a full report"),
@@ -29,6 +30,8 @@ COMMANDS = {
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
     "recall": ("records", "search everything that was carried"),
+    "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
+    "join": ("machines", "get the keys of an encrypted vault"),
     "doctor": ("doctor", "look for what is wrong with this installation"),
 }
 """Name -> its module in this package, and one line of help."""

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memferry.cli.command import Answer, Command, configured
 from memferry.cli.output import count
 from memferry.cli.progress import StatusLine
 
+if TYPE_CHECKING:
+    from memferry.agent.notify import Notifier
+
 
 def _describe(parser: ArgumentParser) -> None:
-    """Nothing but what every command takes."""
+    parser.add_argument("--log", metavar="FILE", help="write what goes to stderr into this file, of at most 10 MB")
 
 
 def _run(arguments: Namespace) -> Answer:
-    from memferry.agent.run import run
-    from memferry.cli import logs
+    from memferry.agent.notify import Notifier
+    from memferry.agent.run import Audience, run
+    from memferry.cli import logfile, logs
 
+    if arguments.log:
+        logfile.write_to(arguments.log)
     settings = configured(arguments)
     line = StatusLine(sys.stderr)
     logs.configure(arguments.verbose, line, usual=0 if line.live else 1)
-    heart = _Heart(line)
+    manager = Notifier.from_environment(os.environ, os.getpid())
+    heart = _Heart(line, manager)
     try:
-        run(settings, beat=heart.beat)
+        run(settings, Audience(manager.ready, heart.beat, manager.alive, manager.stopping))
     finally:
         line.clear()
     totals = {"new": heart.new, "held": heart.held}
@@ -34,10 +42,11 @@ def _run(arguments: Namespace) -> Answer:
 
 
 class _Heart:
-    """Adds up what each cycle came to, and shows it in one line."""
+    """Adds up what each cycle came to, and shows it in one line: here and to the service manager."""
 
-    def __init__(self, line: StatusLine) -> None:
+    def __init__(self, line: StatusLine, manager: Notifier) -> None:
         self._line = line
+        self._manager = manager
         self.new = self.held = 0
 
     def beat(self, status: Mapping[str, Any]) -> None:
@@ -45,15 +54,17 @@ class _Heart:
         self.held += status["held"]
         queues = [f"{name} {int(waiting):,} waiting" for name, waiting in status["waiting"].items() if waiting]
         delivered = ", ".join(queues) or "all delivered"
-        at = time.strftime("%H:%M:%S")
-        self._line.show(f"{at} watching ({status['watching']}) · {self.new:,} new · {self.held:,} held · {delivered}")
+        text = f"watching ({status['watching']}) · {self.new:,} new · {self.held:,} held · {delivered}"
+        self._line.show(f"{time.strftime('%H:%M:%S')} {text}")
+        self._manager.status(text)
 
 
 COMMANDS = {
     "run": Command(
         "Watches every space, delivers what is new within a moment, and pulls now and then, until SIGTERM or Ctrl-C.\n"
-        "One instance per state directory. On a terminal it shows one live line, in a pipe it logs key=value lines.",
-        ("memferry run", "memferry run -v 2>> memferry.log"),
+        "One instance per state directory. On a terminal it shows one live line, in a pipe it logs key=value lines.\n"
+        "`memferry service install` has the system run it at every login.",
+        ("memferry run", "memferry run -v --log memferry.log"),
         _describe,
         _run,
     )

@@ -74,10 +74,14 @@ def _space(space: Mapping[str, Any]) -> Iterator[str]:
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
     yield f"{backend['waiting']:,} waiting" if backend["waiting"] else "everything acknowledged"
     yield f"last {moment(backend['acknowledged_at'])}"
+    if backend["failures"]:
+        yield f"failing since {moment(backend['failing_since'])}, next try {moment(backend['next_attempt_at'])}"
     if backend["refused"]:
         yield f"{backend['refused']:,} refused, tried again"
     if backend["parked"]:
         yield f"{backend['parked']:,} parked"
+    if backend["recovery_key_to_write_down"]:
+        yield "recovery key not written down yet: `memferry machines recovery`"
 
 
 def _troubles(found: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from memferry.formats.base import Kind, Snapshot
+from memferry.formats.base import Kind, Snapshot, Whole
 from memferry.formats.front_matter import take_apart
 from memferry.formats.strict_json import Unreadable, decode_text
 from memferry.model import Record, Source
@@ -18,7 +18,7 @@ TIMES = ("updated", "date", "created", "updated_at", "created_at")
 _BETWEEN_TAGS = re.compile(r"[,\s]+")
 
 
-class Documents:
+class Documents(Whole):
     """The whole file is the body; `fields` is its front matter, `text` what stands behind that."""
 
     removes = False

@@ -17,7 +17,7 @@ from itertools import pairwise
 import msgspec
 
 from memferry.formats.array_scanner import Element, Found, scan
-from memferry.formats.base import Kind, Snapshot
+from memferry.formats.base import Kind, Snapshot, Whole
 from memferry.formats.ledger import kind_of, tags_of, time_of
 from memferry.formats.strict_json import Unreadable, decode_text
 from memferry.model import Around, Record, Source
@@ -27,7 +27,7 @@ LAYOUT = ("[\n  ", ",\n  ", "\n]\n")
 NO_FRAME = ("", "", "")
 
 
-class Entries:
+class Entries(Whole):
     """Reads arrays of entries. What is missing from the file was removed by its owner."""
 
     removes = True

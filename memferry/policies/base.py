@@ -9,10 +9,10 @@ from memferry.model import Cleared, Hold, Record
 
 
 class Passage(NamedTuple):
-    """A stretch of a held record's letters, as keyed fingerprints. `gate`: of the first; `length`: in bytes of UTF-8;
-    `whole`: of all of them."""
+    """A stretch of a held record's letters, as keyed fingerprints. `mark`: by which it is looked up; `length`: in bytes
+    of UTF-8; `whole`: of all of them."""
 
-    gate: int
+    mark: int
     length: int
     whole: int
 
@@ -24,8 +24,8 @@ class Known(Protocol):
         """Those of the fingerprinted ids that belong to held records."""
         ...
 
-    def passages(self, gates: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
-        """For each gate that a held passage starts with: (length, whole, id of the record it was taken from)."""
+    def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+        """For each mark that a held passage has: (length, whole, id of the record it was taken from)."""
         ...
 
 
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A cleared record. `refs`: fingerprints of the ids it names, `echoes`: gates or passages of its texts; by both it
+    """A cleared record. `refs`: fingerprints of the ids it names, `echoes`: marks or passages of its texts; by both it
     is found again when a record that it derives from or repeats becomes private later."""
 
     record: Cleared

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import chain
 from typing import TypeAlias, cast
 
 from memferry.keys import Fingerprinter
@@ -113,19 +115,17 @@ def _trace(case: _Case, fingerprint: Fingerprinter) -> None:
 def _ask(cases: Iterable[_Case], known: Known, fingerprint: Fingerprinter) -> None:
     open_cases = [case for case in cases if case.verdict is None]
     held_ids = set(known.held_ids({ref for case in open_cases for ref in case.refs}))
-    found = known.passages({spot[0] for case in open_cases for spot in case.traces.spots})
-    passages = overlap.index((gate, *one) for gate, group in found.items() for one in group)
+    found = known.passages(_marks(open_cases))
+    passages = overlap.index((mark, *one) for mark, group in found.items() for one in group)
     for case in open_cases:
         if not held_ids.isdisjoint(case.refs):
             case.verdict = lineage.NAMES_HELD
-        elif passages and _repeats(case, passages, fingerprint):
+        elif overlap.repeats(case.traces, passages, case.id, fingerprint):
             case.verdict = overlap.REPEATS_HELD
 
 
-def _repeats(case: _Case, passages: Passages, fingerprint: Fingerprinter) -> bool:
-    return any(
-        overlap.repeats(spot, passages, case.id, fingerprint) for spot in case.traces.spots if spot[0] in passages
-    )
+def _marks(cases: Iterable[_Case]) -> set[int]:
+    return set(chain.from_iterable([case.traces.marks for case in cases]))
 
 
 # -- against each other
@@ -138,11 +138,16 @@ def _spread(cases: Sequence[_Case], fingerprint: Fingerprinter) -> None:
     for case in cases:
         for ref in case.refs:
             naming[ref].append(case)
+    marks = _marks(cases)
     fresh = [case for case in cases if case.verdict is not None]
     while fresh:
         fresh = _with_those_who_name(fresh, naming, fingerprint)
-        passages = _learn(fresh, fingerprint)
-        fresh = [case for case in cases if case.verdict is None and passages and _repeats(case, passages, fingerprint)]
+        passages = _learn(fresh, marks, fingerprint)
+        fresh = [
+            case
+            for case in cases
+            if case.verdict is None and overlap.repeats(case.traces, passages, case.id, fingerprint)
+        ]
         for case in fresh:
             case.verdict = overlap.REPEATS_HELD
 
@@ -161,12 +166,12 @@ def _with_those_who_name(
     return reached
 
 
-def _learn(held: Sequence[_Case], fingerprint: Fingerprinter) -> Passages:
-    """The passages of newly held records."""
+def _learn(held: Sequence[_Case], marks: AbstractSet[int], fingerprint: Fingerprinter) -> Passages:
+    """The passages of newly held records; of them, those that others of this batch may repeat by their marks."""
     for case in held:
         if _is_secret_by_itself(case):
             case.passages = overlap.passages(case.record, case.contents, fingerprint)
-    return overlap.index((*passage, case.id) for case in held for passage in case.passages)
+    return overlap.index((*one, case.id) for case in held for one in case.passages if one.mark in marks)
 
 
 def _is_secret_by_itself(case: _Case) -> bool:

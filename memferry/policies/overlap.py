@@ -1,19 +1,19 @@
 """Which records repeat the text of a held one, found by keyed fingerprints of stretches of letters: no text is kept.
 
 Of a held text, passages of 64 letters (about twelve words) are remembered: where its clauses begin, and at anchors that
-are the same in every text. A candidate that holds one of them is held. To look only where a passage may begin, each has
-a gate, the fingerprint of its first 16 letters. An ordinary record is looked at where its clauses begin and at anchors;
-a document, a derived text and a record without a label at every word.
+are the same in every text; a shorter text as a whole. A candidate that holds one of them is held. What is looked up is
+a mark: of a passage its fingerprint, of a shorter text, whose length a candidate cannot know, that of its first 16
+letters. An ordinary record is looked at where its clauses begin and at anchors; a document, a derived text and a record
+without a label at every word.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TypeAlias
-
-import msgspec
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
+from typing import NamedTuple, TypeAlias
 
 from memferry.keys import Fingerprinter
 from memferry.model import Hold, Record
@@ -23,10 +23,10 @@ from memferry.policies.letters import Letters, anchors, is_prose, letters_of, wo
 
 REPEATS_HELD = Hold("overlap", "it repeats the text of a record that is held")
 
-GATE = 16
+START = 16
 PASSAGE = 64
 LINE = 40
-"""Letters: of a gate, of a passage, and of the shortest line or lesser text that is a passage as a whole."""
+"""Letters: by which a shorter text is looked up, of a passage, and of the shortest line or lesser text that is one."""
 
 STRIDE = 4
 """Of a held document, a passage begins at every fourth word."""
@@ -34,22 +34,42 @@ STRIDE = 4
 LOOK_EVERYWHERE = 1 << 20
 DAMAGED_BYTES = 1 << 20
 
-Spot: TypeAlias = tuple[int, Letters, int]
-"""A gate, and where it stands: a text and an offset in its letters."""
+
+class Look(NamedTuple):
+    """Where in a text something may be repeated, as offsets in its letters. `starts`: where a shorter text may begin,
+    `places`: where a passage may."""
+
+    letters: Letters
+    starts: list[int]
+    places: list[int]
+
+    def marks(self, fingerprint: Fingerprinter) -> list[int]:
+        """By which it is looked up, in the order of `sites`."""
+        folded = self.letters.folded
+        last, last_full = len(folded) - START, len(folded) - PASSAGE
+        begun = [folded[at : at + START] for at in self.starts if at <= last]
+        return fingerprint.of_all(begun + [folded[at : at + PASSAGE] for at in self.places if at <= last_full])
+
+    def sites(self) -> list[int]:
+        """Where each mark stands."""
+        size = len(self.letters.folded)
+        return [at for at in self.starts if at <= size - START] + [at for at in self.places if at <= size - PASSAGE]
 
 
-class Traces(msgspec.Struct, frozen=True, gc=False):
-    """Where a candidate may begin to repeat something. `echoes`: by what it is found again when something that it
-    repeats is held later: gates, or of an ordinary record the passage with which its longest text begins."""
+class Traces(NamedTuple):
+    """Where a candidate may repeat something, and all marks of that. `echoes`: by what it is found again when
+    something that it repeats is held later: marks, or of an ordinary record the passage with which its longest text
+    begins."""
 
-    spots: Sequence[Spot] = ()
+    looks: Sequence[Look] = ()
+    marks: Sequence[int] = ()
     echoes: tuple[int, ...] = ()
 
 
 NO_TRACES = Traces()
 
 Passages: TypeAlias = dict[int, dict[int, dict[int, set[int]]]]
-"""Known passages: gate -> length -> fingerprint of the whole -> ids of the records that it was taken from. Thousands of
+"""Known passages: mark -> length -> fingerprint of the whole -> ids of the records that it was taken from. Thousands of
 texts may begin alike, so a candidate must not look at each."""
 
 
@@ -66,7 +86,7 @@ def passages(record: Record, contents: Contents, fingerprint: Fingerprinter) -> 
         if text is record.text:
             found.update(dict.fromkeys(_document_passages(text, fingerprint)))
         else:
-            found.update(dict.fromkeys(_passages(letters_of(text), GATE if number == 0 else LINE, fingerprint)))
+            found.update(dict.fromkeys(_passages(letters_of(text), START if number == 0 else LINE, fingerprint)))
     return tuple(found)
 
 
@@ -74,26 +94,24 @@ def _passages(letters: Letters, shortest: int, fingerprint: Fingerprinter) -> It
     """Where a candidate is looked at too, at clauses and at anchors; a short text as a whole."""
     folded = letters.folded
     if shortest <= len(folded) < PASSAGE:
-        yield _passage(folded, fingerprint)
-    for start in letters.clauses + anchors(folded):
-        if start + PASSAGE <= len(folded):
-            yield _passage(folded[start : start + PASSAGE], fingerprint)
+        yield Passage(fingerprint(folded[:START]), len(folded), fingerprint(folded))
+    yield from _full(folded, letters.clauses + anchors(folded), fingerprint)
 
 
 def _document_passages(text: str, fingerprint: Fingerprinter) -> Iterator[Passage]:
     """More of them, and its longer lines, which may be repeated one by one. Headings are not secret."""
     letters = letters_of(text)
-    yield from _passages(letters, GATE, fingerprint)
-    for start in word_starts(text)[::STRIDE]:
-        if start + PASSAGE <= len(letters.folded):
-            yield _passage(letters.folded[start : start + PASSAGE], fingerprint)
+    yield from _passages(letters, START, fingerprint)
+    yield from _full(letters.folded, word_starts(text)[::STRIDE], fingerprint)
     for line in text.split("\n"):
         if is_prose(line) and not line.lstrip().startswith("#"):
             yield from _passages(letters_of(line), LINE, fingerprint)
 
 
-def _passage(folded: bytes, fingerprint: Fingerprinter) -> Passage:
-    return Passage(fingerprint(folded[:GATE]), len(folded), fingerprint(folded))
+def _full(folded: bytes, starts: Iterable[int], fingerprint: Fingerprinter) -> Iterator[Passage]:
+    last = len(folded) - PASSAGE
+    for mark in fingerprint.of_all([folded[at : at + PASSAGE] for at in starts if at <= last]):
+        yield Passage(mark, PASSAGE, mark)
 
 
 # -- candidates
@@ -101,51 +119,65 @@ def _passage(folded: bytes, fingerprint: Fingerprinter) -> Passage:
 
 def traces(record: Record, contents: Contents, fingerprint: Fingerprinter, *, vouched: bool) -> Traces:
     """`vouched`: an ordinary ledger line with a label, which need not be searched word by word."""
-    texts = [text for text in contents.texts + contents.names if len(text) >= GATE and is_prose(text)]
-    if not vouched:
-        return _traces_everywhere(texts, fingerprint, derived=record.source.derived)
-    spots: list[Spot] = []
-    echo: tuple[int, ...] = ()
-    longest = 0
-    for text in texts:
-        letters = letters_of(text)
-        found = _spots(letters, letters.clauses + anchors(letters.folded), fingerprint)
-        if len(text) > longest and found:
-            longest, echo = len(text), (fingerprint(letters.folded[:PASSAGE]),)
-        spots += found
-    return Traces(spots, echo)
+    texts = [text for text in contents.texts + contents.names if len(text) >= START and is_prose(text)]
+    look = _look_at_likely_places if vouched else _look_everywhere
+    looks = [look(letters_of(text)) for text in texts]
+    marks = list(chain.from_iterable([one.marks(fingerprint) for one in looks]))
+    if record.source.derived:
+        return Traces(looks, marks, tuple(dict.fromkeys(marks)))
+    return Traces(looks, marks, (_first_passage if vouched else _likely_marks)(looks, fingerprint))
 
 
-def _traces_everywhere(texts: Iterable[str], fingerprint: Fingerprinter, *, derived: bool) -> Traces:
-    """Gates at every word; in a very long text, where a repeated one would begin. Those are the echoes, of a derived
-    text all."""
-    spots: list[Spot] = []
-    echoes: dict[int, None] = {}
-    for text in texts:
-        letters = letters_of(text)
-        likely = letters.clauses + anchors(letters.folded)
-        everywhere = word_starts(text) if len(letters.folded) <= LOOK_EVERYWHERE else ()
-        found = _spots(letters, dict.fromkeys((*everywhere, *likely)), fingerprint)
-        expected = set(likely)
-        echoes.update((gate, None) for gate, _, at in found if derived or at in expected)
-        spots += found
-    return Traces(spots, tuple(echoes))
+def _look_at_likely_places(letters: Letters) -> Look:
+    return Look(letters, letters.clauses, letters.clauses + anchors(letters.folded))
+
+
+def _look_everywhere(letters: Letters) -> Look:
+    """At every word; in a very long text, where a repeated one would begin."""
+    likely = _look_at_likely_places(letters).places
+    words = word_starts(letters.text) if len(letters.folded) <= LOOK_EVERYWHERE else ()
+    places = list(dict.fromkeys((*words, *likely)))
+    return Look(letters, places, places)
+
+
+def _first_passage(looks: Sequence[Look], fingerprint: Fingerprinter) -> tuple[int, ...]:
+    longest = max([look.letters.folded for look in looks], key=len, default=b"")
+    return (fingerprint(longest[:PASSAGE]),) if len(longest) >= START else ()
+
+
+def _likely_marks(looks: Sequence[Look], fingerprint: Fingerprinter) -> tuple[int, ...]:
+    likely = [_look_at_likely_places(look.letters) for look in looks]
+    return tuple(
+        dict.fromkeys(mark for look in likely for mark in look._replace(starts=look.places).marks(fingerprint))
+    )
 
 
 def index(passages: Iterable[tuple[int, int, int, int]]) -> Passages:
-    """From (gate, length, whole, id of its record)."""
+    """From (mark, length, whole, id of its record)."""
     found: Passages = {}
-    for gate, length, whole, id_ in passages:
-        found.setdefault(gate, {}).setdefault(length, {}).setdefault(whole, set()).add(id_)
+    for mark, length, whole, id_ in passages:
+        found.setdefault(mark, {}).setdefault(length, {}).setdefault(whole, set()).add(id_)
     return found
 
 
-def repeats(spot: Spot, passages: Passages, own: int, fingerprint: Fingerprinter) -> bool:
-    """Whether a passage stands at this spot. One that is shorter than usual is a whole text, and must end where a word
-    ends: "note 7-4" is not in "note 7-45". `own`: id of the candidate, which is no copy of itself: when the label of
-    a record is changed, its text need not be."""
-    gate, letters, start = spot
-    for length, wholes in passages[gate].items():
+def repeats(traces: Traces, passages: Passages, own: int, fingerprint: Fingerprinter) -> bool:
+    """Whether one of the passages stands where the candidate was looked at. `own`: id of the candidate, which is no
+    copy of itself: when the label of a record is changed, its text need not be."""
+    if passages.keys().isdisjoint(traces.marks):
+        return False
+    return any(
+        mark in passages and _stands(passages[mark], look.letters, at, own, fingerprint)
+        for look in traces.looks
+        for mark, at in zip(look.marks(fingerprint), look.sites(), strict=True)
+    )
+
+
+def _stands(
+    known: Mapping[int, Mapping[int, set[int]]], letters: Letters, start: int, own: int, fingerprint: Fingerprinter
+) -> bool:
+    """One that is shorter than usual is a whole text, and must end where a word ends: "note 7-4" is not in
+    "note 7-45"."""
+    for length, wholes in known.items():
         end = start + length
         if end > len(letters.folded):
             continue
@@ -153,12 +185,6 @@ def repeats(spot: Spot, passages: Passages, own: int, fingerprint: Fingerprinter
         if sources - {own} and (length == PASSAGE or end in word_starts(letters.text)):
             return True
     return False
-
-
-def _spots(letters: Letters, starts: Iterable[int], fingerprint: Fingerprinter) -> list[Spot]:
-    folded = letters.folded
-    last = len(folded) - GATE
-    return [(fingerprint(folded[start : start + GATE]), letters, start) for start in starts if start <= last]
 
 
 # -- damaged records

@@ -10,9 +10,11 @@ import msgspec
 import zstandard
 
 from memferry.backends.base import Entry, Store
+from memferry.backends.keys import Keys
 from memferry.model import Identity, Note, Op, Place, Put, Retract, Sealed
 
 ME = Identity("a" * 32, "laptop", "epoch-1", "installation-1")
+KEYS = Keys(Path("none of these tests needs keys"))
 OTHER = Identity("b" * 32, "desktop", "epoch-9", "installation-9")
 
 

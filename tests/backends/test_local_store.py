@@ -24,7 +24,7 @@ from memferry.errors import (
     TransientError,
 )
 from tests.backends.contract import StoreContract
-from tests.backends.samples import ME, contents, entry, puts, seal
+from tests.backends.samples import KEYS, ME, contents, entry, puts, seal
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has neither modes nor descriptors of folders")
 
@@ -350,7 +350,7 @@ def test_write_durably(tmp_path: Path) -> None:
 
 
 def test_open_backend(tmp_path: Path) -> None:
-    vault = open_backend("backup", {"path": str(tmp_path / "vault")}, ME)
+    vault = open_backend("backup", {"path": str(tmp_path / "vault")}, ME, KEYS)
     assert vault.name == "backup"
     assert vault.deliver([seal(puts(1, 2))]).through == 2
     assert (tmp_path / "vault" / "FORMAT").exists()
@@ -361,7 +361,7 @@ def test_open_backend(tmp_path: Path) -> None:
 )
 def test_settings_that_are_wrong(settings: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="backup") as caught:
-        open_backend("backup", settings, ME)
+        open_backend("backup", settings, ME, KEYS)
     assert caught.value.hint
 
 

@@ -23,7 +23,7 @@ from memferry.backends.wrappers import Backoff, Breaker, Logged, Retrying, Wrapp
 from memferry.errors import AccessDenied, BackendError, ConfigError, TransientError
 from memferry.model import Sealed
 from tests.backends.contract import BackendContract, StoreContract, held
-from tests.backends.samples import ME, puts, retract, seal
+from tests.backends.samples import KEYS, ME, puts, retract, seal
 
 
 def vault_at(tmp_path: Path) -> Vault:
@@ -274,7 +274,7 @@ def test_a_faulty_store_counts_every_call(when: When) -> None:
 
 
 def test_the_type_local(tmp_path: Path) -> None:
-    backend = open_backend("backup", {"type": "local", "path": str(tmp_path / "vault")}, ME)
+    backend = open_backend("backup", {"type": "local", "path": str(tmp_path / "vault")}, ME, KEYS)
     assert isinstance(backend, Vault)
     assert backend.name == "backup"
 
@@ -285,21 +285,21 @@ def test_the_type_local(tmp_path: Path) -> None:
 )
 def test_an_unknown_type_names_what_there_is(settings: dict[str, object], hint: str) -> None:
     with pytest.raises(ConfigError, match="backup") as caught:
-        open_backend("backup", settings, ME)
+        open_backend("backup", settings, ME, KEYS)
     assert hint in caught.value.hint
 
 
 def test_a_missing_extra_names_the_command() -> None:
     offers = {"ftp": Offer("memferry.backends.not_there:open_backend", "ftp")}
     with pytest.raises(ConfigError, match="ftp") as caught:
-        open_backend("old", {"type": "ftp"}, ME, offers=offers)
+        open_backend("old", {"type": "ftp"}, ME, KEYS, offers=offers)
     assert caught.value.hint == 'pip install "memferry[ftp]"'
 
 
 def test_a_package_without_the_factory_it_promised() -> None:
     offers = {"odd": Offer("memferry.keys:open_backend")}
     with pytest.raises(ConfigError, match="has no open_backend"):
-        open_backend("odd", {"type": "odd"}, ME, offers=offers)
+        open_backend("odd", {"type": "odd"}, ME, KEYS, offers=offers)
 
 
 def test_other_packages_offer_backends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,9 +317,9 @@ def test_other_packages_offer_backends(monkeypatch: pytest.MonkeyPatch) -> None:
     plugin.make = make  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_plugin", plugin)
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point] if group == "memferry.backends" else [])
-    backend = open_backend("fast", {"type": "memory", "size": 3}, ME)
+    backend = open_backend("fast", {"type": "memory", "size": 3}, ME, KEYS)
     assert isinstance(backend, Failing)
-    assert made == [("fast", {"size": 3}, ME)]
+    assert made == [("fast", {"size": 3}, ME, KEYS)]
 
 
 def test_nobody_replaces_a_type_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -327,4 +327,4 @@ def test_nobody_replaces_a_type_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_pat
         name, value = "local", "evil:make"
 
     monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
-    assert isinstance(open_backend("backup", {"type": "local", "path": str(tmp_path)}, ME), Vault)
+    assert isinstance(open_backend("backup", {"type": "local", "path": str(tmp_path)}, ME, KEYS), Vault)

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from tests.faults import crashes, delivery, hostile, many, notification, states, tailing, vanishing, wholes
+from tests.faults import (
+    crashes,
+    delivery,
+    hostile,
+    many,
+    notification,
+    outage,
+    states,
+    tailing,
+    tampering,
+    vanishing,
+    wholes,
+)
 from tests.faults.bar import BARS
 
-MODULES = (crashes, states, tailing, wholes, notification, delivery, vanishing, hostile, many)
+MODULES = (crashes, states, tailing, wholes, notification, outage, delivery, vanishing, hostile, many, tampering)
 NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))

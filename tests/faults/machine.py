@@ -38,17 +38,18 @@ class Answer(NamedTuple):
 
 
 class Machine:
-    """Below `base`: `space`, `state`, `vault`, `logs` and a configuration. `agent`: lines of its `agent` section."""
+    """Below `base`: `space`, `state`, `vault`, `logs` and a configuration. `agent`: lines of its `agent` section;
+    `vault`: another place for it."""
 
-    def __init__(self, base: Path, *, agent: str = SETTINGS) -> None:
+    def __init__(self, base: Path, *, agent: str = SETTINGS, vault: str = "vault") -> None:
         self.base = base
-        self.space, self.state, self.vault, self.logs = (base / name for name in ("space", "state", "vault", "logs"))
+        self.space, self.state, self.vault, self.logs = (base / name for name in ("space", "state", vault, "logs"))
         self.config = base / "memferry.yaml"
         self.space.mkdir(parents=True)
         self.logs.mkdir()
         self.config.write_text(
             "machine: ant\nstate: state\nspaces:\n  - {name: notes, path: space}\n"
-            f"backends:\n  vault: {{type: local, path: vault}}\nagent:\n  {agent}\n"
+            f"backends:\n  vault: {{type: local, path: {vault}}}\nagent:\n  {agent}\n"
         )
 
     # -- memferry

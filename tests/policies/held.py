@@ -26,20 +26,20 @@ class MemoryKnown:
 
     def __init__(self) -> None:
         self.ids: set[int] = set()
-        self.by_gate: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        self.by_mark: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
 
     def held_ids(self, ids: Collection[int]) -> Collection[int]:
         return self.ids & set(ids)
 
-    def passages(self, gates: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
-        return {gate: self.by_gate[gate] for gate in gates if gate in self.by_gate}
+    def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+        return {mark: self.by_mark[mark] for mark in marks if mark in self.by_mark}
 
     def learn(self, verdicts: Iterable[Kept | Held]) -> None:
         for one in verdicts:
             if isinstance(one, Held):
                 self.ids.update((one.id, *one.also))
-                for gate, length, whole in one.passages:
-                    self.by_gate[gate].append((length, whole, one.id))
+                for mark, length, whole in one.passages:
+                    self.by_mark[mark].append((length, whole, one.id))
 
 
 def lines(*values: object, file: str = "log.jsonl", derived: bool = False) -> list[Record]:

@@ -200,7 +200,7 @@ def test_a_kept_record_is_found_again_when_its_source_becomes_private(record: di
     assert isinstance(kept, Kept)
     (held,) = judge(HELD, known, FINGERPRINT)
     assert isinstance(held, Held)
-    assert {mark for passage in held.passages for mark in (passage.gate, passage.whole)} & set(kept.echoes)
+    assert {mark for passage in held.passages for mark in (passage.mark, passage.whole)} & set(kept.echoes)
     known.learn([held])
     again = recheck(candidate, known, FINGERPRINT)
     assert isinstance(again, Held)
@@ -213,7 +213,7 @@ def test_a_kept_document_is_found_again_line_by_line() -> None:
     (held,) = judge(HELD, known, FINGERPRINT)
     assert isinstance(kept, Kept)
     assert isinstance(held, Held)
-    assert {passage.gate for passage in held.passages} <= set(kept.echoes)
+    assert {passage.mark for passage in held.passages} <= set(kept.echoes)
 
 
 def test_a_record_whose_label_was_changed_is_no_copy_of_itself() -> None:

@@ -118,7 +118,7 @@ def test_file_by_file_in_any_order_nothing_private_stays_out(seed: int) -> None:
 
 def suspects(kept: Iterable[Kept], held: Sequence[Held]) -> list[Record]:
     names = {name for one in held for name in (one.id, *one.also)}
-    marks = {mark for one in held for passage in one.passages for mark in (passage.gate, passage.whole)}
+    marks = {mark for one in held for passage in one.passages for mark in (passage.mark, passage.whole)}
     return [one.record for one in kept if names & set(one.refs) or marks & set(one.echoes)]
 
 

@@ -1,0 +1,1 @@
+"""What keeps memferry running on each system: systemd, launchd, the Task Scheduler."""
