@@ -12,6 +12,7 @@ from memferry.errors import InvalidValue, TargetRefused
 
 FORMAT_KEY = "FORMAT"
 MACHINES = "machines/"
+HEADS = f"{MACHINES}*/head.json"
 LOST = "lost+found/"
 """Where `repair` moves what does not belong to a vault. Also what file systems call the folder that they keep for
 themselves."""

@@ -8,7 +8,7 @@ import msgspec
 
 from memferry.backends import head as heads
 from memferry.backends import names, segments
-from memferry.backends.base import Store
+from memferry.backends.base import Gathering, Store
 from memferry.backends.head import Segment, StoredHead
 from memferry.backends.segments import Limits, Lines, Piece, Unsound
 from memferry.errors import Damaged, NotFound, TargetRefused
@@ -47,6 +47,22 @@ class Reader:
             hint="give the backend an empty folder",
         )
 
+    def heads(self) -> Iterator[StoredHead]:
+        """The heads of all machines, ascending by id; none where there is no vault yet. Damaged as in `head`."""
+        if not isinstance(self._store, Gathering):
+            found = self.machines() if self.found() else ()
+            yield from (head for machine in found if (head := self.head(machine)) is not None)
+            return
+        values = self._store.gather((names.FORMAT_KEY, names.HEADS), at_most=heads.MAX_HEAD_BYTES + 1)
+        if names.FORMAT_KEY not in values:
+            self._refuse_what_lies_there()
+            return
+        heads.check_format(values[names.FORMAT_KEY], self._name)
+        for key in sorted(values):
+            machine = key.removeprefix(names.MACHINES).partition("/")[0]
+            if key != names.FORMAT_KEY and names.is_machine(machine):
+                yield self._parsed_head(machine, values[key])
+
     def machines(self) -> list[str]:
         """The ids of all machines that have a head here, ascending."""
         keys = (entry.key.split("/") for entry in self._store.entries(names.MACHINES))
@@ -60,6 +76,9 @@ class Reader:
             return None
         except TargetRefused as error:
             raise self.damaged("changed", names.head_key(machine), "is no file") from error
+        return self._parsed_head(machine, data)
+
+    def _parsed_head(self, machine: str, data: bytes) -> StoredHead:
         try:
             return heads.parse(data, machine)
         except Damaged as error:

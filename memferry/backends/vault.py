@@ -15,6 +15,8 @@ from memferry.backends.base import (
     HeadSeen,
     MachineLog,
     Measured,
+    Probe,
+    Probed,
     Receipt,
     Refill,
     Repaired,
@@ -223,15 +225,17 @@ class Vault:
 
     def machines(self) -> Sequence[MachineLog]:
         """See `Readable`."""
-        if not self._reader.found():
-            return ()
-        found = (self._reader.head(machine) for machine in self._reader.machines())
-        return [stored.log for stored in found if stored]
+        return [stored.log for stored in self._reader.heads()]
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """See `Readable`. NotFound if the machine has no log here."""
         self._reader.found()
         return self._reader.operations(machine, after)
+
+    def probe(self) -> Iterator[Probe]:
+        """See `Probed`; nothing where the store has nothing to say."""
+        if isinstance(self._store, Probed):
+            yield from self._store.probe()
 
     # -- Verifiable
 

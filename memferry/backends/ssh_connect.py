@@ -1,0 +1,288 @@
+"""A connection over SSH: through the hosts on the way, to a server that is known, as somebody it knows.
+
+Before the host key was checked nothing is sent but what the key exchange needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import paramiko
+from paramiko.pkey import UnknownKeyType
+
+from memferry.backends import ssh_errors, ssh_hosts
+from memferry.backends.sftp import Sftp
+from memferry.backends.ssh_config import Hop, Settings
+from memferry.backends.ssh_hosts import HostKey, Known
+from memferry.errors import AuthFailed, BackendError
+
+KEEPALIVE_S = 30
+FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
+"""40 % faster here than what paramiko prefers."""
+
+_MAX_KEYS = 5
+"""sshd hangs up at the sixth that it does not know (MaxAuthTries), and says nothing of use then."""
+
+_RSA = ("rsa-sha2-512", "rsa-sha2-256")
+_RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
+
+_silent = logging.getLogger("memferry.backends.ssh_connect.paramiko")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+"""paramiko logs tracebacks of what it also raises, and names of files."""
+
+
+class Connection:
+    """An SFTP conversation and the logins under it. `keys`: what each server on the way was recognised by. One thread
+    at a time; owns a thread that ends it when nothing comes for `request_timeout_s`, however the system's own
+    calls may hang."""
+
+    def __init__(self, hops: Sequence[Hop], settings: Settings) -> None:
+        self._logins: list[paramiko.Transport] = []
+        self._watchdog = _Watchdog(self.abort)
+        self._server = settings.host
+        self._limit_s = settings.request_timeout_s
+        self.keys: list[HostKey] = []
+        try:
+            for hop in hops:
+                self._step(hop, settings.connect_timeout_s)
+            with self._explained(f"{hops[-1].host.shown}: SFTP"), self._watchdog.within(settings.connect_timeout_s):
+                self.sftp = self._conversation(settings.connect_timeout_s)
+        except BaseException:
+            self.abort()
+            raise
+
+    @contextmanager
+    def asking(self) -> Iterator[Sftp]:
+        """The conversation, for a while in which each answer comes in time. TransientError if the connection breaks."""
+        with self._explained(self._server), self._watchdog.within(self._limit_s):
+            yield self.sftp
+
+    @property
+    def alive(self) -> bool:
+        """As far as is known without asking."""
+        return all(login.is_active() for login in self._logins)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._watchdog.stop()
+        for login in reversed(self._logins):
+            login.close()
+
+    def abort(self) -> None:
+        """Hang up at once. What was sent and not received yet must not arrive later, when others have written."""
+        if self._logins:
+            line = self._logins[0].sock
+            with suppress(OSError):
+                if isinstance(line, socket.socket):  # and no ProxyCommand
+                    line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self.close()
+
+    # -- one hop
+
+    def _step(self, hop: Hop, timeout_s: float) -> None:
+        with self._explained(hop.host.shown), self._watchdog.within(timeout_s):
+            login = paramiko.Transport(self._line(hop, timeout_s))
+            login.set_log_channel(_silent.name)
+            self._logins.append(login)
+            known = _known(hop)
+            _prefer(login, ssh_hosts.types_of(hop.host, known))
+            login.banner_timeout = login.auth_timeout = login.handshake_timeout = timeout_s
+            login.start_client(timeout=timeout_s)
+            shown = login.get_remote_server_key()
+            offered = HostKey(shown.get_name(), shown.asbytes())
+            ssh_hosts.check(hop.host, offered, known)
+            self.keys.append(offered)
+            _log_in(login, hop)
+            login.set_keepalive(KEEPALIVE_S)
+
+    def _line(self, hop: Hop, timeout_s: float) -> Any:
+        if self._logins:
+            return self._logins[-1].open_channel(
+                "direct-tcpip", (hop.address, hop.port), ("127.0.0.1", 0), timeout=timeout_s
+            )
+        if hop.command:
+            return paramiko.ProxyCommand(hop.command)
+        line = socket.create_connection((hop.address, hop.port), timeout_s)
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each request waits 40 ms for an ACK
+        return line
+
+    def _conversation(self, timeout_s: float) -> Sftp:
+        channel = self._logins[-1].open_session(timeout=timeout_s)
+        channel.settimeout(timeout_s)
+        channel.invoke_subsystem("sftp")
+        conversation = Sftp(channel, self._watchdog.feed)
+        channel.settimeout(self._limit_s)
+        return conversation
+
+    @contextmanager
+    def _explained(self, where: str) -> Iterator[None]:
+        """What breaks off in the middle leaves answers that nobody waits for: the connection is of no use then."""
+        try:
+            yield
+        except BackendError:
+            raise
+        except ssh_errors.VENDOR as error:
+            self.abort()
+            if self._watchdog.bitten:
+                raise ssh_errors.failure(TimeoutError(), where, self._server) from error
+            raise ssh_errors.failure(error, where, self._server) from error
+        except BaseException:
+            self.abort()
+            raise
+
+
+class _Watchdog:
+    """Calls `bite` when it was not fed in time: paramiko blocks for as long as the system does when it sends into a
+    line that takes no more, and at a byte a second any timeout of a socket is met."""
+
+    def __init__(self, bite: Callable[[], None]) -> None:
+        self._bite = bite
+        self._due: float | None = None
+        self._limit_s = 0.0
+        self._change = threading.Condition()
+        self._stopped = False
+        self._thread: threading.Thread | None = None
+        self.bitten = False
+
+    @contextmanager
+    def within(self, limit_s: float) -> Iterator[None]:
+        """To be fed at least so often in this block."""
+        with self._change:
+            sooner = self._thread is None or limit_s < self._limit_s
+            self._limit_s = limit_s
+            self.feed()
+            if self._thread is None and not self._stopped:
+                self._thread = threading.Thread(target=self._watch, name="memferry-ssh-watchdog", daemon=True)
+                self._thread.start()
+            elif sooner:
+                self._change.notify()
+        try:
+            yield
+        finally:
+            self._due = None
+
+    def feed(self) -> None:
+        """There was progress."""
+        self._due = time.monotonic() + self._limit_s
+
+    def stop(self) -> None:
+        """It is not needed any more."""
+        with self._change:
+            self._stopped = True
+            self._change.notify()
+
+    def _watch(self) -> None:
+        with self._change:
+            while not self._stopped:
+                due = self._due
+                left = self._limit_s if due is None else due - time.monotonic()
+                if left <= 0:
+                    self.bitten = True
+                    break
+                self._change.wait(left)
+        if self.bitten:
+            self._bite()
+
+
+# -- the parts of a hop
+
+
+def _known(hop: Hop) -> list[Known]:
+    found: list[Known] = []
+    for file in hop.host.files:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            found += ssh_hosts.parse(Path(file).read_text("utf-8", "replace"), file)
+    return found
+
+
+def _prefer(login: paramiko.Transport, known_types: Sequence[str]) -> None:
+    """Ask for the key that is known, and for the fast ciphers."""
+    options = login.get_security_options()
+    wanted = [name for type_ in known_types for name in (_RSA if type_ == "ssh-rsa" else (type_,))]
+    first = [name for name in wanted if name in options.key_types]
+    options.key_types = tuple(dict.fromkeys([*first, *options.key_types]))
+    modern = [name for name in options.ciphers if name.endswith(("-ctr", "-gcm@openssh.com"))]
+    options.ciphers = tuple(dict.fromkeys([*FAST_CIPHERS, *modern]))
+
+
+def _log_in(login: paramiko.Transport, hop: Hop) -> None:
+    """With one key after the other. AuthFailed says what was tried."""
+    problems: list[str] = []
+    hint = f"ssh-copy-id {hop.user}@{hop.address}" + (f" -p {hop.port}" if hop.port != 22 else "")
+    keys = _keys(hop, problems)
+    for number, (name, key) in enumerate(keys, 1):
+        try:
+            login.auth_publickey(hop.user, key)
+        except paramiko.BadAuthenticationType:
+            raise
+        except paramiko.AuthenticationException as error:
+            if not login.is_active():
+                raise (EOFError() if number == 1 else error) from error
+            problems.append(f"{name} was not accepted")
+        if login.is_authenticated():
+            return
+        if number == _MAX_KEYS:
+            problems.append("more were not tried: name the right one with identity_file")
+            break
+    locked = [problem for problem in problems if "passphrase" in problem]
+    if locked:
+        hint = "ssh-add " + locked[0].split(" ")[0]
+    tried = "; ".join(problems) or "there is no key to log in with: ssh-keygen -t ed25519"
+    raise AuthFailed(f"{hop.host.shown}: no login as {hop.user}: {tried}", hint=f"run: {hint}")
+
+
+def _keys(hop: Hop, problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+    """In the order of `ssh`: named keys, by the agent where it has them; others of the agent, unless `only_those`."""
+    agent = {key.asbytes(): key for key in _agent_keys()}
+    late = []
+    for file in hop.identities:
+        mine = agent.pop(_public(file), None)
+        if mine is not None:
+            yield f"{file} (agent)", mine
+        else:
+            late.append(file)
+    if not hop.only_those:
+        yield from ((f"{key.comment or key.get_name()} (agent)", key) for key in agent.values())
+    for file in late:
+        key = _loaded(file, problems)
+        if key is not None:
+            yield file, key
+
+
+def _agent_keys() -> Sequence[Any]:
+    try:
+        return paramiko.Agent().get_keys()
+    except (paramiko.SSHException, OSError):
+        return ()  # no agent to speak of: files will do
+
+
+def _public(file: str) -> bytes:
+    """The public key that lies beside a private one; nothing if none does."""
+    with suppress(OSError, IndexError, ValueError, UnicodeDecodeError):
+        words = Path(f"{file}.pub").read_text("ascii", "replace").split()
+        key = ssh_hosts.parse(f"x {words[0]} {words[1]}", "")
+        return key[0].key.blob
+    return b""
+
+
+def _loaded(file: str, problems: list[str]) -> paramiko.PKey | None:
+    if not os.path.exists(file):
+        return None
+    try:
+        return paramiko.PKey.from_path(file)
+    except (paramiko.PasswordRequiredException, TypeError):
+        problems.append(f"{file} needs a passphrase, which only the agent is asked for")
+    except (paramiko.SSHException, UnknownKeyType, ValueError, OSError) as error:
+        problems.append(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no private key'}")
+    return None
