@@ -66,6 +66,7 @@ class Agent:
         self.look_at_spaces()
         self.backoff = Backoff(base_s=1.0, cap_s=300.0)
         self.random = random.Random()
+        self._backends: dict[str, Backend] = {}
 
     @property
     def missing(self) -> list[Space]:
@@ -134,15 +135,23 @@ class Agent:
 
     @contextlib.contextmanager
     def backend(self, name: str) -> Iterator[Backend]:
-        """One backend, open; with the newest head of our own log that it acknowledged."""
-        with contextlib.closing(self._wrapped(open_backend(name, self.config.backends[name], self.me))) as backend:
-            checkpoint = self.delivery(backend).checkpoint
-            expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
-            if make_way is not None and not checkpoint.attempted:
-                make_way()
-            if expect is not None:
-                expect(checkpoint.head)
-            yield backend
+        """One backend, with the newest head of our own log that it acknowledged. It stays open, and so does its
+        connection, until `close`."""
+        if name not in self._backends:
+            self._backends[name] = self._wrapped(open_backend(name, self.config.backends[name], self.me))
+        backend = self._backends[name]
+        checkpoint = self.delivery(backend).checkpoint
+        expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
+        if make_way is not None and not checkpoint.attempted:
+            make_way()
+        if expect is not None:
+            expect(checkpoint.head)
+        yield backend
+
+    def close(self) -> None:
+        """Close what is open at the backends."""
+        while self._backends:
+            self._backends.popitem()[1].close()
 
     def _wrapped(self, backend: Backend) -> Backend:
         """Every backend is met through these."""
@@ -235,7 +244,8 @@ def opened(config: Config, purpose: str, *, progress: Progress = no_progress) ->
     with StateLock(config.state, purpose):
         state = State(config.state / DATABASE)
         try:
-            yield _prepared(config, state, progress)
+            with contextlib.closing(_prepared(config, state, progress)) as agent:
+                yield agent
         finally:
             state.close()
 

@@ -107,7 +107,8 @@ class Vault:
 
     def expect(self, seen: HeadSeen | None) -> None:
         """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none."""
-        self._seen, self._log = seen, None
+        if seen != self._seen:
+            self._seen, self._log = seen, None
 
     def head_seen(self) -> HeadSeen | None:
         """The newest head of this machine's log that this vault wrote or was told of: to be persisted after
