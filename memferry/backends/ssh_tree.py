@@ -33,6 +33,7 @@ class Tree:
         self._server = server
         self._real: set[str] = set()
         self._ready: set[str] = set()
+        self._temps: dict[str, list[str]] = {}
         self._held: dict[str, Handle | None] = {}
 
     # -- looking
@@ -117,10 +118,13 @@ class Tree:
             self._real.update(strangers)
             for folder, reply in opened.items():
                 self._excuse(folder, reply)
-            return self._names(handles, most)
+            found = self._names(handles, most)
         finally:
             for handle in handles.values():
                 self.sftp.post(sftp.close(handle))
+        for folder in handles:
+            self._temps[folder] = [one.name for at, one in found if at == folder and durable.is_temp(one.name)]
+        return found
 
     def _excuse(self, folder: str, reply: Reply) -> None:
         """A folder may vanish while it is listed, and lost+found belongs to the file system."""
@@ -161,12 +165,12 @@ class Tree:
         `new_root`: the root itself may be made."""
         if folder in self._ready:
             return
-        found = self._listed([folder], MAX_NAMES)
-        if folder not in self._real:
+        if folder not in self._temps:
+            self._listed([folder], MAX_NAMES)
+        if folder not in self._temps:
             self._make_all([*_folders_of(folder), folder] if folder else [""], make_way, new_root)
-            found = self._listed([folder], MAX_NAMES)
-        stale = [one.name for _, one in found if durable.is_temp(one.name)]
-        self.sftp.flight(sftp.remove(self._at(_join(folder, name))) for name in stale)
+            self._listed([folder], MAX_NAMES)
+        self.sftp.flight(sftp.remove(self._at(_join(folder, name))) for name in self._temps.get(folder, ()))
         self._ready.add(folder)
 
     def _make_all(self, chain: Sequence[str], make_way: bool, new_root: bool) -> None:
