@@ -151,7 +151,9 @@ def test_the_reference_configuration_says_every_setting_and_its_examples_can_be_
     assert [space.name for space in used.spaces] == ["atlas", "notes"]
     assert list(used.backends) == ["vault", "nas"]
     assert used.machine == "laptop"
-    said = {re.sub(r"\[\d+\]", "[]", re.sub(r"^backends\.(vault|nas)", "backends.*", place)) for place in document.lines}
+    said = {
+        re.sub(r"\[\d+\]", "[]", re.sub(r"^backends\.(vault|nas)", "backends.*", place)) for place in document.lines
+    }
     assert set(settings()) <= said
 
 

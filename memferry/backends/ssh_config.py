@@ -23,7 +23,9 @@ from memferry.errors import ConfigError
 MAX_HOPS = 8
 _MAX_INCLUDES = 16
 _JUMP = re.compile(r"(?:ssh://)?(?:(?P<user>[^@]+)@)?(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:@]+))(?::(?P<port>\d+))?/?")
+_PLAIN = re.compile(r"[^-\s*?!,#\"'\\=][^\s*?!,#\"'\\=]*")
 _HEADER = re.compile(r"\s*(?:host|match)\b", re.IGNORECASE)
+_EXEC = re.compile(r"\s*match\b.*\bexec\b", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*include(?:\s+|\s*=\s*)(.+?)\s*", re.IGNORECASE)
 _USUAL_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _USUAL_KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
@@ -94,8 +96,8 @@ def _checked(name: str, setting: str, value: object) -> Any:
             raise ConfigError(f"{where} must be more than 0 and at most 600 seconds", hint="remove the line for 30")
     elif not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise ConfigError(f"{where} must be text", hint=_EXAMPLE.format(name))
-    elif value.startswith("-") and setting in ("host", "user"):
-        raise ConfigError(f"{where} cannot begin with '-'", hint=_EXAMPLE.format(name))
+    elif setting in ("host", "user") and not _PLAIN.fullmatch(value):
+        raise ConfigError(f"{where} cannot be {value!r}", hint=_EXAMPLE.format(name))
     elif setting in ("identity_file", "ssh_config", "known_hosts") and not Path(value).expanduser().is_file():
         raise ConfigError(f"{where}: there is no file {value}", hint="correct it, or remove the line")
     return value
@@ -108,7 +110,7 @@ def route(settings: Settings) -> tuple[Hop, ...]:
     """The logins in order; the last one is where the store lies. ConfigError if the files of `ssh` say something that
     cannot be followed."""
     book = _Book(settings)
-    last = book.hop(settings.host, user=settings.user, port=settings.port, identity=settings.identity_file)
+    last = book.hop(settings.host, identity=settings.identity_file)
     return (*book.way_to(settings.host, ()), last)
 
 
@@ -119,7 +121,7 @@ class _Book:
         from paramiko import SSHConfig
 
         self._known_hosts = settings.known_hosts
-        self._text = "\n".join(_texts(settings.ssh_config))
+        self._text = "\n".join([*_said_first(settings), *_texts(settings.ssh_config)])
         self._config = self._parsed(SSHConfig)
 
     def _parsed(self, reader: Any) -> Any:
@@ -140,7 +142,7 @@ class _Book:
             raise ConfigError(f"what ssh is told about {name} cannot be followed: {error}", hint=hint) from error
         return found
 
-    def hop(self, name: str, *, user: str | None, port: int | None, identity: str | None = None) -> Hop:
+    def hop(self, name: str, *, user: str | None = None, port: int | None = None, identity: str | None = None) -> Hop:
         """The login at one host. What is given goes before what the files say."""
         said = self._asked(name)
         address, at = str(said.get("hostname", name)), port or _port(name, said.get("port", "22"))
@@ -196,6 +198,13 @@ def _parts(name: str, jump: str) -> tuple[str | None, str, int | None]:
 # -- the files
 
 
+def _said_first(settings: Settings) -> list[str]:
+    """Our own settings as the files would say them: the first word counts, and a ProxyCommand may want to know."""
+    said = {"User": settings.user, "Port": settings.port}
+    lines = [f"{key} {value}" for key, value in said.items() if value is not None]
+    return [f"Host {settings.host}", *lines, "Host *"]
+
+
 def _texts(chosen: str | None) -> Iterator[str]:
     for file in (chosen,) if chosen else ("~/.ssh/config", "/etc/ssh/ssh_config"):
         lines: list[str] = []
@@ -207,6 +216,9 @@ def _read(file: str, lines: list[str], folder: str, depth: int) -> None:
     """Append the lines of a file, and in place of `Include` those of the files it names (paramiko knows no Include)."""
     header = "Host *"
     for line in _lines(file):
+        if _EXEC.match(line):
+            hint = "give the backend a file of its own with `ssh_config`"
+            raise ConfigError(f"{file} has a `Match exec`, and memferry runs no command to learn the way", hint=hint)
         included = _INCLUDE.fullmatch(line)
         if included is None:
             header = line if _HEADER.match(line) else header

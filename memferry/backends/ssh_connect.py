@@ -37,8 +37,7 @@ _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 _silent = logging.getLogger("memferry.backends.ssh_connect.paramiko")
-_silent.addHandler(logging.NullHandler())
-_silent.propagate = False
+_silent.setLevel(logging.CRITICAL + 1)
 """paramiko logs tracebacks of what it also raises, and names of files."""
 
 
@@ -220,7 +219,18 @@ def _log_in(login: paramiko.Transport, hop: Hop) -> None:
     """With one key after the other. AuthFailed says what was tried."""
     problems: list[str] = []
     hint = f"ssh-copy-id {hop.user}@{hop.address}" + (f" -p {hop.port}" if hop.port != 22 else "")
-    keys = _keys(hop, problems)
+    with _agent_keys() as agents:
+        if _tried(login, hop, _keys(hop, agents, problems), problems):
+            return
+    locked = [problem for problem in problems if "passphrase" in problem]
+    if locked:
+        hint = "ssh-add " + locked[0].split(" ")[0]
+    tried = "; ".join(problems) or "there is no key to log in with: ssh-keygen -t ed25519"
+    raise AuthFailed(f"{hop.host.shown}: no login as {hop.user}: {tried}", hint=f"run: {hint}")
+
+
+def _tried(login: paramiko.Transport, hop: Hop, keys: Iterator[tuple[str, paramiko.PKey]], problems: list[str]) -> bool:
+    """Whether one of the keys was accepted; what is wrong with the others goes to `problems`."""
     for number, (name, key) in enumerate(keys, 1):
         try:
             login.auth_publickey(hop.user, key)
@@ -231,20 +241,16 @@ def _log_in(login: paramiko.Transport, hop: Hop) -> None:
                 raise (EOFError() if number == 1 else error) from error
             problems.append(f"{name} was not accepted")
         if login.is_authenticated():
-            return
+            return True
         if number == _MAX_KEYS:
             problems.append("more were not tried: name the right one with identity_file")
             break
-    locked = [problem for problem in problems if "passphrase" in problem]
-    if locked:
-        hint = "ssh-add " + locked[0].split(" ")[0]
-    tried = "; ".join(problems) or "there is no key to log in with: ssh-keygen -t ed25519"
-    raise AuthFailed(f"{hop.host.shown}: no login as {hop.user}: {tried}", hint=f"run: {hint}")
+    return False
 
 
-def _keys(hop: Hop, problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
+def _keys(hop: Hop, agents: Sequence[Any], problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
     """In the order of `ssh`: named keys, by the agent where it has them; others of the agent, unless `only_those`."""
-    agent = {key.asbytes(): key for key in _agent_keys()}
+    agent = {key.asbytes(): key for key in agents}
     late = []
     for file in hop.identities:
         mine = agent.pop(_public(file), None)
@@ -260,11 +266,17 @@ def _keys(hop: Hop, problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
             yield file, key
 
 
-def _agent_keys() -> Sequence[Any]:
+@contextmanager
+def _agent_keys() -> Iterator[Sequence[Any]]:
     try:
-        return paramiko.Agent().get_keys()
+        agent = paramiko.Agent()
     except (paramiko.SSHException, OSError):
-        return ()  # no agent to speak of: files will do
+        yield ()  # no agent to speak of: files will do
+        return
+    try:
+        yield agent.get_keys()
+    finally:
+        agent.close()
 
 
 def _public(file: str) -> bytes:

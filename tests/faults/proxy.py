@@ -36,7 +36,6 @@ class Proxy:
         self.stuck = False
         self.cut_at: int | None = None
         self.pairs: set[Pair] = set()
-        self.open_ends = 0
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
 
@@ -85,7 +84,7 @@ class Proxy:
         pairs = list(self.pairs)
         self._each(Pair.reset)
         await asyncio.gather(*(pair.connecting for pair in pairs if pair.connecting), return_exceptions=True)
-        while self.open_ends:
+        while self.pairs:
             await asyncio.sleep(0)  # they are told in the loop's next turns
 
     def _set_stuck(self, stuck: bool) -> None:
@@ -116,6 +115,7 @@ class Pair:
         self.connecting: asyncio.Task[None] | None = None
         self._asked = False
         self._abandoned = False
+        self._cut = False
 
     def opened(self, end: End) -> None:
         """An end is there: the client's comes first, and asks for the other."""
@@ -123,7 +123,7 @@ class Pair:
             self.proxy.pairs.add(self)
             self.proxy.connections += 1
             self.connecting = asyncio.ensure_future(self._connect())
-        elif self not in self.proxy.pairs:  # the client has gone meanwhile
+        elif self._cut:  # meanwhile
             end.reset()
         self.obey()
 
@@ -160,11 +160,12 @@ class Pair:
         """One end was closed: so is the other, behind what is still on its way."""
         if not (self._abandoned and end is self.server):
             self.other(end).later(b"")
+        if not (self.client.open or self.server.open):
             self.proxy.pairs.discard(self)
 
     def reset(self) -> None:
         """Cut it for both."""
-        self.proxy.pairs.discard(self)
+        self._cut = True
         for end in (self.client, self.server):
             end.reset()
 
@@ -183,12 +184,13 @@ class End(asyncio.Protocol):
         self._waiting: deque[bytes] = deque()
         self._free_at = 0.0
         self.transport: asyncio.Transport | None = None
+        self.open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        self._pair.proxy.open_ends += 1
+        self.open = True
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._pair.opened(self)
 
@@ -198,7 +200,7 @@ class End(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """See `asyncio.Protocol`."""
-        self._pair.proxy.open_ends -= 1
+        self.open = False
         self._pair.closed(self)
 
     def listen(self, wanted: bool) -> None:
