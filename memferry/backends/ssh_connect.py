@@ -9,6 +9,7 @@ import logging
 import os
 import socket
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -51,6 +52,7 @@ class Connection:
         self._watchdog = _Watchdog(self.abort)
         self._server = settings.host
         self._limit_s = settings.request_timeout_s
+        self._process: subprocess.Popen[bytes] | None = None
         self.keys: list[HostKey] = []
         try:
             for hop in hops:
@@ -77,13 +79,17 @@ class Connection:
         self._watchdog.stop()
         for login in reversed(self._logins):
             login.close()
+            login.sock.close()  # which a login that never came about leaves open
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def abort(self) -> None:
         """Hang up at once. What was sent and not received yet must not arrive later, when others have written."""
         if self._logins:
             line = self._logins[0].sock
-            with suppress(OSError):
-                if isinstance(line, socket.socket):  # and no ProxyCommand
+            with suppress(OSError):  # it may be no TCP, or closed
+                if isinstance(line, socket.socket):
                     line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.close()
 
@@ -111,10 +117,20 @@ class Connection:
                 "direct-tcpip", (hop.address, hop.port), ("127.0.0.1", 0), timeout=timeout_s
             )
         if hop.command:
-            return paramiko.ProxyCommand(hop.command)
+            return self._command(hop.command)
         line = socket.create_connection((hop.address, hop.port), timeout_s)
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else each request waits 40 ms for an ACK
         return line
+
+    def _command(self, command: str) -> Any:
+        """The end of a line whose other end is a command's input and output, as for `ssh`."""
+        if sys.platform == "win32":
+            return paramiko.ProxyCommand(command)
+        mine, its = socket.socketpair()
+        with its:
+            start = ["/bin/sh", "-c", f"exec {command}"]
+            self._process = subprocess.Popen(start, stdin=its.fileno(), stdout=its.fileno(), stderr=subprocess.DEVNULL)
+        return mine
 
     def _conversation(self, timeout_s: float) -> Sftp:
         channel = self._logins[-1].open_session(timeout=timeout_s)

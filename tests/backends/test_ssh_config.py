@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import subprocess
 import sys
@@ -81,7 +82,9 @@ def test_what_only_a_connection_needs_is_not_imported_before() -> None:
 
 
 def test_files_are_found_from_the_configuration(tmp_path: Path) -> None:
-    text = "backends:\n  nas: {type: ssh, host: nas, path: here, identity_file: key, known_hosts: ~/known, ssh_config: /c}\n"
+    text = (
+        "backends: {nas: {type: ssh, host: nas, path: here, identity_file: key, known_hosts: ~/known, ssh_config: /c}}"
+    )
     (tmp_path / "memferry.yaml").write_text(text)
     read = config.load({}, file=str(tmp_path / "memferry.yaml")).backends["nas"]
     assert read["path"] == "here"
@@ -104,7 +107,8 @@ def test_without_a_word_in_the_files(routed: Router) -> None:
 def test_an_alias_says_the_rest(routed: Router) -> None:
     (hop,) = routed(
         "Host nas\n  HostName NAS.lan\n  User alice\n  Port 2222\n  IdentityFile ~/.ssh/nas\n  IdentitiesOnly yes\n"
-        "  UserKnownHostsFile ~/.ssh/known_nas /k2\n  GlobalKnownHostsFile none\nHost *\n  User bob\n  IdentityFile /b\n"
+        "  UserKnownHostsFile ~/.ssh/known_nas /k2\n  GlobalKnownHostsFile none\n"
+        "Host *\n  User bob\n  IdentityFile /b\n"
     )
     assert (hop.address, hop.port, hop.user, hop.only_those) == ("NAS.lan", 2222, "alice", True)
     assert hop.identities == (str(Path.home() / ".ssh/nas"), "/b")
@@ -200,10 +204,8 @@ def test_what_cannot_be_followed_is_an_error_with_a_next_step(routed: Router, te
 def test_any_file_is_a_way_or_an_error(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     file = tmp_path_factory.getbasetemp() / "any"
     file.write_text(text, "utf-8", "surrogatepass")
-    try:
+    with contextlib.suppress(ConfigError):
         route(Settings("nas", "vault", ssh_config=str(file)))
-    except ConfigError:
-        pass
 
 
 def test_it_is_read_as_ssh_reads_it(routed: Router, tmp_path: Path) -> None:
