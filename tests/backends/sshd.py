@@ -52,7 +52,8 @@ def public(key: Path) -> str:
 
 class Sshd:
     """`folder`: for its keys, its configuration and its log. `host_keys`: their types. `more`: lines of sshd_config,
-    before those that are always there, so that they decide. `logged`: each SFTP request is logged to `sftp_log`."""
+    before those that are always there, so that they decide. `logged`: each SFTP request is logged to `sftp_log`.
+    `last`: what stands at the end of sshd_config, such as Match blocks."""
 
     def __init__(
         self, folder: Path, *, host_keys: Iterable[str] = ("ed25519",), more: str = "", logged: bool = False
@@ -68,6 +69,7 @@ class Sshd:
         self.user_key = folder / "user_key"
         self.authorized = folder / "authorized_keys"
         self.port = 0
+        self.last = ""
         self._more = more
         self._logged = logged
         self._process: subprocess.Popen[bytes] | None = None
@@ -156,7 +158,7 @@ class Sshd:
             f"AuthorizedKeysFile {self.authorized}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nUseDNS no\n"
             "MaxStartups 100:30:200\nMaxSessions 64\n"
-            f"Subsystem sftp {SFTP_SERVER}{log}\n"
+            f"Subsystem sftp {SFTP_SERVER}{log}\n{self.last}\n"
         )
 
     def sessions(self) -> list[int]:
