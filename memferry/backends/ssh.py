@@ -13,7 +13,7 @@ from memferry.backends.base import Entry, Probe, Room
 from memferry.backends.sftp import Attributes
 from memferry.backends.ssh_config import Settings, route, settings_from
 from memferry.backends.vault import Vault
-from memferry.errors import AlreadyExists, BackendError, MemferryError, NotFound, TargetRefused, VersionMismatch
+from memferry.errors import AlreadyExists, BackendError, MemferryError, NotFound, VersionMismatch
 from memferry.model import Identity
 
 if TYPE_CHECKING:
@@ -190,19 +190,14 @@ class SshStore:
 
     def _values_of(self, tree: Tree, found: Mapping[str, Attributes], at_most: int | None) -> dict[str, bytes]:
         """What lies there, by key; read only where it is not what was put or got last."""
-        for key, there in found.items():
-            if not there.is_file:
-                raise TargetRefused(
-                    f"{self._shown(key)} is no file, or lies behind a link", key=key, hint="remove it by hand"
-                )
         known = {key: self._values[key] for key in found if key in self._values}
         values = {key: value for key, (version, value) in known.items() if version == _version(found[key])}
-        sizes = {key: there.size if at_most is None else min(at_most, there.size) for key, there in found.items()}
-        fresh = tree.read({key: size for key, size in sizes.items() if key not in values}) if found else {}
-        for key, value in fresh.items():
-            if len(value) == found[key].size:
-                self._remember(key, _version(found[key]), value)
-        return {key: value[: sizes[key]] for key, value in (values | fresh).items()}
+        rest = {key: there for key, there in found.items() if key not in values}
+        for key, (there, value) in tree.read(rest, at_most).items():
+            values[key] = value
+            if len(value) == there.size:
+                self._remember(key, _version(there), value)
+        return {key: value[:at_most] for key, value in values.items()}
 
     def _remember(self, key: str, version: str, value: bytes) -> str:
         self._values.pop(key, None)

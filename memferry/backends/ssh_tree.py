@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import TypeGuard
 
 from memferry import durable
 from memferry.backends import names, sftp, ssh_errors
 from memferry.backends.sftp import Attributes, Handle, Name, Reply, Request, Sftp, Status
+from memferry.backends.sftp_reading import Content, contents
 from memferry.errors import PermanentError, QuotaExceeded, TargetRefused, TransientError
 
 MAX_DEPTH = 16
@@ -47,39 +49,33 @@ class Tree:
         found = zip(keys, replies[len(folders) :], strict=True)
         return {key: there for key, reply in found if (there := self._attributes(key, reply)) is not None}
 
-    def read(self, sizes: Mapping[str, int]) -> dict[str, bytes]:
-        """So many bytes of files that are there, fewer where they end before; without files that are gone. Two round
-        trips, unless the server gives less than it was asked for."""
-        for key, size in sizes.items():
-            if size > MAX_VALUE_BYTES:
-                raise self._refused(key, f"has {size} bytes", "move it away by hand: it is not memferry's")
-        opened = self.sftp.flight(sftp.open_file(self._at(key), sftp.READ) for key in sizes)
-        handles = {key: self._handle(key, reply) for key, reply in zip(sizes, opened, strict=True)}
-        wanted = {key: (handle, sizes[key]) for key, handle in handles.items() if handle is not None}
+    def read(self, found: Mapping[str, Attributes], at_most: int | None) -> dict[str, Content]:
+        """Files, or the first `at_most` bytes of each, without those that are gone. `found`: what they were when one
+        looked; they may have been replaced since. Two round trips."""
+        for key, there in found.items():
+            self._bear(key, there, at_most)
+        opened = self.sftp.flight(sftp.open_file(self._at(key), sftp.READ) for key in found)
+        handles = {key: reply for key, reply in zip(found, opened, strict=True) if self._is_open(reply, key)}
         try:
-            return {key: bytes(data) for key, data in self._pour(wanted).items()}
+            guesses = {key: there.size for key, there in found.items()}
+            most = MAX_VALUE_BYTES + 1 if at_most is None else at_most
+            read = contents(self.sftp, handles, guesses, most)
         finally:
-            for handle, _ in wanted.values():
+            for handle in handles.values():
                 self.sftp.post(sftp.close(handle))
+        return {key: self._sound(key, content, at_most) for key, content in read.items()}
 
-    def _pour(self, wanted: Mapping[str, tuple[Handle, int]]) -> dict[str, bytearray]:
-        data = {key: bytearray() for key in wanted}
-        rest = set(wanted)
-        while rest:
-            ranges = [(key, at, size) for key in rest for at, size in _chunks(len(data[key]), wanted[key][1])]
-            answers = self.sftp.answers(sftp.read(wanted[key][0], at, size) for key, at, size in ranges)
-            before = {key: len(data[key]) for key in rest}
-            problem: tuple[str, Status] | None = None
-            for (key, at, _), answer in zip(ranges, answers, strict=True):
-                if isinstance(answer, bytes):
-                    if len(data[key]) == at:  # else a part before it came short, and is asked for again
-                        data[key] += answer
-                elif isinstance(answer, Status) and answer.code != sftp.EOF:
-                    problem = problem or (key, answer)
-            if problem:
-                raise ssh_errors.refused(problem[1], self._at(problem[0]), self._server)
-            rest = {key for key in rest if before[key] < len(data[key]) < wanted[key][1]}
-        return data
+    def _sound(self, key: str, content: Content | Status, at_most: int | None) -> Content:
+        if isinstance(content, Status):
+            raise ssh_errors.refused(content, self._at(key), self._server)
+        self._bear(key, content.there, at_most)
+        return content
+
+    def _bear(self, key: str, there: Attributes, at_most: int | None) -> None:
+        if not there.is_file:
+            raise self._refused(key, "is no file, or lies behind a link", "remove it by hand")
+        if at_most is None and there.size > MAX_VALUE_BYTES:
+            raise self._refused(key, f"has {there.size} bytes", "move it away by hand: it is not memferry's")
 
     # -- listing
 
@@ -349,13 +345,10 @@ class Tree:
             return None
         raise ssh_errors.refused(reply, self._at(key), self._server)
 
-    def _handle(self, key: str, reply: Reply) -> Handle | None:
-        if isinstance(reply, Handle):
-            return reply
-        assert isinstance(reply, Status)
-        if reply.code == sftp.NO_SUCH_FILE:
-            return None
-        raise ssh_errors.refused(reply, self._at(key), self._server)
+    def _is_open(self, reply: Reply, key: str) -> TypeGuard[Handle]:
+        if isinstance(reply, Status) and reply.code != sftp.NO_SUCH_FILE:
+            raise ssh_errors.refused(reply, self._at(key), self._server)
+        return isinstance(reply, Handle)
 
     def _refused(self, key: str, why: str, hint: str) -> TargetRefused:
         return TargetRefused(f"{names.shown(self._at(key))} {why}", key=key, hint=hint)

@@ -258,6 +258,21 @@ def test_a_server_clock_that_is_far_off_does_not_matter(store: SshStore, root: P
         store.put("head", b"0", if_version=entry.version)
 
 
+@pytest.mark.parametrize("size", [1, 70_000])
+def test_what_was_replaced_since_one_looked_is_read_as_a_whole(
+    store: SshStore, root: Path, server: Sshd, size: int
+) -> None:
+    """Found by B20: the size that was seen is not that of the file that is then opened."""
+    store.put("head", bytes(40_000), if_version=None)
+    tree = store._tree
+    assert tree
+    found = tree.look(["head"])
+    (root / "new").write_bytes(b"x" * size)
+    (root / "new").rename(root / "head")
+    there, value = tree.read(found, None)["head"]
+    assert (there.size, value) == (size, b"x" * size)
+
+
 # -- temps, and what reaches the disk
 
 
