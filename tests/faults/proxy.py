@@ -125,7 +125,8 @@ class Pair:
             self.connecting = asyncio.ensure_future(self._connect())
         elif self._cut:  # meanwhile
             end.reset()
-        self.obey()
+        # Not at once: before 3.11.4 asyncio starts to read behind this call, whatever was said in it.
+        asyncio.get_running_loop().call_soon(self.obey)
 
     async def _connect(self) -> None:
         loop = asyncio.get_running_loop()
