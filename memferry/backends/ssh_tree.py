@@ -164,18 +164,11 @@ class Tree:
         if folder not in self._temps:
             self._listed([folder], MAX_NAMES)
         if folder not in self._temps:
-            self._make_all([*_folders_of(folder), folder] if folder else [""], make_way, new_root)
+            self._make(self._missing([*_folders_of(folder), folder] if folder else [""]), make_way, new_root)
+        if folder not in self._temps:
             self._listed([folder], MAX_NAMES)
         self.sftp.flight(sftp.remove(self._at(_join(folder, name))) for name in self._temps.get(folder, ()))
         self._ready.add(folder)
-
-    def _make_all(self, chain: Sequence[str], make_way: bool, new_root: bool) -> None:
-        missing = self._missing(chain)
-        if missing:
-            self._make(missing, make_way=make_way, new_root=new_root)
-            missing = self._missing(chain)
-        if missing:
-            raise TransientError(f"{self._at(missing[0])} is gone again", hint="look who removes it")
 
     def _missing(self, chain: Sequence[str]) -> list[str]:
         """Those that are not there. TargetRefused if one is no folder."""
@@ -183,23 +176,36 @@ class Tree:
         self._recognise(strangers, self.sftp.flight(map(self._look_at_folder, strangers)))
         return self._strangers(chain)
 
-    def _make(self, folders: Sequence[str], *, make_way: bool, new_root: bool) -> None:
-        if not folders[0] and not new_root:
+    def _make(self, folders: Sequence[str], make_way: bool, new_root: bool) -> None:
+        """Durably, one inside the other. Two round trips."""
+        if folders and not folders[0] and not new_root:
             raise TransientError(f"{self._root} is gone, though it was there", hint="mount its disk on the server")
-        paths = [*(_parents(self._root) if make_way and not folders[0] else ()), *map(self._at, folders)]
-        *_, status = self.sftp.flight(map(sftp.make_folder, paths))
-        if isinstance(status, Status) and status.code == sftp.NO_SUCH_FILE:
-            hint = f"mount its disk on the server, or make it: ssh {self._server} mkdir -p {_above(self._root)}"
-            raise TransientError(f"the folder above {self._root} is not there", hint=hint)
-        if isinstance(status, Status) and status.code not in (0, sftp.FAILURE):
-            raise ssh_errors.refused(status, paths[-1], self._server)
-        self._sync_all(dict.fromkeys(map(_above, paths)))
+        above_root = _parents(self._root) if make_way and folders and not folders[0] else []
+        paths = [*above_root, *map(self._at, folders)]
+        above = list(dict.fromkeys(map(_above, paths))) if sftp.FSYNC in self.sftp.extensions else []
+        replies = self.sftp.flight(
+            [
+                *map(sftp.make_folder, paths),
+                *map(self._look_at_folder, folders),
+                *(sftp.open_file(path, sftp.READ) for path in above),
+            ]
+        )
+        made, looked = replies[len(above_root) : len(paths)], replies[len(paths) : len(paths) + len(folders)]
+        handles = [reply for reply in replies[len(paths) + len(folders) :] if isinstance(reply, Handle)]
+        self.sftp.flight(request for one in handles for request in (sftp.fsync(one), sftp.close(one)))
+        self._recognise(folders, looked)
+        for folder, status in zip(folders, made, strict=True):
+            assert isinstance(status, Status)
+            if folder not in self._real:
+                raise self._not_made(folder, status)
+            if not status.code:
+                self._temps[folder] = []  # it is new
 
-    def _sync_all(self, paths: Iterable[str]) -> None:
-        if sftp.FSYNC in self.sftp.extensions:
-            opened = self.sftp.flight(sftp.open_file(path, sftp.READ) for path in paths)
-            handles = [reply for reply in opened if isinstance(reply, Handle)]
-            self.sftp.flight(request for one in handles for request in (sftp.fsync(one), sftp.close(one)))
+    def _not_made(self, folder: str, status: Status) -> Exception:
+        if not folder and status.code == sftp.NO_SUCH_FILE:
+            hint = f"mount its disk on the server, or make it: ssh {self._server} mkdir -p {_above(self._root)}"
+            return TransientError(f"the folder above {self._root} is not there", hint=hint)
+        return ssh_errors.refused(status if status.code else Status(sftp.FAILURE), self._at(folder), self._server)
 
     def begin(self, key: str) -> tuple[Attributes | None, str, Handle]:
         """What lies under a key now, and a new temp file beside it: its path and its handle. One round trip."""
