@@ -1,46 +1,25 @@
-"""SFTP version 3 (draft-ietf-secsh-filexfer-02) with many requests to a flight, and OpenSSH's extensions (its PROTOCOL
-file). Only what a store needs.
-
-paramiko's own client is not used: it has no public way to ask for an fsync, to send requests that do not depend on each
-other together, or to see what the server offers; and at 50 ms a round trip it is the round trips that cost.
-"""
+"""What is said in SFTP version 3 (draft-ietf-secsh-filexfer-02), with OpenSSH's extensions (its PROTOCOL file). Pure;
+only what a store needs."""
 
 from __future__ import annotations
 
 import stat
 import struct
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 CHUNK_BYTES = 32_768
 """Of one read or write: what every server must take. Larger ones are not faster, and on a slow line each must be
 through before the time limit of a reply."""
 
-AHEAD = 64
-"""Requests on their way that were not answered yet: 2 MiB of chunks, the window of paramiko's channels."""
-
-MAX_REPLY_BYTES = 1 << 18  # OpenSSH sends no larger packet
 EOF, NO_SUCH_FILE, PERMISSION_DENIED, FAILURE = 1, 2, 3, 4
 READ, CREATE_NEW = 0x01, 0x02 | 0x08 | 0x20
 """How to open a file; CREATE_NEW: for writing, and it must not exist."""
 
 FSYNC, POSIX_RENAME, STATVFS = "fsync@openssh.com", "posix-rename@openssh.com", "statvfs@openssh.com"
-_INIT, _VERSION, _EXTENDED = 1, 2, 200
+_EXTENDED = 200
 _STATUS, _HANDLE, _DATA, _NAMES, _ATTRIBUTES, _EXTENDED_REPLY = 101, 102, 103, 104, 105, 201
 _HAS_SIZE, _HAS_OWNER, _HAS_MODE, _HAS_TIMES, _HAS_MORE = 0x1, 0x2, 0x4, 0x8, 0x80000000
-
-
-class Channel(Protocol):
-    """What the client speaks through."""
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of it, or raise."""
-        ...
-
-    def recv(self, most: int) -> bytes:
-        """What has come, at least one byte; none: the other side has closed."""
-        ...
 
 
 class Status(NamedTuple):
@@ -96,99 +75,7 @@ class Garbled(Exception):
     """The other side does not speak SFTP, or not properly."""
 
 
-class Sftp:
-    """A conversation. One thread at a time. Errors of the channel rise as they are; `Garbled` means that nothing more
-    can be understood. `round_trips`: how often an answer was waited for, in all. `tick`: called whenever the other side
-    has made some progress."""
-
-    def __init__(self, channel: Channel, tick: Callable[[], None] = lambda: None) -> None:
-        self._channel = channel
-        self._tick = tick
-        self._buffer = bytearray()
-        self._last_id = 0
-        self._posted: set[int] = set()
-        self.round_trips = 0
-        self._channel.sendall(struct.pack(">IBI", 5, _INIT, 3))
-        self.round_trips += 1
-        self.extensions = self._welcome()
-
-    def flight(self, requests: Iterable[Request]) -> list[Reply]:
-        """The answers, in the order of the requests, which are all sent before the first answer is waited for, up to
-        AHEAD of them."""
-        return list(self.answers(requests))
-
-    def answers(self, requests: Iterable[Request]) -> Iterator[Reply]:
-        """As `flight`, one by one. To be exhausted."""
-        waiting: deque[int] = deque()
-        arrived: dict[int, Reply] = {}
-        for request in requests:
-            waiting.append(self._send(request))
-            if len(waiting) >= AHEAD:
-                yield self._await(waiting.popleft(), arrived)
-        self.round_trips += bool(waiting)
-        while waiting:
-            yield self._await(waiting.popleft(), arrived)
-
-    def post(self, request: Request) -> None:
-        """Send it, and never mind the answer."""
-        self._posted.add(self._send(request))
-
-    # -- packets
-
-    def _send(self, request: Request) -> int:
-        self._last_id = (self._last_id + 1) & 0xFFFFFFFF
-        head = struct.pack(">IBI", len(request.fields) + 5, request.type, self._last_id)
-        self._channel.sendall(head + request.fields)
-        return self._last_id
-
-    def _await(self, number: int, arrived: dict[int, Reply]) -> Reply:
-        while number not in arrived:
-            found, reply = self._answer()
-            if found in self._posted:
-                self._posted.remove(found)
-            else:
-                arrived[found] = reply
-            if len(arrived) > AHEAD:
-                raise Garbled("answers that nobody asked for")
-        return arrived.pop(number)
-
-    def _answer(self) -> tuple[int, Reply]:
-        type_, packet = self._packet()
-        try:
-            return packet.number(), _PARSERS[type_](packet)
-        except (struct.error, KeyError) as error:
-            raise Garbled(f"an answer of type {type_}") from error
-
-    def _welcome(self) -> frozenset[str]:
-        type_, packet = self._packet()
-        if type_ != _VERSION or packet.number() < 3:
-            raise Garbled("it does not speak SFTP version 3")
-        names = []
-        while packet.left:
-            names.append(packet.string().decode("utf-8", "replace"))
-            packet.string()
-        return frozenset(names)
-
-    def _packet(self) -> tuple[int, _Packet]:
-        (length,) = struct.unpack(">I", self._received(4))
-        if not 1 <= length <= MAX_REPLY_BYTES:
-            raise Garbled("it does not speak SFTP")
-        data = self._received(length)
-        self._tick()
-        return data[0], _Packet(data, 1)
-
-    def _received(self, size: int) -> bytes:
-        while len(self._buffer) < size:
-            more = self._channel.recv(1 << 17)
-            if not more:
-                raise EOFError("the server has closed the connection")
-            self._buffer += more
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-
-class _Packet:
+class Packet:
     """Reads one field after the other; struct.error where there is too little."""
 
     def __init__(self, data: bytes, at: int) -> None:
@@ -234,19 +121,27 @@ class _Packet:
         return Name(name, self.attributes())
 
 
-def _status(packet: _Packet) -> Status:
+def _status(packet: Packet) -> Status:
     code = packet.number()
     return Status(code, packet.string().decode("utf-8", "replace") if packet.left else "")
 
 
-_PARSERS: dict[int, Callable[[_Packet], Reply]] = {
+_PARSERS: dict[int, Callable[[Packet], Reply]] = {
     _STATUS: _status,
     _HANDLE: lambda packet: Handle(packet.string()),
-    _DATA: _Packet.string,
+    _DATA: Packet.string,
     _NAMES: lambda packet: [packet.name() for _ in range(packet.number())],
-    _ATTRIBUTES: _Packet.attributes,
+    _ATTRIBUTES: Packet.attributes,
     _EXTENDED_REPLY: lambda packet: packet.rest(),
 }
+
+
+def answer(type_: int, packet: Packet) -> tuple[int, Reply]:
+    """The id of a request, and what it is answered. Garbled if this is no answer."""
+    try:
+        return packet.number(), _PARSERS[type_](packet)
+    except (struct.error, KeyError) as error:
+        raise Garbled(f"an answer of type {type_}") from error
 
 
 # -- requests

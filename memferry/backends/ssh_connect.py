@@ -6,33 +6,27 @@ Before the host key was checked nothing is sent but what the key exchange needs.
 from __future__ import annotations
 
 import logging
-import os
 import socket
 import struct
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import paramiko
-from paramiko.pkey import UnknownKeyType
 
-from memferry.backends import ssh_errors, ssh_hosts
-from memferry.backends.sftp import Sftp
+from memferry.backends import ssh_errors, ssh_hosts, ssh_login
+from memferry.backends.sftp_client import Sftp
 from memferry.backends.ssh_config import Hop, Settings
 from memferry.backends.ssh_hosts import HostKey, Known
-from memferry.errors import AuthFailed, BackendError
+from memferry.backends.watchdog import Watchdog
+from memferry.errors import BackendError
 
 KEEPALIVE_S = 30
 FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """40 % faster here than what paramiko prefers."""
-
-_MAX_KEYS = 5
-"""sshd hangs up at the sixth that it does not know (MaxAuthTries), and says nothing of use then."""
 
 _RSA = ("rsa-sha2-512", "rsa-sha2-256")
 _RESET_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -49,7 +43,7 @@ class Connection:
 
     def __init__(self, hops: Sequence[Hop], settings: Settings) -> None:
         self._logins: list[paramiko.Transport] = []
-        self._watchdog = _Watchdog(self.abort)
+        self._watchdog = Watchdog(self.abort)
         self._server = settings.host
         self._limit_s = settings.request_timeout_s
         self._process: subprocess.Popen[bytes] | None = None
@@ -108,7 +102,7 @@ class Connection:
             offered = HostKey(shown.get_name(), shown.asbytes())
             ssh_hosts.check(hop.host, offered, known)
             self.keys.append(offered)
-            _log_in(login, hop)
+            ssh_login.log_in(login, hop)
             login.set_keepalive(KEEPALIVE_S)
 
     def _line(self, hop: Hop, timeout_s: float) -> Any:
@@ -157,59 +151,6 @@ class Connection:
             raise
 
 
-class _Watchdog:
-    """Calls `bite` when it was not fed in time: paramiko blocks for as long as the system does when it sends into a
-    line that takes no more, and at a byte a second any timeout of a socket is met."""
-
-    def __init__(self, bite: Callable[[], None]) -> None:
-        self._bite = bite
-        self._due: float | None = None
-        self._limit_s = 0.0
-        self._change = threading.Condition()
-        self._stopped = False
-        self._thread: threading.Thread | None = None
-        self.bitten = False
-
-    @contextmanager
-    def within(self, limit_s: float) -> Iterator[None]:
-        """To be fed at least so often in this block."""
-        with self._change:
-            sooner = self._thread is None or limit_s < self._limit_s
-            self._limit_s = limit_s
-            self.feed()
-            if self._thread is None and not self._stopped:
-                self._thread = threading.Thread(target=self._watch, name="memferry-ssh-watchdog", daemon=True)
-                self._thread.start()
-            elif sooner:
-                self._change.notify()
-        try:
-            yield
-        finally:
-            self._due = None
-
-    def feed(self) -> None:
-        """There was progress."""
-        self._due = time.monotonic() + self._limit_s
-
-    def stop(self) -> None:
-        """It is not needed any more."""
-        with self._change:
-            self._stopped = True
-            self._change.notify()
-
-    def _watch(self) -> None:
-        with self._change:
-            while not self._stopped:
-                due = self._due
-                left = self._limit_s if due is None else due - time.monotonic()
-                if left <= 0:
-                    self.bitten = True
-                    break
-                self._change.wait(left)
-        if self.bitten:
-            self._bite()
-
-
 # -- the parts of a hop
 
 
@@ -229,88 +170,3 @@ def _prefer(login: paramiko.Transport, known_types: Sequence[str]) -> None:
     options.key_types = tuple(dict.fromkeys([*first, *options.key_types]))
     modern = [name for name in options.ciphers if name.endswith(("-ctr", "-gcm@openssh.com"))]
     options.ciphers = tuple(dict.fromkeys([*FAST_CIPHERS, *modern]))
-
-
-def _log_in(login: paramiko.Transport, hop: Hop) -> None:
-    """With one key after the other. AuthFailed says what was tried."""
-    problems: list[str] = []
-    hint = f"ssh-copy-id {hop.user}@{hop.address}" + (f" -p {hop.port}" if hop.port != 22 else "")
-    with _agent_keys() as agents:
-        if _tried(login, hop, _keys(hop, agents, problems), problems):
-            return
-    locked = [problem for problem in problems if "passphrase" in problem]
-    if locked:
-        hint = "ssh-add " + locked[0].split(" ")[0]
-    tried = "; ".join(problems) or "there is no key to log in with: ssh-keygen -t ed25519"
-    raise AuthFailed(f"{hop.host.shown}: no login as {hop.user}: {tried}", hint=f"run: {hint}")
-
-
-def _tried(login: paramiko.Transport, hop: Hop, keys: Iterator[tuple[str, paramiko.PKey]], problems: list[str]) -> bool:
-    """Whether one of the keys was accepted; what is wrong with the others goes to `problems`."""
-    for number, (name, key) in enumerate(keys, 1):
-        try:
-            login.auth_publickey(hop.user, key)
-        except paramiko.BadAuthenticationType:
-            raise
-        except paramiko.AuthenticationException as error:
-            if not login.is_active():
-                raise (EOFError() if number == 1 else error) from error
-            problems.append(f"{name} was not accepted")
-        if login.is_authenticated():
-            return True
-        if number == _MAX_KEYS:
-            problems.append("more were not tried: name the right one with identity_file")
-            break
-    return False
-
-
-def _keys(hop: Hop, agents: Sequence[Any], problems: list[str]) -> Iterator[tuple[str, paramiko.PKey]]:
-    """In the order of `ssh`: named keys, by the agent where it has them; others of the agent, unless `only_those`."""
-    agent = {key.asbytes(): key for key in agents}
-    late = []
-    for file in hop.identities:
-        mine = agent.pop(_public(file), None)
-        if mine is not None:
-            yield f"{file} (agent)", mine
-        else:
-            late.append(file)
-    if not hop.only_those:
-        yield from ((f"{key.comment or key.get_name()} (agent)", key) for key in agent.values())
-    for file in late:
-        key = _loaded(file, problems)
-        if key is not None:
-            yield file, key
-
-
-@contextmanager
-def _agent_keys() -> Iterator[Sequence[Any]]:
-    try:
-        agent = paramiko.Agent()
-    except (paramiko.SSHException, OSError):
-        yield ()  # no agent to speak of: files will do
-        return
-    try:
-        yield agent.get_keys()
-    finally:
-        agent.close()
-
-
-def _public(file: str) -> bytes:
-    """The public key that lies beside a private one; nothing if none does."""
-    with suppress(OSError, IndexError, ValueError, UnicodeDecodeError):
-        words = Path(f"{file}.pub").read_text("ascii", "replace").split()
-        key = ssh_hosts.parse(f"x {words[0]} {words[1]}", "")
-        return key[0].key.blob
-    return b""
-
-
-def _loaded(file: str, problems: list[str]) -> paramiko.PKey | None:
-    if not os.path.exists(file):
-        return None
-    try:
-        return paramiko.PKey.from_path(file)
-    except (paramiko.PasswordRequiredException, TypeError):
-        problems.append(f"{file} needs a passphrase, which only the agent is asked for")
-    except (paramiko.SSHException, UnknownKeyType, ValueError, OSError) as error:
-        problems.append(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no private key'}")
-    return None

@@ -11,7 +11,8 @@ from typing import TypeGuard
 
 from memferry import durable
 from memferry.backends import names, sftp, ssh_errors
-from memferry.backends.sftp import Attributes, Handle, Name, Reply, Request, Sftp, Status
+from memferry.backends.sftp import Attributes, Handle, Name, Reply, Request, Status
+from memferry.backends.sftp_client import AHEAD, Sftp
 from memferry.backends.sftp_reading import Content, contents
 from memferry.errors import PermanentError, QuotaExceeded, TargetRefused, TransientError
 
@@ -146,7 +147,7 @@ class Tree:
             if len(found) > most:
                 raise self._refused(rest[0], "holds too many objects", "memferry writes tens: look what fills it")
             rest = [folder for folder in rest if folder not in ended]
-            each = min(each * 4, max(1, sftp.AHEAD // max(1, len(rest))))
+            each = min(each * 4, max(1, AHEAD // max(1, len(rest))))
         for folder, one in found:
             if "/" in one.name or "\0" in one.name:
                 raise self._refused(folder, "holds a name that no folder can hold", "do not trust this server")

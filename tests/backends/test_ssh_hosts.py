@@ -252,4 +252,4 @@ def test_nothing_in_the_source_accepts_a_host_unseen() -> None:
 def test_the_key_is_checked_between_the_key_exchange_and_the_login() -> None:
     text = (SOURCE / "backends" / "ssh_connect.py").read_text("utf-8")
     assert text.count("ssh_hosts.check(") == 1
-    assert text.index("start_client(") < text.index("ssh_hosts.check(") < text.index("_log_in(")
+    assert text.index("start_client(") < text.index("ssh_hosts.check(") < text.index("log_in(")
