@@ -17,6 +17,7 @@ Parse = Callable[[str, str], Document]
 
 # ":" would be a stream of a file on Windows, "@" parts a shard's name, "/" parts `space/file`.
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
+_FILES_OF_SSH = ("identity_file", "ssh_config", "known_hosts")
 _NAME_RULE = "letters (a-z), digits, '.', '_' and '-', at most 64, no dot at either end"
 
 
@@ -183,6 +184,8 @@ def _backend(name: str, node: _Node) -> dict[str, Any]:
         if "path" not in settings:
             raise node.error("a local vault needs a path", "add `path:` with the folder to keep it in")
         values["path"] = str(settings["path"].path())
+    if settings["type"].text() == "ssh":
+        values |= {key: str(settings[key].path()) for key in _FILES_OF_SSH if key in settings}
     return values
 
 

@@ -10,8 +10,8 @@
     └─ BackendError         carries backend, key, hint
        ├─ TransientError      try again later
        ├─ PreconditionFailed  look again and re-plan: NotFound, AlreadyExists, VersionMismatch
-       ├─ PermanentError      no retry will help: AccessDenied, QuotaExceeded, InvalidValue
-       └─ TargetRefused       tampered, rolled back, or written by a newer version      exit 4
+       ├─ PermanentError      no retry will help: AuthFailed, AccessDenied, QuotaExceeded, InvalidValue
+       └─ TargetRefused       another host key, tampered, rolled back, newer version    exit 4
           ├─ Damaged          an object is not what was written; `problem` says how
           └─ ForkedLog        another state has written this machine's log
 
@@ -92,6 +92,10 @@ class PermanentError(BackendError):
     """No retry will help."""
 
 
+class AuthFailed(PermanentError):
+    """The destination does not let us in."""
+
+
 class AccessDenied(PermanentError):
     """Read-only, or not ours."""
 
@@ -105,7 +109,7 @@ class InvalidValue(PermanentError):
 
 
 class TargetRefused(BackendError):
-    """The destination was tampered with, rolled back, or is newer than this program."""
+    """The destination is not the one that is known, was tampered with, rolled back, or is newer than this program."""
 
     exit_code = 4
 

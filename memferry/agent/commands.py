@@ -73,7 +73,7 @@ def _push(agent: Agent, scope: Scope, kind: str) -> SyncReport:
     outcome, halted = agent.ingest_all(scope)
     report = sync_report(outcome, halted, dry_run=False)
     for name, delivered in agent.deliver(scope.backends).items():
-        capacity = None if delivered.error else _capacity(agent, name)
+        capacity = _capacity(agent, name) if delivered.sent and not delivered.error else None
         report.backends[name] = backend_report(name, delivered, outcome.sample, capacity)
     _finish(agent, report, kind, started)
     return report

@@ -12,7 +12,7 @@ from memferry.agent.lock import StateLock, holder
 from memferry.agent.rebuild import set_aside
 from memferry.agent.service import opened
 from memferry.agent.state import DATABASE
-from memferry.backends.base import Readable
+from memferry.backends.base import Probed, Readable
 from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
@@ -35,7 +35,7 @@ def doctor(config: Config, *, rebuild: bool = False) -> list[Check]:
     checks = [] if not rebuild else [_rebuild(config)]
     checks += [_sqlite(), *_state(config), *_spaces(config)]
     for name in config.backends:
-        checks.append(_backend(config, name))
+        checks += _backend(config, name)
     return checks
 
 
@@ -71,17 +71,22 @@ def _spaces(config: Config) -> Iterator[Check]:
         yield Check(f"space {space.name}", there, f"{space.path}{'' if there else ' is not there'}", hint)
 
 
-def _backend(config: Config, name: str) -> Check:
+def _backend(config: Config, name: str) -> Iterator[Check]:
     visitor = identity.new(config.state, config.machine, ())
     try:
         with contextlib.closing(open_backend(name, config.backends[name], visitor, Keys(config.state))) as backend:
+            for probe in backend.probe() if isinstance(backend, Probed) else ():
+                yield Check(f"backend {name}, {probe.what}", probe.good, probe.finding, probe.hint)
+                if not probe.good:
+                    return
             capacity = backend.capacity()
             names = [log.name for log in backend.survey().logs] if isinstance(backend, Readable) else []
     except MemferryError as error:
-        return Check(f"backend {name}", False, str(error), error.hint)
+        yield Check(f"backend {name}", False, str(error), error.hint)
+        return
     machines = f"machines: {', '.join(names) or 'none yet'}"
     free = "" if capacity.free_bytes is None else f", {capacity.free_bytes / 1e9:.1f} GB free"
-    return Check(f"backend {name}", True, machines + free)
+    yield Check(f"backend {name}", True, machines + free)
 
 
 def _rebuild(config: Config) -> Check:

@@ -66,6 +66,7 @@ class Agent:
         self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
         self.keys = Keys(config.state)
         self.catalog = Catalog(state)
+        self._backends: dict[str, Backend] = {}
         self.become(me)
         self.trees: dict[str, Tree] = {}
         self.look_at_spaces()
@@ -140,18 +141,26 @@ class Agent:
 
     @contextlib.contextmanager
     def backend(self, name: str) -> Iterator[Backend]:
-        """One backend, open; with the newest head of our own log that it acknowledged."""
-        made = open_backend(name, self.config.backends[name], self.me, self.keys)
-        with contextlib.closing(self._wrapped(made)) as backend:
-            checkpoint = self.checkpoints.of(name)
-            expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
-            if make_way is not None and not checkpoint.attempted:
-                make_way()
-            if expect is not None:
-                expect(checkpoint.head, written=self.journal.last_seq)
-            if (attest := getattr(backend, "attest", None)) is not None:
-                attest(self.heads_seen(name))
-            yield backend
+        """One backend, with the newest head of our own log that it acknowledged. It stays open, and so does its
+        connection, until `close`."""
+        if name not in self._backends:
+            made = open_backend(name, self.config.backends[name], self.me, self.keys)
+            self._backends[name] = self._wrapped(made)
+        backend = self._backends[name]
+        checkpoint = self.checkpoints.of(name)
+        expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
+        if make_way is not None and not checkpoint.attempted:
+            make_way()
+        if expect is not None:
+            expect(checkpoint.head, written=self.journal.last_seq)
+        if (attest := getattr(backend, "attest", None)) is not None:
+            attest(self.heads_seen(name))
+        yield backend
+
+    def close(self) -> None:
+        """Close what is open at the backends."""
+        while self._backends:
+            self._backends.popitem()[1].close()
 
     def heads_seen(self, name: str) -> dict[str, HeadSeen]:
         """The newest heads of the other machines' logs that were pulled from a backend, by machine."""
@@ -211,6 +220,7 @@ class Agent:
 
     def become(self, me: Identity) -> None:
         """Go on under another identity."""
+        self.close()
         self.me = me
         self.journal = Journal(self.state, me.id)
         self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id)
@@ -291,7 +301,8 @@ def opened(config: Config, purpose: str, *, progress: Progress = no_progress) ->
     with StateLock(config.state, purpose):
         state = State(config.state / DATABASE)
         try:
-            yield _prepared(config, state, progress)
+            with contextlib.closing(_prepared(config, state, progress)) as agent:
+                yield agent
         finally:
             state.close()
 

@@ -65,6 +65,34 @@ class Measured(Protocol):
         ...
 
 
+@runtime_checkable
+class Gathering(Protocol):
+    """A store far away, which answers several questions in the time of one."""
+
+    def gather(self, patterns: Sequence[str], *, at_most: int) -> Mapping[str, bytes]:
+        """The values of all keys that match, by key, each up to its first `at_most` bytes. A pattern is a key in which
+        one part may be `*`, for any one part."""
+        ...
+
+
+class Probe(NamedTuple):
+    """One step of the way to a destination. `good` False: `hint` says what to do."""
+
+    what: str
+    good: bool
+    finding: str
+    hint: str = ""
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """A destination that can say what is wrong with the way there."""
+
+    def probe(self) -> Iterator[Probe]:
+        """Try one step after the other, up to the first that fails. Changes nothing."""
+        ...
+
+
 class Receipt(NamedTuple):
     """What a backend has taken. `through`: the last seq of this machine it holds durably. `refused`: seqs that it
     cannot take, each with a reason without content; the others are held all the same."""

@@ -3,7 +3,7 @@ The other one is in `sealing`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from memferry.backends import head as heads
@@ -21,6 +21,11 @@ class Cipher(Protocol):
     encryption: str
     scheme: names.Scheme
     members: Members | None
+
+    @property
+    def news(self) -> Sequence[str]:
+        """Where something lies if `unlock` has anything to do. TargetRefused as there."""
+        ...
 
     def unlock(self) -> None:
         """Be able to read and write what lies in the vault now. TargetRefused if this machine may not."""
@@ -89,6 +94,7 @@ class Plain:
     encryption = "none"
     scheme = names.PLAIN
     members: Members | None = None
+    news: Sequence[str] = ()
 
     def unlock(self) -> None:
         """See `Cipher`."""

@@ -50,6 +50,11 @@ class Scheme(NamedTuple):
         """The one object of a machine that is replaced."""
         return f"{MACHINES}{machine}/head.json{self.suffix}"
 
+    @property
+    def heads(self) -> str:
+        """The pattern (`base.Gathering`) of all of these."""
+        return self.head_key("*")
+
     def is_head(self, key: str) -> bool:
         """Whether a machine's head lies under this key."""
         parts = key.split("/")

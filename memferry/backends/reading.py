@@ -11,7 +11,7 @@ import msgspec
 from memferry.backends import head as heads
 from memferry.backends import names, segments
 from memferry.backends.age import Undecryptable
-from memferry.backends.base import Store
+from memferry.backends.base import Gathering, Store
 from memferry.backends.ciphers import Cipher
 from memferry.backends.head import Segment, StoredHead
 from memferry.backends.segments import Limits, Lines, Piece, Unsound
@@ -72,6 +72,9 @@ class Reader:
             return None
         except TargetRefused as error:
             raise self.damaged("changed", self.head_key(machine), "is no file") from error
+        return self._parsed_head(machine, data)
+
+    def _parsed_head(self, machine: str, data: bytes) -> StoredHead:
         try:
             return StoredHead(self.cipher.head(data, machine), heads.sha256(data))
         except Damaged as error:
@@ -94,23 +97,53 @@ class Reader:
         passed over."""
         found: dict[str, StoredHead] = {}
         refused: dict[str, Damaged] = {}
-        looked_at = self.machines()
+        looked_at = dict(self._lie_there())
         for _ in range(_LOOKS):  # what seems behind may have been written meanwhile
-            for machine in looked_at:
-                self._sort_in(machine, found, refused)
+            for machine, data in looked_at.items():
+                self._sort_in(machine, data, found, refused)
             behind = [one for one in heads.behind(found, self.cipher.is_expelled) if one.machine not in refused]
             if not behind:
                 return found, refused
-            looked_at = [one.machine for one in behind]
+            looked_at = {one.machine: None for one in behind}
         for one in behind:
             found.pop(one.machine, None)
             refused[one.machine] = self.damaged("rolled-back", self.head_key(one.machine), one.why)
         return found, refused
 
-    def _sort_in(self, machine: str, found: dict[str, StoredHead], refused: dict[str, Damaged]) -> None:
+    def _lie_there(self) -> Iterator[tuple[str, bytes | None]]:
+        """The machines that have a head here, with what lies in its place where the store gives all at once."""
+        values = self._gathered()
+        if values is None:
+            if self.found():
+                self.cipher.unlock()
+                yield from ((machine, None) for machine in self.machines())
+        elif names.FORMAT_KEY not in values:
+            self._refuse_what_lies_there()
+        else:
+            heads.check_format(values[names.FORMAT_KEY], self._name, self.cipher.encryption)
+            if not values.keys().isdisjoint(self.cipher.news):
+                self.cipher.unlock()
+            is_head = self.cipher.scheme.is_head
+            yield from ((key.split("/")[1], values[key]) for key in sorted(values) if is_head(key))
+
+    def _gathered(self) -> Mapping[str, bytes] | None:
+        """None: the store is near, or something lies there that is no file."""
+        if not isinstance(self._store, Gathering):
+            return None
+        wanted = (names.FORMAT_KEY, self.cipher.scheme.heads, *self.cipher.news)
+        try:
+            return self._store.gather(wanted, at_most=heads.MAX_HEAD_BYTES + 1)
+        except TargetRefused as error:
+            if not error.key:
+                raise
+            return None
+
+    def _sort_in(
+        self, machine: str, data: bytes | None, found: dict[str, StoredHead], refused: dict[str, Damaged]
+    ) -> None:
         found.pop(machine, None)
         try:
-            if head := self.head(machine):
+            if head := self.head(machine) if data is None else self._parsed_head(machine, data):
                 found[machine] = head
         except Damaged as error:
             if self.cipher.is_expelled(machine):

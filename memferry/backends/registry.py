@@ -29,6 +29,7 @@ class Offer(NamedTuple):
 
 OFFERS: Mapping[str, Offer] = {
     "local": Offer("memferry.backends.local:open_backend"),
+    "ssh": Offer("memferry.backends.ssh:open_backend", extra="ssh"),
 }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -37,6 +37,11 @@ class Age:
         self.members: Members | None = members
         self._peers: Mapping[str, HeadSeen] = {}
         self._mine: frozenset[str] = frozenset()
+
+    @property
+    def news(self) -> Sequence[str]:
+        """See `Cipher`."""
+        return (names.keys_key(self._keys.ring.number + 1),)
 
     def unlock(self) -> None:
         """See `Cipher`."""

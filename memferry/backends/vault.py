@@ -12,9 +12,12 @@ from memferry.backends.audit import Audit
 from memferry.backends.base import (
     Capacity,
     Finding,
+    Gathering,
     HeadSeen,
     MachineLog,
     Measured,
+    Probe,
+    Probed,
     Receipt,
     Refill,
     Repaired,
@@ -68,6 +71,7 @@ class Vault:
         self._store = store
         self._me = me
         self._create = create
+        self._seen: HeadSeen | None = None
         self._limits = limits or Limits()
         self._cipher: Cipher = cipher or Plain()
         self._reader = Reader(store, name, self._limits, self._cipher)
@@ -104,8 +108,13 @@ class Vault:
 
     def capacity(self) -> Capacity:
         """See `Backend`."""
-        used = sum(entry.size_bytes for entry in self._store.entries())
-        return Capacity(used, *(self._store.room() if isinstance(self._store, Measured) else Room(None, None)))
+        return Capacity(self._used(), *(self._store.room() if isinstance(self._store, Measured) else Room(None, None)))
+
+    def _used(self) -> int:
+        """Far away, what the heads list: asking for every file there takes as long as the delivery itself."""
+        if isinstance(self._store, Gathering):
+            return sum(segment.size for stored in self._reader.survey()[0].values() for segment in stored.head.segments)
+        return sum(entry.size_bytes for entry in self._store.entries())
 
     def close(self) -> None:
         """See `Backend`; closes the store."""
@@ -123,7 +132,8 @@ class Vault:
         """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none.
         `written`: the last seq that this state has given out, where that is known: a log beyond it is a fork."""
         self._written = written
-        self._trust(seen)
+        if seen != self._seen:
+            self._trust(seen)
 
     def _trust(self, seen: HeadSeen | None) -> None:
         self._seen, self._log = seen, None
@@ -269,23 +279,22 @@ class Vault:
 
     def survey(self) -> Survey:
         """See `Readable`."""
-        if not self._reader.found():
-            return Survey((), {})
-        self._cipher.unlock()
         found, refused = self._reader.survey()
         return Survey([stored.log for stored in found.values()], refused)
 
     def machines(self) -> Sequence[MachineLog]:
         """See `Readable`."""
-        if not self._reader.found():
-            return ()
-        self._cipher.unlock()
         return [stored.log for stored in self._reader.all_heads().values()]
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """See `Readable`. NotFound if the machine has no log here."""
         self._reader.found()
         return self._reader.operations(machine, after)
+
+    def probe(self) -> Iterator[Probe]:
+        """See `Probed`; nothing where the store has nothing to say."""
+        if isinstance(self._store, Probed):
+            yield from self._store.probe()
 
     # -- Verifiable
 

@@ -12,10 +12,24 @@ from tests.faults import (
     states,
     tailing,
     tampering,
+    uploads,
     vanishing,
     wholes,
 )
 from tests.faults.bar import BARS
 
-MODULES = (crashes, states, tailing, wholes, notification, outage, delivery, vanishing, hostile, many, tampering)
+MODULES = (
+    crashes,
+    states,
+    tailing,
+    wholes,
+    notification,
+    outage,
+    delivery,
+    uploads,
+    vanishing,
+    hostile,
+    many,
+    tampering,
+)
 NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))
