@@ -23,6 +23,7 @@ from tests.backends.samples import ME
 KEYS = Keys(Path("nowhere"))
 
 ME_HERE = getpass.getuser()
+ROOT = Path(config.__file__).parents[1]
 Router = Callable[..., tuple[Hop, ...]]
 
 
@@ -83,7 +84,18 @@ def test_what_only_a_connection_needs_is_not_imported_before() -> None:
         "open_backend('v', {'host': 'h', 'path': 'p'}, me, Keys(Path('nowhere'))).close();"
         "sys.exit(bool({'paramiko', 'pyrage'} & set(sys.modules)))"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(config.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
+
+
+def test_a_missing_extra_is_named() -> None:
+    script = (
+        "import sys; sys.modules['paramiko'] = None; from memferry.backends.registry import open_backend;"
+        "from memferry.errors import ConfigError; from memferry.model import Identity\n"
+        "try: open_backend('v', {'type': 'ssh', 'host': 'h', 'path': 'p'}, Identity('a' * 32, 'n', 'e', 'i'))\n"
+        "except ConfigError as error: print(error.hint)"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert told == 'pip install "memferry[ssh]"\n'
 
 
 def test_files_are_found_from_the_configuration(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from paramiko import ssh_exception
 from memferry.backends import sftp, ssh_errors
 from memferry.backends.ssh import SshStore
 from memferry.backends.ssh_connect import Connection
-from memferry.errors import AuthFailed, BackendError, PermanentError, TargetRefused, TransientError
+from memferry.errors import AuthFailed, BackendError, NotFound, PermanentError, TargetRefused, TransientError
 from tests.backends import sshd
 from tests.backends.sshd import IN_TIME_S, USER, Sshd
 from tests.faults.proxy import Proxy
@@ -239,6 +239,19 @@ def test_something_that_is_no_ssh_server(server: Sshd) -> None:
 
     with serving(answer) as port:
         failing(store_at(server, port=port), TransientError, "127.0.0.1")
+
+
+def test_a_server_that_falls_silent_while_we_log_in(own: Sshd) -> None:
+    """Which is no reason to believe that it does not want the key."""
+    with Proxy(own.port) as proxy:
+        own.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {sshd.public(own.host_keys['ed25519'])}\n")
+        for reply in range(2, 12):
+            proxy.stall_reply(reply)
+            store = store_at(own, port=proxy.port, connect_timeout_s=0.7, request_timeout_s=0.7)
+            with pytest.raises((TransientError, NotFound)):
+                store.get("k")
+            proxy.heal()
+            store.close()
 
 
 def test_something_that_says_nothing(server: Sshd) -> None:

@@ -35,6 +35,7 @@ class Proxy:
         self.cuts = 0
         self.stuck = False
         self.cut_at: int | None = None
+        self.stall_at: int | None = None
         self.pairs: set[Pair] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
@@ -52,6 +53,14 @@ class Proxy:
     def swallow(self) -> None:
         """A black hole: from now on nothing passes and nothing is taken, on new connections as well, until `heal`."""
         self._do(lambda: self._set_stuck(True))
+
+    def stall_reply(self, number: int) -> None:
+        """Behind the reply with this number from now on, from 1, nothing passes any more, as after `swallow`."""
+        self.stall_at = self.replies + number
+
+    def stall(self) -> None:
+        """As `swallow`, from within."""
+        self._set_stuck(True)
 
     def heal(self) -> None:
         """What was stuck goes on."""
@@ -147,6 +156,8 @@ class Pair:
         elif self._asked:
             self._asked = False
             self.proxy.replies += 1
+            if self.proxy.replies == self.proxy.stall_at:
+                self.proxy.stall()
             if self.proxy.replies == self.proxy.cut_at:
                 self.proxy.cuts += 1
                 self.reset()

@@ -161,6 +161,18 @@ def test_a_black_hole_takes_nothing_and_heals(proxy: Proxy, echo: Echo) -> None:
     assert sorted(echo.received) == sorted(b"xyz")
 
 
+def test_a_black_hole_behind_a_reply(proxy: Proxy) -> None:
+    with connected(proxy) as line:
+        proxy.stall_reply(2)
+        assert ask(line, b"1") + ask(line, b"2") == b"12"
+        line.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            ask(line, b"3")
+        proxy.heal()
+        line.settimeout(10)
+        assert exactly(line, 1) == b"3"
+
+
 def test_a_black_hole_stops_the_sender_in_the_end(proxy: Proxy) -> None:
     with connected(proxy) as line:
         proxy.swallow()

@@ -36,20 +36,23 @@ def _killed_again_and_again(server: Sshd, trial: Trial, chance: random.Random, u
     """How many uploads were acknowledged before the last kill. The next run starts behind the last one that was."""
     done = 0
     for number in range(kills):
-        process = _spawn(server, trial, done, uploads - done)
-        assert process.stdout
-        for _ in range(chance.randrange(1, max(2, 2 * uploads // kills))):
-            line = process.stdout.readline()
-            done = int(line) + 1 if line else done
-        timer = threading.Timer(chance.uniform(0, 0.02), process.kill)
-        timer.start()
-        rest = process.stdout.read().split()
-        done = int(rest[-1]) + 1 if rest else done
-        code = process.wait()
-        timer.join()
+        with _spawn(server, trial, done, uploads - done) as process:
+            for _ in range(chance.randrange(1, max(2, 2 * uploads // kills))):
+                done = _said(process.stdout.readline(), done)  # type: ignore[union-attr]
+            timer = threading.Timer(chance.uniform(0, 0.02), process.kill)
+            timer.start()
+            done = _said(process.communicate()[0], done)
+            timer.join()
+        code = process.returncode
         trial.result.expect(code in (0, -9), f"start {number} ended with {code}")
         trial.result.n += 1
     return done
+
+
+def _said(output: bytes, before: int) -> int:
+    """How many uploads are done, after what the uploader printed."""
+    numbers = output.split()
+    return int(numbers[-1]) + 1 if numbers else before
 
 
 def _finish(server: Sshd, trial: Trial, done: int, uploads: int) -> None:
