@@ -13,8 +13,9 @@ from pathlib import Path
 
 from bench.figures import Figure, as_objects, line, table
 from bench.lab import Lab
-from bench.measures import MEASURES, Sizes
+from bench.measures import MEASURES
 from bench.program import Failed, given, installed
+from bench.sizes import Sizes
 
 STOPPED = 143
 

@@ -26,7 +26,7 @@ class Bench(NamedTuple):
 
     def head(self) -> Path:
         """The head of the machine's log in the vault."""
-        found = next(self.vault.glob("machines/*/head.json"), None)
+        found = next(self.vault.glob("machines/*/head.json*"), None)
         if found is None:
             raise Failed(f"nothing was delivered to {self.vault}")
         return found
@@ -58,6 +58,13 @@ class Lab:
         """A ledger of `count` records."""
         return self._bench(f"records-{count}", "jsonl", lambda bench: self._write_ledger(bench.ledger, count))
 
+    def records_for(self, name: str, count: int, vault: Path, backends: Mapping[str, Mapping[str, object]]) -> Bench:
+        """A ledger of `count` records that goes to `backends`; `vault`: where that lies on this disk."""
+        self.say(f"making {name}")
+        bench = _bench(self.empty(name), "jsonl", backends)._replace(vault=vault)
+        self._write_ledger(bench.ledger, count)
+        return bench
+
     def notes(self, count: int) -> Bench:
         """A tree of `count` Markdown notes."""
         return self._bench(f"notes-{count}", "document", lambda bench: corpus.write_notes(bench.space, count))
@@ -85,20 +92,21 @@ class Lab:
     def _bench(self, name: str, format_name: str, fill: Callable[[Bench], None]) -> Bench:
         if name not in self._benches:
             self.say(f"making {name}")
-            bench = _bench(self.empty(name), format_name)
+            folder = self.empty(name)
+            bench = _bench(folder, format_name, {"vault": {"type": "local", "path": str(folder / "vault")}})
             fill(bench)
             self._benches[name] = bench
         return self._benches[name]
 
 
-def _bench(folder: Path, format_name: str) -> Bench:
+def _bench(folder: Path, format_name: str, backends: Mapping[str, Mapping[str, object]]) -> Bench:
     space, vault, config = folder / "space", folder / "vault", folder / "memferry.yaml"
     space.mkdir()
     settings = {
         "machine": "bench",
         "state": str(folder / "state"),
         "spaces": [{"name": "bench", "path": str(space), "format": format_name}],
-        "backends": {"vault": {"type": "local", "path": str(vault)}},
+        "backends": backends,
         "agent": {"debounce_ms": DEBOUNCE_MS},
     }
     config.write_text(json.dumps(settings))  # JSON is YAML

@@ -9,33 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median, quantiles
-from typing import NamedTuple
 
 from bench import corpus
 from bench.figures import Figure
 from bench.lab import DEBOUNCE_MS, Bench, Lab, polled
 from bench.program import Failed, Ran, Service, one_core, timed
+from bench.sizes import Sizes
 
 CEILING = "one-core ceiling"
 MEGA = 1e6
 ANSWER_S = 60.0
-
-
-class Sizes(NamedTuple):
-    """How much to measure with. `rounds`: repetitions of what is short. `idle_s`: how long to watch a quiet service;
-    `calm_s`: how long to wait until it is quiet."""
-
-    records: int = 1_000_000
-    files: int = 10_000
-    rounds: int = 15
-    appends: int = 200
-    idle_s: float = 60.0
-    calm_s: float = 600.0
-
-    @property
-    def growth(self) -> tuple[int, ...]:
-        """A hundredth, a tenth, all."""
-        return tuple(size for size in (self.records // 100, self.records // 10, self.records) if size)
 
 
 # -- cold
@@ -258,4 +241,14 @@ def _medians(pairs: Iterable[tuple[float, float]]) -> tuple[float, float]:
     return median(ones), median(others)
 
 
-MEASURES = {measure.__name__: measure for measure in (cold, nochange, append, growth, latency, idle, start)}
+# -- a server
+
+
+def remote(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
+    """A vault behind SSH. Needs what the tests need, and sshd, ssh and rsync."""
+    from bench.remote import figures
+
+    yield from figures(lab, sizes)
+
+
+MEASURES = {measure.__name__: measure for measure in (cold, nochange, append, growth, latency, idle, start, remote)}
