@@ -17,7 +17,7 @@ from memferry.agent.service import Agent, Progress, no_progress, opened, require
 from memferry.backends.base import Capacity, HeadSeen, Readable, Verifiable
 from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
-from memferry.errors import BackendError, ConfigError
+from memferry.errors import BackendError, ConfigError, Halted
 from memferry.recall.index import Wanted
 
 Report = dict[str, Any]
@@ -220,12 +220,14 @@ def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Versions that lost against another machine's and were kept. `resolve`: settle this one, and `keep` so."""
-    agent.ingest_all(Scope())
+    _, halted = agent.ingest_all(Scope())
     settled = resolve.settle_removed(agent)
     agent.reconcile().run()
     if "resolve" not in arguments:
         found = [resolve.described(agent, one) for one in resolve.listed(agent)]
         return {"conflicts": found, "settled": settled, "exit_code": 0}
+    if halted:
+        raise Halted("; ".join(halted), hint="see `memferry status`; settle conflicts after that")
     chosen, keep = resolve.find(agent, str(arguments["resolve"])), str(arguments.get("keep", resolve.CURRENT))
     resolve.resolve(agent, chosen, keep)
     delivered = agent.deliver()

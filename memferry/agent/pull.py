@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from memferry.agent import apply, clock, incoming
@@ -207,9 +207,9 @@ class Pull:
         arrivals = [one for op in sound if isinstance(op, Put) and op.seq not in dead and (one := self._arrival(op))]
         arrivals = [one for one in arrivals if self._is_true(log, one)]
         lines, texts = self._sort_lines(log, [one for one in arrivals if not isinstance(one.kind.reader, Whole)])
-        stuck = self._files.add_lines(texts)
+        stuck = self._shards(self._files.add_lines(texts))
         with self._state.transaction():
-            self._add_lines(lines)
+            self._add_lines([line for line in lines if line.shard not in stuck])
             for one in arrivals:
                 if isinstance(one.kind.reader, Whole):
                     self._counts["taken"] += self._received.add_rival(log.id, one.put, one.id) and self._is_news(one)
@@ -217,7 +217,7 @@ class Pull:
                 self._take_fact(op)
             self._hear(log, sound)
             self._remember(log, ops[-1].seq)
-        return self._first_in(stuck, lines)
+        return min((line.seq for line in lines if line.shard in stuck), default=None)
 
     def _is_strange(self, log: MachineLog, op: Op) -> bool:
         why = incoming.flaw(op)
@@ -282,12 +282,12 @@ class Pull:
             others = [known for known in here[one.id, number] if known.shard]
             if not self._is_welcome(seen.get(one.id)) or (one.id, number) in own:
                 pass
-            elif others and not any(known[:2] == line[:2] for known in others):
+            elif others:
                 line = line._replace(shard=others[0].shard)
             else:
                 line = self._into_shard(log, one.put, line)
                 texts[one.put.space, apply.shard(one.put.file, log.name)].append(one.put.body.encode())
-                self._counts["taken"] += not others
+                self._counts["taken"] += 1
             here[one.id, number].append(line)
             lines.append(line)
         return lines, texts
@@ -311,13 +311,9 @@ class Pull:
             "insert or replace into record values(?, ?, ?, 0)", ((line.id, line.digest, FOREIGN) for line in new)
         )
 
-    def _first_in(self, files: Collection[str], lines: Sequence[Line]) -> int | None:
-        if not files:
-            return None
-        numbers = {
-            self._received.shard(space, file) for space, _, file in (subject.partition("/") for subject in files)
-        }
-        return min((line.seq for line in lines if line.shard in numbers), default=None)
+    def _shards(self, files: Iterable[str]) -> set[int]:
+        """Their numbers, from `space/file`."""
+        return {self._received.shard(space, file) for space, _, file in (one.partition("/") for one in files)}
 
     # -- withdrawing
 

@@ -218,7 +218,7 @@ class Reconcile:
         number = digest_number(bytes.fromhex(one.version.digest))
         if seen is not None and seen.digest == number and (seen.seq > 0 or self._is_written(one)):
             return
-        over = self._catalog.versions(one.id)
+        over = self._replaceable(one.id)
         self._intend(one, seen, number)
         if self._recognise:
             return
@@ -231,6 +231,11 @@ class Reconcile:
         array.put[one.key], array.over[one.key] = body, over | {number}
         array.replaces |= seen is not None and seen.seq != WITHDRAWN
         array.ids.add(one.id)
+
+    def _replaceable(self, id_: int) -> set[int]:
+        """Digest numbers of what may lie in the file: every version met, and the last one, also if it was withdrawn."""
+        rows = self._state.rows("select digest from foreign_record where id = ?", id_)
+        return self._catalog.versions(id_) | {digest_number(bytes.fromhex(row[0])) for row in rows}
 
     def _is_written(self, one: Rival) -> bool:
         row = self._state.one("select digest, pending from foreign_record where id = ?", one.id)

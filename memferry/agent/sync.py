@@ -197,7 +197,7 @@ class Cycle:
 
     def _remove_entries(self) -> None:
         removals = self._ingest.removals
-        doomed = sum(len(ids) for _, ids in removals)
+        doomed = len({id_ for _, ids in removals for id_ in ids})  # a file that was read twice counts once
         if not doomed:
             return
         row = self._state.one(

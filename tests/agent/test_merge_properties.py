@@ -7,35 +7,32 @@ import json
 import os
 import random
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from memferry.agent import commands
 from memferry.agent.service import opened
 from memferry.config import load
+from memferry.errors import Halted
 
 MACHINES = ("ant", "bee", "cat")
-EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "40" if os.environ.get("CI") else "15"))
-DOCUMENTS = ("plan.md", "deep/idea.md")
+EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "25" if os.environ.get("CI") else "8"))
 WORDS = ["ferry", "harbour", "orchid", "glacier", "pepper", "anchor", "canvas", "lantern", "meadow", "copper"]
 
-steps = st.one_of(
-    st.tuples(st.just("line"), st.sampled_from(["log.jsonl", "deep/log.jsonl"])),
-    st.tuples(st.just("event"), st.sampled_from(["bus/atlas/2026-11-01.jsonl", "bus/atlas/2026-11-02.jsonl"])),
-    st.tuples(st.just("same line"), st.sampled_from(["log.jsonl"])),
-    st.tuples(st.just("entry"), st.sampled_from(["e1", "e2", "e3"])),
-    st.tuples(st.just("remove entry"), st.sampled_from(["e1", "e2", "e3"])),
-    st.tuples(st.just("document"), st.sampled_from(DOCUMENTS)),
-    st.tuples(st.just("append"), st.sampled_from(DOCUMENTS)),
-    st.tuples(st.just("forget line"), st.none()),
-    st.tuples(st.just("resolve"), st.sampled_from(["current", "other"])),
-    st.tuples(st.sampled_from(["push", "pull", "pull", "sync"]), st.none()),
+STEPS: tuple[tuple[str, str | None], ...] = (
+    *[("line", "log.jsonl"), ("line", "deep/log.jsonl"), ("same line", "log.jsonl"), ("forget line", None)],
+    *[("event", "bus/atlas/2026-11-01.jsonl"), ("event", "bus/atlas/2026-11-02.jsonl")],
+    *[("entry", "e1"), ("entry", "e2"), ("entry", "e1"), ("remove entry", "e1"), ("remove entry", "e2")],
+    *[("document", name) for name in ("plan.md", "plan.md", "plan.md", "deep/idea.md")],
+    *[("append", "plan.md"), ("resolve", "current"), ("resolve", "other"), ("resolve", "current")],
+    *[("push", None), ("push", None), ("pull", None), ("sync", None), ("sync", None), ("sync", None)],
 )
-lives = st.lists(st.tuples(st.sampled_from(MACHINES), steps), min_size=4, max_size=24)
+lives = st.lists(st.tuples(st.sampled_from(MACHINES), st.sampled_from(STEPS)), min_size=24, max_size=40)
 
 
 class Life:
@@ -110,7 +107,7 @@ class Life:
         keys = [json.loads(line)["id"] for line in path.read_text().splitlines()] if path.exists() else []
         own = [key for key in keys if key.startswith(machine) and f"gone {key}" not in self.forgotten]
         if own:
-            self.do(machine, "push")
+            self.do(machine, "push", accept_deletions=True)
             self.do(machine, "forget", targets=[own[0]])
             self.forgotten.add(f"gone {own[0]}")
 
@@ -119,7 +116,8 @@ class Life:
     def resolve(self, machine: str, keep: str) -> None:
         found = self.do(machine, "conflicts")["conflicts"]
         if found:
-            self.do(machine, "conflicts", resolve=str(found[0]["name"]), keep=keep)
+            with suppress(Halted):  # entries were removed here, and nobody has confirmed that yet
+                self.do(machine, "conflicts", resolve=str(found[0]["name"]), keep=keep)
 
     # -- what is to be the same everywhere
 
@@ -155,8 +153,9 @@ class Life:
 
 @pytest.mark.timeout(1800)
 @settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True
-)
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # a life takes seconds, and shrinking one an hour
+)  # fmt: skip
 @given(lives, st.integers(0, 1 << 30))
 def test_any_order_of_pulls_gives_the_same_files_everywhere(
     life: list[tuple[str, tuple[str, str | None]]], seed: int
@@ -167,14 +166,15 @@ def test_any_order_of_pulls_gives_the_same_files_everywhere(
         for machine, (what, target) in life:
             all_.step(machine, what, target)
         chance = random.Random(seed)
-        for _ in range(3):
+        for _ in range(5):  # who hears that a record was withdrawn withdraws its own versions, too
             for machine in chance.sample(MACHINES, len(MACHINES)):
                 all_.step(machine, "sync", None)
         for machine in MACHINES:
             report = all_.do(machine, "sync-memory", accept_deletions=True)
             for backend in ("vault", "mirror"):
                 assert report["backends"][backend]["sent"] == 0, f"{machine} pushed what it had pulled"
-                assert report["pulled"][backend]["files"] == (), f"{machine} is not at rest"
+                files = report["pulled"][backend]["edits"]
+                assert not files, f"{machine} is not at rest: {files}"
         shown = {machine: all_.shown(machine) for machine in MACHINES}
         assert shown["bee"] == shown["ant"]
         assert shown["cat"] == shown["ant"]
