@@ -301,6 +301,12 @@ def test_a_vault_of_a_newer_version_is_refused_and_nothing_is_lost(ant: Machine)
     report = ant.do("push")
     assert report["exit_code"] == 4
     assert "version 2" in report["backends"]["vault"]["error"]
+    assert ant.do("verify")["exit_code"] == 1  # its heads say otherwise: somebody changed it
+    (head,) = (ant.base / "vault").rglob("head.json")
+    before = head.read_text()
+    head.write_text(before.replace('"version":1', '"version":2'))
+    assert ant.do("verify")["exit_code"] == 4
+    head.write_text(before)
     marker.write_text(marker.read_text().replace('"version":2', '"version":1'))
     assert ant.do("push")["exit_code"] == 0
     assert len(ant.bodies()) == 2

@@ -156,14 +156,14 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
     try:
         with agent.backend(name) as backend:
             if not isinstance(backend, Verifiable):
-                return VerifyReport(name, [], [], "this backend cannot be verified")
+                return VerifyReport(name, [], [], "this backend cannot be verified", failed=1)
             findings = backend.verify(_heads_seen(agent, name))
             repaired = backend.repair(findings, agent.journal) if repair and findings else []
             if repaired:
                 with agent.state.transaction():
                     agent.delivery(backend).remember_head()
     except BackendError as error:
-        return VerifyReport(name, [], [], str(error), error.hint)
+        return VerifyReport(name, [], [], str(error), error.hint, error.exit_code)
     with agent.state.transaction():
         left = len(findings) - sum(one.done for one in repaired)
         if left:

@@ -159,15 +159,18 @@ def _pulled(one: Pulled) -> dict[str, object]:
 
 
 class VerifyReport(NamedTuple):
-    """`findings` of one backend and, after a repair, what became of them."""
+    """`findings` of one backend and, after a repair, what became of them. `error`: why it could not be verified;
+    `failed`: the exit code for that."""
 
     backend: str
     findings: list[dict[str, str]]
     repaired: list[dict[str, object]]
     error: str | None = None
     hint: str = ""
+    failed: int = 0
 
     @property
     def exit_code(self) -> int:
-        """0: whole, or whole again. 1: something is left to do. 4 is for a target that was refused."""
-        return 1 if self.error or len(self.findings) > sum(bool(one["done"]) for one in self.repaired) else 0
+        """0: whole, or whole again. 1: something is left to do. 4: the target was refused."""
+        left = len(self.findings) > sum(bool(one["done"]) for one in self.repaired)
+        return self.failed or int(left)
