@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.faults import (
     crashes,
+    damage,
     delivery,
     hostile,
     many,
@@ -27,6 +28,7 @@ MODULES = (
     outage,
     delivery,
     uploads,
+    damage,
     vanishing,
     hostile,
     many,
