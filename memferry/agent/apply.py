@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from memferry.agent import opening
@@ -17,6 +18,7 @@ from memferry.model import Source
 LARGEST_BYTES = 1 << 40
 
 
+@lru_cache
 def shard(file: str, machine: str) -> str:
     """Where lines of another machine's ledger go: a file of their own, so no two machines append to one file."""
     path = PurePosixPath(file.removesuffix(".gz"))

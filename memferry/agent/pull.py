@@ -23,11 +23,11 @@ from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
 from memferry.backends.base import MachineLog, Readable
 from memferry.errors import TargetRefused
-from memferry.formats.base import Kind, Whole
+from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
 from memferry.model import Identity, Op, Put, Retract, Settle, Sighting
 
-BATCH = 2000
+BATCH = 20_000
 BATCH_BYTES = 8 << 20
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._ -]{0,62}[A-Za-z0-9_-])?")
 SET_CLOCK = "set that machine's clock right; it then says by itself when its operations were written"
@@ -206,12 +206,12 @@ class Pull:
         dead = self._received.dead_of(log.id, ops[0].seq, ops[-1].seq)
         arrivals = [one for op in sound if isinstance(op, Put) and op.seq not in dead and (one := self._arrival(op))]
         arrivals = [one for one in arrivals if self._is_true(log, one)]
-        lines, texts = self._sort_lines(log, [one for one in arrivals if not isinstance(one.kind.reader, Whole)])
+        lines, texts = self._sort_lines(log, [one for one in arrivals if not incoming.is_whole(one.kind)])
         stuck = self._shards(self._files.add_lines(texts))
         with self._state.transaction():
             self._add_lines([line for line in lines if line.shard not in stuck])
             for one in arrivals:
-                if isinstance(one.kind.reader, Whole):
+                if incoming.is_whole(one.kind):
                     self._counts["taken"] += self._received.add_rival(log.id, one.put, one.id) and self._is_news(one)
             for op in sound:
                 self._take_fact(op)
@@ -359,7 +359,7 @@ class Pull:
         for id_, seq in current.items():
             put = puts.get(seq)
             kind = tree.format.kind(put.file) if tree and put else None
-            if put is not None and kind and isinstance(kind.reader, Whole) and put.key != put.file:
+            if put is not None and kind and incoming.is_whole(kind) and put.key != put.file:
                 entries.add(id_)
                 row = (id_, self._me.id, seq, put.hlc, put.digest, space, put.file, put.key)
                 self._state.execute(

@@ -218,6 +218,27 @@ def test_what_was_withdrawn_may_be_written_anew_and_pulled_twice(ant: Machine, b
         assert len(json.loads(machine.read("topic.json"))) == 4
 
 
+def test_a_retraction_told_by_two_vaults_withdraws_once(ant: Machine, bee: Machine) -> None:
+    mirror = {"type": "local", "path": str(ant.base / "mirror")}
+    entries = [{"id": f"e{n}", "content": f"lantern {n}"} for n in range(4)]
+
+    def do(machine: Machine, command: str, **arguments: object) -> None:
+        config = machine.config
+        with opened(config._replace(backends={**config.backends, "mirror": mirror}), "test") as agent:
+            commands.perform(agent, command, arguments)
+
+    ant.write("topic.json", json.dumps(entries))
+    do(ant, "push")
+    do(bee, "pull")
+    ant.write("topic.json", json.dumps(entries[:3]))
+    do(ant, "push")
+    do(bee, "pull", backends=["vault"])
+    assert "e3" not in bee.read("topic.json")
+    bee.write("topic.json", json.dumps(entries))
+    do(bee, "pull")
+    assert "e3" in bee.read("topic.json"), "it was written anew by somebody who knew"
+
+
 def test_many_retracted_entries_halt_nobody_else(ant: Machine, bee: Machine) -> None:
     ant.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(10)]))
     quiet(ant, bee)
