@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
@@ -17,11 +19,12 @@ import pytest
 import zstandard
 
 from memferry.agent import commands, doorbell
+from memferry.agent.doctor import doctor
 from memferry.agent.lock import holder
 from memferry.agent.scan import stat_of
 from memferry.agent.service import opened
 from memferry.agent.status import status
-from memferry.errors import ConfigError
+from memferry.errors import ConfigError, StateError
 from tests.support import config_for
 
 QUICK = "agent: {settle_ms: 0}\n"
@@ -509,3 +512,17 @@ def test_the_state_is_for_its_owner_alone(ant: Machine) -> None:
     assert {path.name: oct(path.stat().st_mode & 0o777) for path in state.iterdir() if path.is_file()} == {
         path.name: "0o600" for path in state.iterdir() if path.is_file()
     }
+
+
+def test_a_state_of_an_earlier_version_is_made_again(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1"}, {"id": "k2", "visibility": "private"})
+    ant.do("push")
+    before = ant.bodies()
+    with contextlib.closing(sqlite3.connect(ant.config.state / "state.db")) as database:
+        database.execute("pragma user_version = 1")
+    with pytest.raises(StateError, match="earlier memferry") as caught:
+        ant.do("push")
+    assert "doctor --rebuild" in caught.value.hint
+    doctor(ant.config, rebuild=True)
+    assert ant.do("push")["new"] == 0
+    assert ant.bodies() == before

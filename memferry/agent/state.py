@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from memferry.errors import StateError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+"""Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 DATABASE = "state.db"
 
 SCHEMA = """
@@ -57,29 +58,11 @@ create table checkpoint(backend text primary key, through integer not null defau
 create table refused(backend text, seq integer, attempts integer not null, next_attempt_at real not null,
   reason text not null, parked integer not null default 0, primary key(backend, seq)) without rowid;
 
--- What came from other machines.
+-- What came from other machines: a set of facts, so that the order in which they arrive does not matter.
 create table peer(backend text, machine text, name text not null, sequence integer not null, sha256 text not null,
   last_seq integer not null, applied integer not null default 0, primary key(backend, machine)) without rowid;
-create table arrived(machine text, seq integer, id integer not null, primary key(machine, seq)) without rowid;
-create table foreign_record(id integer primary key, machine text not null, seq integer not null, hlc text not null,
-  digest text not null, space text not null, file text not null, key text not null, body text,
-  pending integer not null);
-create table conflict(name integer primary key, space text not null, key text not null, file text not null,
-  machine text not null, hlc text not null, digest text not null, copy text, body text, since real not null,
-  unique(space, key, digest));
-
--- What people must know.
-create table problem(area text, subject text, text text not null, hint text not null, since real not null,
-  primary key(area, subject)) without rowid;
-create table counter(name text primary key, value integer not null) without rowid;
-create table run(number integer primary key, kind text not null, started_at real not null, finished_at real not null,
-  report text not null);
-"""
-
-# Everything other machines tell is a set of facts, so that the order in which they arrive does not matter.
-MANY_MACHINES = """
-alter table arrived add column digest integer not null default 0;
-alter table arrived add column shard integer not null default 0;
+create table arrived(machine text, seq integer, id integer not null, digest integer not null, shard integer not null,
+  primary key(machine, seq)) without rowid;
 create index arrived_of on arrived(id);
 create table rival(machine text, seq integer, id integer not null, hlc text not null, digest text not null, base text,
   space text not null, file text not null, key text not null, body blob not null, primary key(machine, seq))
@@ -91,14 +74,23 @@ create table sighting(machine text, through integer, hlc text, primary key(machi
 create table newest(machine text primary key, name text not null, hlc text not null) without rowid;
 create table former(machine text primary key, through integer not null) without rowid;
 
--- Files that a pull writes, which nobody reads as this machine's own; what is still to be written or taken out.
+-- What a pull writes into files, which nobody reads as this machine's own; what is still to be written or taken out.
 create table pulled_file(number integer primary key, space text not null, file text not null, unique(space, file));
 create table unwritten(id integer primary key);
 create table doomed(space text, file text, digest integer, primary key(space, file, digest)) without rowid;
-alter table conflict add column id integer not null default 0;
-alter table conflict add column written integer not null default 0;
-delete from conflict;
-update peer set applied = 0;
+create table foreign_record(id integer primary key, machine text not null, seq integer not null, hlc text not null,
+  digest text not null, space text not null, file text not null, key text not null, body text,
+  pending integer not null);
+create table conflict(name integer primary key, space text not null, key text not null, file text not null,
+  machine text not null, hlc text not null, digest text not null, copy text, body text, since real not null,
+  id integer not null, written integer not null default 0, unique(space, key, digest));
+
+-- What people must know.
+create table problem(area text, subject text, text text not null, hint text not null, since real not null,
+  primary key(area, subject)) without rowid;
+create table counter(name text primary key, value integer not null) without rowid;
+create table run(number integer primary key, kind text not null, started_at real not null, finished_at real not null,
+  report text not null);
 """
 
 
@@ -265,9 +257,10 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a newer memferry (state version {version}, this one knows {SCHEMA_VERSION})",
             hint="upgrade memferry",
         )
-    if version < SCHEMA_VERSION:
-        steps = "".join((SCHEMA, MANY_MACHINES)[version:])
-        database.executescript(f"begin immediate; {steps} pragma user_version = {SCHEMA_VERSION}; commit;")
+    if 0 < version < SCHEMA_VERSION:
+        raise StateDamaged(f"{path} was written by an earlier memferry (state version {version})", hint=REBUILD)
+    if not version:
+        database.executescript(f"begin immediate; {SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;")
 
 
 def _explained(error: sqlite3.Error, path: Path) -> StateError:
