@@ -136,7 +136,7 @@ def test_a_lost_state_is_made_again_without_sending_anything_twice(base: Path) -
 
 def test_verify_finds_nothing_wrong(base: Path) -> None:
     assert perform(base, "verify") == {
-        "backends": [{"backend": "vault", "findings": [], "repaired": [], "error": None, "hint": ""}],
+        "backends": [{"backend": "vault", "findings": [], "repaired": [], "error": None, "hint": "", "refused": False}],
         "exit_code": 0,
     }
 

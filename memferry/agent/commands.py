@@ -17,7 +17,7 @@ from memferry.agent.service import Agent, Progress, no_progress, opened, require
 from memferry.backends.base import Capacity, HeadSeen, Readable, Verifiable
 from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
-from memferry.errors import BackendError, ConfigError, Halted
+from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
 from memferry.recall.index import Wanted
 
 Report = dict[str, Any]
@@ -156,14 +156,14 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
     try:
         with agent.backend(name) as backend:
             if not isinstance(backend, Verifiable):
-                return VerifyReport(name, [], [], "this backend cannot be verified", failed=1)
+                return VerifyReport(name, [], [], "this backend cannot be verified")
             findings = backend.verify(_heads_seen(agent, name))
             repaired = backend.repair(findings, agent.journal) if repair and findings else []
             if repaired:
                 with agent.state.transaction():
                     agent.delivery(backend).remember_head()
     except BackendError as error:
-        return VerifyReport(name, [], [], str(error), error.hint, error.exit_code)
+        return VerifyReport(name, [], [], str(error), error.hint, isinstance(error, TargetRefused))
     with agent.state.transaction():
         left = len(findings) - sum(one.done for one in repaired)
         if left:

@@ -11,7 +11,7 @@ from memferry.agent.deliver import Delivered
 from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pulled
 from memferry.backends.base import Capacity
-from memferry.errors import BackendError
+from memferry.errors import BackendError, TargetRefused
 from memferry.model import Put
 from memferry.recall.index import prose
 
@@ -160,17 +160,18 @@ def _pulled(one: Pulled) -> dict[str, object]:
 
 class VerifyReport(NamedTuple):
     """`findings` of one backend and, after a repair, what became of them. `error`: why it could not be verified;
-    `failed`: the exit code for that."""
+    `refused`: because it is not to be trusted."""
 
     backend: str
     findings: list[dict[str, str]]
     repaired: list[dict[str, object]]
     error: str | None = None
     hint: str = ""
-    failed: int = 0
+    refused: bool = False
 
     @property
     def exit_code(self) -> int:
         """0: whole, or whole again. 1: something is left to do. 4: the target was refused."""
-        left = len(self.findings) > sum(bool(one["done"]) for one in self.repaired)
-        return self.failed or int(left)
+        if self.refused:
+            return TargetRefused.exit_code
+        return 1 if self.error or len(self.findings) > sum(bool(one["done"]) for one in self.repaired) else 0

@@ -90,8 +90,10 @@ def test_what_only_a_connection_needs_is_not_imported_before() -> None:
 def test_a_missing_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['paramiko'] = None; from memferry.backends.registry import open_backend;"
+        "from pathlib import Path; from memferry.backends.keys import Keys;"
         "from memferry.errors import ConfigError; from memferry.model import Identity\n"
-        "try: open_backend('v', {'type': 'ssh', 'host': 'h', 'path': 'p'}, Identity('a' * 32, 'n', 'e', 'i'))\n"
+        "me = Identity('a' * 32, 'n', 'e', 'i')\n"
+        "try: open_backend('v', {'type': 'ssh', 'host': 'h', 'path': 'p'}, me, Keys(Path('nowhere')))\n"
         "except ConfigError as error: print(error.hint)"
     )
     told = subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True, text=True).stdout
