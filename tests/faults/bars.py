@@ -16,7 +16,7 @@ from tests.faults import (
     vanishing,
     wholes,
 )
-from tests.faults.bar import BARS
+from tests.faults.bar import BARS, by_number
 
 MODULES = (
     crashes,
@@ -32,4 +32,4 @@ MODULES = (
     many,
     tampering,
 )
-NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))
+NAMES = tuple(sorted(BARS, key=by_number))
