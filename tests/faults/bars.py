@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.faults import (
+    acknowledgement,
     crashes,
     delivery,
     hostile,
@@ -25,6 +26,7 @@ MODULES = (
     wholes,
     notification,
     outage,
+    acknowledgement,
     delivery,
     uploads,
     vanishing,

@@ -86,6 +86,16 @@ def operations(head: Path, keys: Identities = ()) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, unpacked(opened(path, keys)).split(b"\n")[:-1])
 
 
+def unlisted(vault: Path, keys: Identities = ()) -> list[Path]:
+    """Segments that lie in a vault and that no head lists."""
+    listed = {
+        head.parent / "segments" / segment["name"]
+        for head in vault.glob(f"machines/*/head.json{'.age' if keys else ''}")
+        for segment in json.loads(opened(head, keys))["segments"]
+    }
+    return sorted(set(vault.glob("machines/*/segments/*")) - listed)
+
+
 def unpacked(stored: bytes) -> bytes:
     """All frames of a zstd file, one behind the other."""
     with zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True) as reader:
