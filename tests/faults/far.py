@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -49,6 +50,17 @@ class Far(NamedTuple):
 def far_away(folder: Path) -> Iterator[Far]:
     with sshd.running(folder) as server, Proxy(server.port) as proxy:
         yield Far(server, proxy)
+
+
+def check_trees(result: Result, machines: Sequence[Machine], public: set[str]) -> None:
+    """Every machine has every public entry, once, in whichever of its ledgers."""
+    for machine in machines:
+        ledgers = sorted(machine.space.rglob("*.jsonl"))
+        lines = Counter(line for ledger in ledgers for line in ledger.read_text().split("\n")[:-1] if line in public)
+        lost, doubled = len(public - lines.keys()), lines.total() - len(lines)
+        result.lost += lost
+        result.doubled += doubled
+        result.expect(not (lost or doubled), f"{machine.name} misses {lost} entries and has {doubled} twice")
 
 
 def join(first: Machine, other: Machine) -> None:
