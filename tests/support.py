@@ -8,14 +8,23 @@ from memferry.config import Config, load
 
 
 def config_for(
-    base: Path, machine: str, *, space: str = "notes", vault: str = "vault", encryption: str = "none", more: str = ""
+    base: Path,
+    machine: str,
+    *,
+    space: str = "notes",
+    vault: str = "vault",
+    encryption: str = "none",
+    backend: str = "",
+    more: str = "",
 ) -> Config:
-    """A machine with its own tree and state below `base`, and a `vault` there that all of them share."""
+    """A machine with its own tree and state below `base`, and a `vault` there that all of them share; or another
+    `backend`, its settings in YAML."""
+    settings = backend or f"{{type: local, path: {base / vault}, encryption: {encryption}}}"
     path = base / machine / "memferry.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(
         f"machine: {machine}\nstate: {base / machine / 'state'}\n"
         f"spaces:\n  - {{name: {space}, path: {base / machine / space}}}\n"
-        f"backends:\n  vault: {{type: local, path: {base / vault}, encryption: {encryption}}}\n{more}"
+        f"backends:\n  vault: {settings}\n{more}"
     )
     return load({}, file=str(path))

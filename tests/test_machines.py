@@ -55,6 +55,7 @@ class Lives(RuleBasedStateMachine):
         self.seen: set[str] = set()
         self.gone: set[str] = set()  # withdrawn by somebody
         self.documents: dict[str, set[str]] = {}  # file -> texts that a scan saw
+        self.vault = self.base / "vault"
         for name in MACHINES:
             (self.base / name / "notes" / "deep").mkdir(parents=True)
         if self.encryption == "age":
@@ -209,7 +210,7 @@ class Lives(RuleBasedStateMachine):
     def stored(self) -> dict[str, list[str]]:
         """Ledger keys -> logs that hold a text of theirs."""
         found: dict[str, list[str]] = {}
-        for log in sorted((self.base / "vault").glob("machines/*")):
+        for log in sorted(self.vault.glob("machines/*")):
             keys = {
                 op["key"]
                 for segment in sorted((log / "segments").iterdir())
@@ -297,7 +298,7 @@ class Lives(RuleBasedStateMachine):
             return commands.perform(agent, command, arguments)
 
     def vault_bytes(self) -> Iterator[bytes]:
-        for path in sorted((self.base / "vault").rglob("*")):
+        for path in sorted(self.vault.rglob("*")):
             if path.is_file():
                 yield path.read_bytes()
                 if ".zst" in path.suffixes:

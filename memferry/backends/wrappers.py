@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -80,16 +81,28 @@ class Wrapper:
 
 
 class Retrying(Wrapper):
-    """Tries again after a TransientError, up to `attempts` times in all; every other error rises at once."""
+    """Tries again after a TransientError, up to `attempts` times in all, the last of which begins within `patience_s`:
+    what took longer is no hiccup, and is for the next delivery. Every other error rises at once. `clock`: seconds,
+    monotonic."""
 
     def __init__(
-        self, backend: Backend, backoff: Backoff, sleep: Callable[[float], None], attempts: int, random: random.Random
+        self,
+        backend: Backend,
+        backoff: Backoff,
+        sleep: Callable[[float], None],
+        attempts: int,
+        random: random.Random,
+        *,
+        patience_s: float = 20.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(backend)
         self._backoff = backoff
         self._sleep = sleep
         self._attempts = attempts
         self._random = random
+        self._patience_s = patience_s
+        self._clock = clock
 
     def deliver(self, batch: Sequence[Sealed]) -> Receipt:
         """See `Backend`."""
@@ -100,11 +113,15 @@ class Retrying(Wrapper):
         return self._tried(self._backend.capacity)
 
     def _tried(self, call: Callable[[], _T]) -> _T:
+        end = self._clock() + self._patience_s
         for attempt in range(1, self._attempts):
             try:
                 return call()
             except TransientError:
-                self._sleep(self._backoff.delay(attempt, self._random))
+                wait = self._backoff.delay(attempt, self._random)
+                if self._clock() + wait > end:
+                    raise
+                self._sleep(wait)
         return call()
 
 
@@ -121,7 +138,8 @@ class Logged(Wrapper):
         try:
             receipt = self._backend.deliver(batch)
         except BackendError as error:
-            _log.warning("deliver failed backend=%s error=%s", self.name, type(error).__name__)
+            took = self._clock() - start
+            _log.warning("deliver failed backend=%s error=%s seconds=%.3f", self.name, type(error).__name__, took)
             raise
         _log.info(
             "delivered backend=%s operations=%d bytes=%d through=%d refused=%d seconds=%.3f",

@@ -166,6 +166,17 @@ def test_the_last_attempt_tells_its_error_without_a_wait() -> None:
     assert (failing.calls, len(slept)) == (3, 2)
 
 
+def test_what_took_long_is_not_tried_again() -> None:
+    """A server that is silent until the time is up would be waited for three times over."""
+    slept: list[float] = []
+    failing = Failing(TransientError("silent"), 9)
+    clock = iter([100.0, 101.0, 131.0])
+    backend = Retrying(failing, Backoff(1), slept.append, 5, random.Random(1), patience_s=20, clock=lambda: next(clock))
+    with pytest.raises(TransientError, match="silent"):
+        backend.deliver([])
+    assert (failing.calls, len(slept)) == (2, 1)
+
+
 def test_other_errors_rise_at_once() -> None:
     failing = Failing(AccessDenied("read-only"), 9)
     with pytest.raises(AccessDenied):
@@ -201,9 +212,10 @@ def test_counts_are_logged_and_content_is_not(tmp_path: Path, caplog: pytest.Log
 
 
 def test_failures_are_logged_by_their_kind(caplog: pytest.LogCaptureFixture) -> None:
+    clock = iter([10.0, 12.5])
     with caplog.at_level(logging.DEBUG), pytest.raises(AccessDenied):
-        Logged(Failing(AccessDenied("the secret path"), 1), lambda: 0.0).deliver([])
-    assert "error=AccessDenied" in caplog.text
+        Logged(Failing(AccessDenied("the secret path"), 1), lambda: next(clock)).deliver([])
+    assert "error=AccessDenied seconds=2.500" in caplog.text
     assert "secret" not in caplog.text
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -23,6 +24,7 @@ def main() -> int:
         parser.error(f"there is no bar {', '.join(unknown)}; there are {' '.join(NAMES)}")
     if not usable():
         parser.error("these faults are made of signals, strace and inotify: they need Linux")
+    logging.getLogger("memferry").addHandler(logging.NullHandler())  # some bars open an agent in this process
     seed = int(time.time()) if arguments.seed is None else arguments.seed
     passed = [_run(BARS[name], arguments.size, seed) for name in wanted]
     return 0 if all(passed) else 1
@@ -30,7 +32,7 @@ def main() -> int:
 
 def _run(bar: Bar, size: Size, seed: int) -> bool:
     if missing := bar.missing():
-        _say(f"{bar.name:4} FAIL needs {', '.join(missing)}: install it and try again")
+        _say(f"{bar.name:6} FAIL needs {', '.join(missing)}: install it and try again")
         return False
     with tempfile.TemporaryDirectory(prefix="memferry-faults-") as folder, cleaned(Path(folder) / bar.name) as base:
         result = bar.run(base, size, seed)

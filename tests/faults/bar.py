@@ -42,7 +42,7 @@ class Result:
 
     def __str__(self) -> str:
         head = (
-            f"{self.bar:4} {'ok  ' if self.passed else 'FAIL'} size={self.size} seed={self.seed} n={self.n} "
+            f"{self.bar:6} {'ok  ' if self.passed else 'FAIL'} size={self.size} seed={self.seed} n={self.n} "
             f"lost={self.lost} doubled={self.doubled} torn={self.torn} leaked={self.leaked} seconds={self.seconds:.1f}"
         )
         return "\n".join(
@@ -93,6 +93,12 @@ class Bar:
 
 
 BARS: dict[str, Bar] = {}
+
+
+def by_number(name: str) -> tuple[int, str]:
+    """For sorting: `B2`, `B10`, then `B10-SSH`, the same fault elsewhere."""
+    number, _, where = name.removeprefix("B").partition("-")
+    return int(number), where
 
 
 def bar(name: str, title: str, *, tools: tuple[str, ...] = ()) -> Callable[[Body], Body]:

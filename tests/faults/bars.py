@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from tests.faults import (
+    acknowledgement,
     crashes,
     damage,
     delivery,
     hostile,
     many,
+    network,
     notification,
     outage,
     states,
@@ -17,7 +19,7 @@ from tests.faults import (
     vanishing,
     wholes,
 )
-from tests.faults.bar import BARS
+from tests.faults.bar import BARS, by_number
 
 MODULES = (
     crashes,
@@ -26,6 +28,8 @@ MODULES = (
     wholes,
     notification,
     outage,
+    acknowledgement,
+    network,
     delivery,
     uploads,
     damage,
@@ -34,4 +38,4 @@ MODULES = (
     many,
     tampering,
 )
-NAMES = tuple(sorted(BARS, key=lambda name: int(name[1:])))
+NAMES = tuple(sorted(BARS, key=by_number))

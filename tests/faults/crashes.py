@@ -1,4 +1,4 @@
-"""B1, B2, B4: the process dies, or the disk says no."""
+"""B1, B1-SSH, B2, B4: the process dies, or the disk says no."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from memferry.durable import is_temp
+from tests.backends import sshd
+from tests.faults import oracle
 from tests.faults.bar import Trial, bar
 from tests.faults.lines import Book, joined
 from tests.faults.machine import Answer, Machine, said
@@ -29,12 +32,25 @@ ERRORS = ("ENOSPC", "EIO", "EDQUOT")
 
 @bar("B1", "kill -9 at random points while a writer appends")
 def killed_at_random(trial: Trial) -> None:
-    machine, book = Machine(trial.folder("b1")), Book(trial.seed)
-    chance = random.Random(f"{trial.seed}/B1")
+    _kill_at_random(trial, Machine(trial.folder("b1")), longest_s=1.2)
+
+
+@bar("B1-SSH", "kill -9 at random points, the vault encrypted on a server", tools=("sshd", "ssh-keygen"))
+def killed_at_random_over_ssh(trial: Trial) -> None:
+    with sshd.running(trial.folder("server")) as server:
+        vault, backend = server.home / "vault", server.yaml(encryption=None)
+        machine = Machine(trial.folder("b1"), vault=vault, backend=backend)
+        _kill_at_random(trial, machine, longest_s=2.0)
+        temps = [path for path in oracle.files(vault) if is_temp(path.name)]
+        trial.result.expect(not temps, f"{len(temps)} temp files are left on the server")
+
+
+def _kill_at_random(trial: Trial, machine: Machine, *, longest_s: float) -> None:
+    book, chance = Book(trial.seed), random.Random(f"{trial.seed}/B1")
     entries, kills = trial.pick(3000, 50_000), trial.pick(12, 500)
     with _appending(machine.space, book, chance, entries, kills):
         for number in range(kills):
-            code = _killed(machine, ("run", "push")[number % 2], chance.uniform(0.05, 1.2))
+            code = _killed(machine, ("run", "push")[number % 2], chance.uniform(0.05, longest_s))
             trial.result.expect(code in (0, -9), f"start {number} ended with {code}")
             trial.result.n += 1
     answer = machine.push()

@@ -39,17 +39,26 @@ class Answer(NamedTuple):
 
 class Machine:
     """Below `base`: `space`, `state`, `vault`, `logs` and a configuration. `agent`: lines of its `agent` section;
-    `vault`: another place for it."""
+    `vault`: another place for it, which `backend`, its settings in YAML, must then lead to."""
 
-    def __init__(self, base: Path, *, agent: str = SETTINGS, vault: str = "vault") -> None:
+    def __init__(
+        self,
+        base: Path,
+        *,
+        name: str = "ant",
+        agent: str = SETTINGS,
+        vault: str | Path = "vault",
+        backend: str = "",
+    ) -> None:
+        self.name = name
         self.base = base
         self.space, self.state, self.vault, self.logs = (base / name for name in ("space", "state", vault, "logs"))
         self.config = base / "memferry.yaml"
         self.space.mkdir(parents=True)
         self.logs.mkdir()
         self.config.write_text(
-            "machine: ant\nstate: state\nspaces:\n  - {name: notes, path: space}\n"
-            f"backends:\n  vault: {{type: local, path: {vault}}}\nagent:\n  {agent}\n"
+            f"machine: {name}\nstate: state\nspaces:\n  - {{name: notes, path: space}}\n"
+            f"backends:\n  vault: {backend or f'{{type: local, path: {vault}}}'}\nagent:\n  {agent}\n"
         )
 
     # -- memferry
@@ -116,10 +125,15 @@ class Machine:
 
     # -- what came of it
 
+    @property
+    def identities(self) -> oracle.Identities:
+        """What opens the vault; nothing if it is not encrypted."""
+        return oracle.identities(self.state)
+
     def await_content(self, expected: set[str], what: str, timeout_s: float = 30.0) -> bool:
         """Wait until all of `expected` is in the vault; False if that did not happen in time."""
         try:
-            until(lambda: oracle.settled(self.vault, expected), what, timeout_s)
+            until(lambda: oracle.settled(self.vault, expected, self.identities), what, timeout_s)
         except TimeoutError:
             return False
         return True
@@ -127,9 +141,10 @@ class Machine:
     def judge(self, result: Result, expected: set[str], book: Book, what: str, *, closed: bool = True) -> None:
         """Both oracles; adds to `result`. `closed` False: the state could not write its last changes into its file,
         which may hold what is overwritten at the next start; then it is not searched."""
-        content = oracle.read_vault(self.vault)
+        content = oracle.read_vault(self.vault, self.identities)
         count = oracle.compare(content, expected, book.public)
-        leaked = oracle.leaks(book.private, self.vault, self.state if closed else None, self.logs)
+        state = self.state if closed else None
+        leaked = oracle.leaks(book.private, self.vault, state, self.logs, self.identities)
         result.lost += count.lost
         result.doubled += count.doubled
         result.torn += count.torn
@@ -140,7 +155,7 @@ class Machine:
     def check_restore(self, result: Result, book: Book, what: str) -> None:
         """Every ledger that is there comes back byte for byte, but for what is held."""
         to = self.base / f"restored-{len(list(self.base.glob('restored-*')))}"
-        answer = self.call("restore", "--machine", "ant", "--to", str(to), "--json")
+        answer = self.call("restore", "--machine", self.name, "--to", str(to), "--json")
         result.expect(answer.code == 0, f"{what}: restore ended with {answer.code}: {answer.err.strip()}")
         for ledger in sorted(self.space.rglob("*.jsonl")):
             if ledger.is_symlink():

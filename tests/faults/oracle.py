@@ -1,25 +1,31 @@
-"""What is really in a vault, and whether anything private got out. Shares no code with memferry: JSON and zstd."""
+"""What is really in a vault, and whether anything private got out. Shares no code with memferry: JSON, zstd and age."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyrage
 import zstandard
 
 ALGORITHMS = ("md5", "sha1", "sha256", "sha512", "blake2b")
 HEX = re.compile(rb"[0-9a-fA-F]{32,}")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 HEX_SHOWN = 32
 BASE64_SHOWN = 21
 NUMBER_BYTES = 8
+
+Identities = Sequence[str]
+"""age identities, as text, that open an encrypted vault; none: it is not encrypted."""
 
 
 class Content(NamedTuple):
@@ -38,12 +44,31 @@ class Count(NamedTuple):
     torn: int
 
 
-def read_vault(vault: Path) -> Content:
+def identities(state: Path, backend: str = "vault") -> Identities:
+    """The keys that a machine has of a backend's vault."""
+    kept = state / "keys" / f"{backend}.json"
+    if not kept.exists():
+        return ()
+    return [one["identity"] for one in json.loads(kept.read_bytes())["ring"]["generations"]]
+
+
+def opened(path: Path, keys: Identities = ()) -> bytes:
+    """A file of a vault, decrypted where it is encrypted. ValueError if it cannot be."""
+    data = path.read_bytes()
+    if path.suffix != ".age":
+        return data
+    try:
+        return bytes(pyrage.decrypt(data, [pyrage.x25519.Identity.from_str(key) for key in keys]))
+    except pyrage.DecryptError as error:
+        raise ValueError(f"{path.name} cannot be decrypted") from error
+
+
+def read_vault(vault: Path, keys: Identities = ()) -> Content:
     bodies: Counter[str] = Counter()
     retracts, problems = 0, []
-    for head in sorted(vault.glob("machines/*/head.json")):
+    for head in sorted(vault.glob(f"machines/*/head.json{'.age' if keys else ''}")):
         try:
-            for operation in operations(head):
+            for operation in operations(head, keys):
                 if operation["op"] == "put":
                     bodies[operation["body"]] += 1
                 retracts += operation["op"] == "retract"
@@ -52,13 +77,23 @@ def read_vault(vault: Path) -> Content:
     return Content(bodies, retracts, problems)
 
 
-def operations(head: Path) -> Iterator[dict[str, Any]]:
+def operations(head: Path, keys: Identities = ()) -> Iterator[dict[str, Any]]:
     """One machine's log in order. A segment that is not what its head says raises ValueError."""
-    for segment in json.loads(head.read_bytes())["segments"]:
-        stored = (head.parent / "segments" / segment["name"]).read_bytes()
-        if hashlib.sha256(stored).hexdigest() != segment["sha256"]:
+    for segment in json.loads(opened(head, keys))["segments"]:
+        path = head.parent / "segments" / segment["name"]
+        if hashlib.sha256(path.read_bytes()).hexdigest() != segment["sha256"]:
             raise ValueError(f"segment {segment['name']} is not what its head says")
-        yield from map(json.loads, unpacked(stored).split(b"\n")[:-1])
+        yield from map(json.loads, unpacked(opened(path, keys)).split(b"\n")[:-1])
+
+
+def unlisted(vault: Path, keys: Identities = ()) -> list[Path]:
+    """Segments that lie in a vault and that no head lists."""
+    listed = {
+        head.parent / "segments" / segment["name"]
+        for head in vault.glob(f"machines/*/head.json{'.age' if keys else ''}")
+        for segment in json.loads(opened(head, keys))["segments"]
+    }
+    return sorted(set(vault.glob("machines/*/segments/*")) - listed)
 
 
 def unpacked(stored: bytes) -> bytes:
@@ -78,9 +113,9 @@ def compare(content: Content, expected: Iterable[str], written: Iterable[str]) -
     )
 
 
-def settled(vault: Path, expected: set[str]) -> bool:
+def settled(vault: Path, expected: set[str], keys: Identities = ()) -> bool:
     """Whether everything expected has arrived; a vault that is being written counts as not yet."""
-    content = read_vault(vault)
+    content = read_vault(vault, keys)
     return not content.problems and expected <= content.bodies.keys()
 
 
@@ -128,21 +163,31 @@ def _windows(pattern: re.Pattern[bytes], data: bytes, width: int, wanted: set[by
     return found
 
 
-def leaks(private: Iterable[str], vault: Path, state: Path | None, logs: Path) -> int:
-    """Traces of `private` in every byte and every name of a vault, raw and unpacked, in the state and in the logs."""
+def leaks(private: Iterable[str], vault: Path, state: Path | None, logs: Path, keys: Identities = ()) -> int:
+    """Traces of `private` in every byte and every name of a vault, raw, decrypted and unpacked, in the state and in
+    the logs."""
     traces = Traces(private)
     total = 0
     for path in files(vault):
         data = path.read_bytes()
         total += traces.count(data) + traces.count_binary(data) + traces.count(str(path.relative_to(vault)).encode())
-        if path.suffix == ".zst" or b"\x28\xb5\x2f\xfd" in data[:4]:
-            total += traces.count(_whatever_unpacks(data))
+        total += sum(traces.count(inner) for inner in _inside(path, data, keys))
     for path in [*(files(state) if state else ()), *files(logs)]:
         if path.name != "secret.key":
             data = path.read_bytes()
             total += traces.count(data) + traces.count_binary(data)
     queued = _queued(state) if state else []
     return total + sum(traces.count(_whatever_unpacks(frame)) for frame in queued)
+
+
+def _inside(path: Path, data: bytes, keys: Identities) -> Iterator[bytes]:
+    """What lies in a file's bytes, layer by layer, as far as it opens."""
+    if path.suffix == ".age":
+        with contextlib.suppress(ValueError):  # not for these keys
+            data = opened(path, keys)
+            yield data
+    if ".zst" in path.suffixes or ZSTD_MAGIC in data[:4]:
+        yield _whatever_unpacks(data)
 
 
 def _whatever_unpacks(data: bytes) -> bytes:

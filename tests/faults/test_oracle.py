@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import pyrage
 import pytest
 import zstandard
 
@@ -43,6 +44,39 @@ def test_a_damaged_segment_is_a_loss(tmp_path: Path) -> None:
     content = oracle.read_vault(vault)
     assert content.problems
     assert oracle.compare(content, set(), set()).lost == 1
+
+
+def encrypted(vault: Path) -> str:
+    """The same vault encrypted; its key."""
+    identity = pyrage.x25519.Identity.generate()
+    (head,) = vault.rglob("head.json")
+    (segment,) = vault.rglob("*.zst")
+    sealed = pyrage.encrypt(segment.read_bytes(), [identity.to_public()])
+    segment.unlink()
+    segment.with_name("one.jsonl.zst.age").write_bytes(sealed)
+    listed = {"name": "one.jsonl.zst.age", "sha256": hashlib.sha256(sealed).hexdigest()}
+    head.unlink()
+    clear = json.dumps({"segments": [listed]}).encode()
+    head.with_name("head.json.age").write_bytes(pyrage.encrypt(clear, [identity.to_public()]))
+    return str(identity)
+
+
+def test_an_encrypted_vault_is_opened(tmp_path: Path) -> None:
+    vault = vault_of(tmp_path, ["a", "a", "b"])
+    key = encrypted(vault)
+    assert oracle.compare(oracle.read_vault(vault, [key]), {"a", "c"}, {"a", "b"}) == (1, 1, 0)
+    assert oracle.compare(oracle.read_vault(vault), {"a", "b"}, {"a", "b"}).lost == 2  # not seen is not there
+    other = str(pyrage.x25519.Identity.generate())
+    assert oracle.compare(oracle.read_vault(vault, [other]), set(), {"a", "b"}).lost == 1
+
+
+def test_what_is_private_is_found_under_the_encryption(tmp_path: Path) -> None:
+    (private,) = Book(7).next(1, private=True)
+    vault = vault_of(tmp_path, [private])
+    key = encrypted(vault)
+    (tmp_path / "logs").mkdir()
+    assert oracle.leaks([private], vault, None, tmp_path / "logs", [key]) > 0
+    assert oracle.leaks([private], vault, None, tmp_path / "logs") == 0
 
 
 def disguises(private: str) -> list[bytes]:
