@@ -33,7 +33,7 @@ class Limits(NamedTuple):
 
     target_bytes: int = 4 << 20
     small_bytes: int = 64 << 10
-    line_bytes: int = 128 << 20
+    line_bytes: int = 96 << 20
     stored_bytes: int = 160 << 20
     raw_bytes: int = 256 << 20
 
