@@ -28,24 +28,17 @@ REPLIES = 30
 """About as many as a command waits for: lines break while a machine logs in, amid its work, or in the next command."""
 
 
-class _Never(random.Random):
-    """Nothing ever happens by chance."""
-
-    def random(self) -> float:
-        return 1.0
-
-
 class FarLives(Lives):
     encryption = "age"
-    chance: random.Random
+    share_cut = 0.0
 
     def share_keys(self) -> None:
-        self.chance = _Never()
+        self.chance = random.Random(0)
         self.open = ExitStack()
         self.far = self.open.enter_context(far_away(self.base / "server"))
         self.vault = self.far.vault
         super().share_keys()
-        self.chance = random.Random(0)
+        self.share_cut = CUT
 
     def config(self, machine: str) -> Config:
         return config_for(self.base, machine, backend=self.far.yaml(), more="agent: {settle_ms: 0}\n")
@@ -67,7 +60,7 @@ class FarLives(Lives):
     @contextmanager
     def agent(self, machine: str) -> Iterator[Any]:
         """One in three meets a line that breaks behind something that the server has done."""
-        if self.chance.random() < CUT:
+        if self.chance.random() < self.share_cut:
             self.far.proxy.cut_reply(self.chance.randint(1, REPLIES))
         with super().agent(machine) as agent:
             yield agent
@@ -89,7 +82,7 @@ class FarLives(Lives):
     # -- when quiet
 
     def check_when_quiet(self) -> None:
-        self.chance = _Never()
+        self.share_cut = 0.0
         self.far.proxy.cut_at = None
         super().check_when_quiet()
         listed = {machine: self.conflicts(machine) for machine in MACHINES}
