@@ -7,8 +7,10 @@ many lives are lived (default 2).
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -21,18 +23,22 @@ from tests.faults.far import far_away
 from tests.support import config_for
 from tests.test_machines import MACHINES, Lives, machines
 
-REPLIES = 40
-"""More than a command waits for: some lines break while a machine logs in, some in a later command, some never."""
+CUT = 0.35
+REPLIES = 30
+"""About as many as a command waits for: lines break while a machine logs in, amid its work, or in the next command."""
 
 
 class FarLives(Lives):
     encryption = "age"
+    share_cut = 0.0
 
     def share_keys(self) -> None:
+        self.chance = random.Random(0)
         self.open = ExitStack()
         self.far = self.open.enter_context(far_away(self.base / "server"))
         self.vault = self.far.vault
         super().share_keys()
+        self.share_cut = CUT
 
     def config(self, machine: str) -> Config:
         return config_for(self.base, machine, backend=self.far.yaml(), more="agent: {settle_ms: 0}\n")
@@ -46,10 +52,18 @@ class FarLives(Lives):
 
     # -- what the line does
 
-    @rule(reply=st.integers(1, REPLIES))
-    def cut(self, reply: int) -> None:
-        """The line breaks behind what the server has done, somewhere in what comes next."""
-        self.far.proxy.cut_reply(reply)
+    @rule(seed=st.integers(0, 1 << 32))
+    def weather(self, seed: int) -> None:
+        """Lines break otherwise from now on."""
+        self.chance.seed(seed)
+
+    @contextmanager
+    def agent(self, machine: str) -> Iterator[Any]:
+        """One in three meets a line that breaks behind something that the server has done."""
+        if self.chance.random() < self.share_cut:
+            self.far.proxy.cut_reply(self.chance.randint(1, REPLIES))
+        with super().agent(machine) as agent:
+            yield agent
 
     @rule(machine=machines, command=st.sampled_from(["push", "pull", "sync-memory"]))
     def nobody_is_there(self, machine: str, command: str) -> None:
@@ -68,6 +82,7 @@ class FarLives(Lives):
     # -- when quiet
 
     def check_when_quiet(self) -> None:
+        self.share_cut = 0.0
         self.far.proxy.cut_at = None
         super().check_when_quiet()
         listed = {machine: self.conflicts(machine) for machine in MACHINES}

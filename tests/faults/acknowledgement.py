@@ -66,7 +66,9 @@ class _Source:
         self._lines[at] = doomed.replace('"project"', '"private"')
         self.book.public.discard(doomed)
         self.book.private |= {doomed, self._lines[at]}
-        self._path.write_bytes(joined(self._lines))
+        draft = self._path.with_suffix(".draft")  # in place, and grown since, it would be seen by the hourly look only
+        draft.write_bytes(joined(self._lines))
+        draft.replace(self._path)
 
 
 def _push(result: Result, agent: Agent, number: int) -> None:
