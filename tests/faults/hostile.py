@@ -8,6 +8,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -270,16 +271,26 @@ def hostile(trial: Trial) -> None:
     _race(trial, base)
 
 
+_MEASURE = """
+import os, subprocess, sys
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, usage = os.wait4(process.pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss)
+os._exit(0)
+"""
+
+
 def _measured(machine: Machine) -> tuple[int, int, float]:
-    """Exit code, largest memory in kB and seconds of one pull."""
+    """Exit code, largest memory in kB and seconds of one pull. A process counts what its parent held when it was
+    started, so a small one starts it."""
     started = time.monotonic()
     with open(machine.logs / "pull.log", "ab") as log:
-        process = subprocess.Popen(
-            machine.command("pull", "--json"), cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL, stderr=log
-        )
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss, time.monotonic() - started
+        told = subprocess.run(
+            [sys.executable, "-c", _MEASURE, *machine.command("pull", "--json")],
+            cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=log, check=True,
+        ).stdout  # fmt: skip
+    code, memory_kb = map(int, told.split())
+    return code, memory_kb, time.monotonic() - started
 
 
 def _around(base: Path, victim: Machine) -> dict[str, str]:
