@@ -190,7 +190,10 @@ def _folder(root: Path, folder: str) -> Listing:
             files.extend(_unlisted(prefix + name, error)[0])
             continue
         if found_stat.st_mode & _KIND == _REGULAR and name.isascii():  # the common case, without a call
-            files.append(_new(Found, (prefix + name, stat_of(found_stat))))
+            files.append(_new(Found, (prefix + name, _new(Stat, (
+                found_stat.st_dev & _LARGEST, found_stat.st_ino & _LARGEST, found_stat.st_size,
+                found_stat.st_mtime_ns, found_stat.st_ctime_ns,
+            )))))  # fmt: skip
         else:
             _sort_in(prefix + name, found_stat, files, folders)
     return files, folders
