@@ -18,18 +18,20 @@ QUICK = "agent: {settle_ms: 0}\n"
 
 
 class Machine:
-    """Below `base/name`: its tree `notes`, `state` and configuration. `offset_s`: how far its clock is ahead."""
+    """Below `base/name`: its tree `notes`, `state` and configuration. `offset_s`: how far its clock is ahead.
+    `encryption`: of the vault."""
 
-    def __init__(self, base: Path, name: str, *, offset_s: float = 0.0) -> None:
+    def __init__(self, base: Path, name: str, *, offset_s: float = 0.0, encryption: str = "none") -> None:
         self.base = base
         self.name = name
         self.offset_s = offset_s
+        self.encryption = encryption
         self.tree = base / name / "notes"
         self.tree.mkdir(parents=True, exist_ok=True)
 
     @property
     def config(self) -> Config:
-        return config_for(self.base, self.name, more=QUICK)
+        return config_for(self.base, self.name, encryption=self.encryption, more=QUICK)
 
     @property
     def state(self) -> Path:

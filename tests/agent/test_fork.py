@@ -25,7 +25,7 @@ def bee(tmp_path: Path) -> Machine:
 def clone(of: Machine, name: str) -> Machine:
     """The same state and the same files somewhere else, as after copying a home directory."""
     shutil.copytree(of.base / of.name, of.base / name)
-    twin = Machine(of.base, name)
+    twin = Machine(of.base, name, encryption=of.encryption)
     path = twin.config.source
     path.write_text(path.read_text().replace(f"machine: {name}", f"machine: {of.name}"))
     return _Twin(of.base, name, path)
@@ -63,6 +63,19 @@ def test_a_copied_state_and_its_original_both_go_on(ant: Machine, bee: Machine) 
     assert "was copied, or restored from a backup" in notice["text"]
     assert len({state["machine"]["id"] for state in states}) == 2
     assert sorted(state["machine"]["name"] == "ant" for state in states) == [False, True]
+
+
+def test_a_copied_state_goes_on_in_an_encrypted_vault_too(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant", encryption="age")
+    ant.append("log.jsonl", {"id": "a1"})
+    quiet(ant)
+    twin = clone(ant, "twin")
+    ant.append("log.jsonl", {"id": "a2"})
+    twin.append("log.jsonl", {"id": "t2"})
+    quiet(ant, twin)
+    assert sorted(ant.lines()) == sorted(twin.lines()) == ["a1", "a2", "t2"]
+    assert sum(machine.status()["counters"].get("forks", 0) for machine in (ant, twin)) == 1
+    assert [machine.do("verify")["exit_code"] for machine in (ant, twin)] == [0, 0]
 
 
 def test_a_state_restored_from_a_backup_loses_and_overwrites_nothing(ant: Machine, bee: Machine) -> None:
