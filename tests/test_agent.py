@@ -523,6 +523,10 @@ def test_a_state_of_an_earlier_version_is_made_again(ant: Machine) -> None:
     with pytest.raises(StateError, match="earlier memferry") as caught:
         ant.do("push")
     assert "doctor --rebuild" in caught.value.hint
+    with contextlib.closing(sqlite3.connect(ant.config.state / "state.db")) as database:
+        database.execute("alter table file drop column stat")
+    with pytest.raises(StateError, match="another version"):
+        status(ant.config)
     doctor(ant.config, rebuild=True)
     assert ant.do("push")["new"] == 0
     assert ant.bodies() == before

@@ -34,6 +34,9 @@ def status(config: Config) -> dict[str, object]:
         finally:
             database.close()
     except sqlite3.Error as error:
+        if "no such" in str(error):  # column or table: looked at only now, for it costs time
+            text = f"{path} was written by another version of memferry"
+            raise StateError(text, hint="run `memferry doctor --rebuild`, or the newer version") from error
         raise StateError(f"{path} cannot be read: {error}", hint="run `memferry doctor`") from error
 
 
