@@ -1,7 +1,7 @@
 """Three machines, one vault, random lives: against a plain model of what was written.
 
 After quiet every cleared record that a scan could see is in the vault once, every machine has what the others wrote,
-and no private text is anywhere in it. `MEMFERRY_EXAMPLES` sets how many lives are lived (default 25, in CI 60).
+and no private text is anywhere in it. `MEMFERRY_EXAMPLES` sets how many lives are lived (default 25, in CI 30).
 """
 
 from __future__ import annotations
@@ -320,7 +320,7 @@ class EncryptedLives(Lives):
     encryption = "age"
 
 
-EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "60" if os.environ.get("CI") else "25"))
+EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "30" if os.environ.get("CI") else "25"))
 TestLives = pytest.mark.timeout(3600)(Lives.TestCase)
 TestLives.settings = settings(
     max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck),

@@ -21,7 +21,7 @@ from memferry.config import load
 from memferry.errors import Halted
 
 MACHINES = ("ant", "bee", "cat")
-EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "25" if os.environ.get("CI") else "8"))
+EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "12" if os.environ.get("CI") else "8"))
 WORDS = ["ferry", "harbour", "orchid", "glacier", "pepper", "anchor", "canvas", "lantern", "meadow", "copper"]
 
 STEPS: tuple[tuple[str, str | None], ...] = (
