@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import shutil
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -74,7 +74,7 @@ def _pushes(lab: Lab, bench: Bench, rounds: int) -> list[tuple[float, float]]:
     found = []
     for _ in range(rounds):
         bench.forget_sync()
-        subprocess.run(["rm", "-rf", str(bench.folder / "near")], check=True)
+        shutil.rmtree(bench.folder / "near", ignore_errors=True)
         read = lab.program.memferry(bench.config, "push", "--json", "--backend", "near").seconds
         found.append((read, lab.program.memferry(bench.config, "push", "--json", "--backend", "far").seconds))
     return found

@@ -90,7 +90,7 @@ def _urls(text: str) -> dict[str, str]:
     """Remote -> its first URL, from git's configuration (git-config(1), "Syntax")."""
     urls: dict[str, str] = {}
     remote: str | None = None
-    for line in text.replace("\\\n", "").splitlines():
+    for line in text.replace("\\\n", "").split("\n"):
         line = line.strip()
         if section := _SECTION.match(line):
             kind, label = section.groups()

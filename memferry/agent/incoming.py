@@ -6,7 +6,6 @@ The log it stands in was compared with its head; but whoever wrote both may be h
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from memferry.agent import clock
 from memferry.backends import names
@@ -16,12 +15,6 @@ from memferry.model import Op, Put, Retract, Settle, Sighting, Source
 
 MAX_NUMBER = 1 << 53
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-
-
-@lru_cache
-def is_whole(kind: Kind) -> bool:
-    """Whether such a file is rewritten as a whole. Asked for every line, and slow to find out."""
-    return isinstance(kind.reader, Whole)
 
 
 def flaw(op: Op) -> str | None:
@@ -53,9 +46,8 @@ def _flaw_of_put(put: Put) -> str | None:
 def is_true(put: Put, kind: Kind) -> bool:
     """Whether key and digest are those of the body, and the body is one record."""
     reader, body = kind.reader, put.body.encode("utf-8", "surrogatepass")
-    if not is_whole(kind):
+    if not isinstance(reader, Whole):
         return b"\n" not in body and digest(body).hex() == put.digest
-    assert isinstance(reader, Whole)
     source = Source(put.space, put.file, kind.format)
     snapshot = reader.parse(source, body if put.key == put.file else reader.render([body], None))
     if snapshot is None or len(snapshot.records) != 1:

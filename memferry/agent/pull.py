@@ -23,7 +23,7 @@ from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
 from memferry.backends.base import MachineLog, Readable
 from memferry.errors import TargetRefused
-from memferry.formats.base import Kind
+from memferry.formats.base import Kind, Whole
 from memferry.keys import Fingerprinter
 from memferry.model import Identity, Op, Put, Retract, Settle, Sighting
 
@@ -206,12 +206,12 @@ class Pull:
         dead = self._received.dead_of(log.id, ops[0].seq, ops[-1].seq)
         arrivals = [one for op in sound if isinstance(op, Put) and op.seq not in dead and (one := self._arrival(op))]
         arrivals = [one for one in arrivals if self._is_true(log, one)]
-        lines, texts = self._sort_lines(log, [one for one in arrivals if not incoming.is_whole(one.kind)])
+        lines, texts = self._sort_lines(log, [one for one in arrivals if not isinstance(one.kind.reader, Whole)])
         stuck = self._shards(self._files.add_lines(texts))
         with self._state.transaction():
             self._add_lines([line for line in lines if line.shard not in stuck])
             for one in arrivals:
-                if incoming.is_whole(one.kind):
+                if isinstance(one.kind.reader, Whole):
                     self._counts["taken"] += self._received.add_rival(log.id, one.put, one.id) and self._is_news(one)
             for op in sound:
                 self._take_fact(op)
@@ -359,12 +359,10 @@ class Pull:
         for id_, seq in current.items():
             put = puts.get(seq)
             kind = tree.format.kind(put.file) if tree and put else None
-            if put is not None and kind and incoming.is_whole(kind) and put.key != put.file:
+            if put is not None and kind and isinstance(kind.reader, Whole) and put.key != put.file:
                 entries.add(id_)
                 row = (id_, self._me.id, seq, put.hlc, put.digest, space, put.file, put.key)
-                self._state.execute(
-                    "insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, null, 1)", row
-                )
+                self._state.execute("insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, 1)", row)
         return entries
 
     # -- clocks

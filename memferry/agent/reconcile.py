@@ -248,7 +248,7 @@ class Reconcile:
             execute("insert or ignore into version values(?, ?, ?)", (one.id, seen.digest, max(seen.seq, 0)))
         execute("insert or replace into record values(?, ?, ?, 0)", (one.id, number, FOREIGN))
         execute(
-            "insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, null, ?)",
+            "insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 one.id, version.machine, version.seq, version.hlc, version.digest, one.space, one.file, one.key,
                 not self._recognise,

@@ -79,7 +79,7 @@ create table pulled_file(number integer primary key, space text not null, file t
 create table unwritten(id integer primary key);
 create table doomed(space text, file text, digest integer, primary key(space, file, digest)) without rowid;
 create table foreign_record(id integer primary key, machine text not null, seq integer not null, hlc text not null,
-  digest text not null, space text not null, file text not null, key text not null, body text,
+  digest text not null, space text not null, file text not null, key text not null,
   pending integer not null);
 create table conflict(name integer primary key, space text not null, key text not null, file text not null,
   machine text not null, hlc text not null, digest text not null, copy text, body text, since real not null,

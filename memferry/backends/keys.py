@@ -101,7 +101,7 @@ class Keys:
     # -- files
 
     def _secret(self, name: str) -> str:
-        lines = (self._read(name) or b"").decode(errors="replace").splitlines()
+        lines = (self._read(name) or b"").decode(errors="replace").split("\n")
         found = next((line.strip() for line in lines if line.startswith("AGE-SECRET-KEY-")), None)
         if found is None:
             raise self._damaged(name, "put it back from a backup, or move it away and `memferry machines join` again")

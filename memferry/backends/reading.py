@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 
 import msgspec
 
@@ -84,13 +83,6 @@ class Reader:
         """A head as a member wrote it, of whatever version. NotFound, Damaged."""
         return self.cipher.head_json(self.content(self.head_key(machine)), machine)
 
-    def all_heads(self) -> Mapping[str, StoredHead]:
-        """The heads of all machines, by id. Damaged if `survey` refuses one."""
-        found, refused = self.survey()
-        for error in refused.values():
-            raise error
-        return found
-
     def survey(self) -> tuple[Mapping[str, StoredHead], Mapping[str, Damaged]]:
         """The heads that can be believed, and why others cannot: one is no head, or older than another machine has seen
         it. Both by machine id. Those of machines that have lost the keys may be anything: what is no head of them is
@@ -154,10 +146,8 @@ class Reader:
     def sound_heads(self) -> Mapping[str, StoredHead]:
         """The heads that can be believed for themselves, by machine id; what is none is passed over."""
         found: dict[str, StoredHead] = {}
-        for machine in self.machines():
-            with suppress(Damaged):
-                if head := self.head(machine):
-                    found[machine] = head
+        for machine, data in self._lie_there():
+            self._sort_in(machine, data, found, {})
         return found
 
     def content(self, key: str) -> bytes:

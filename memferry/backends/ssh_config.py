@@ -233,7 +233,7 @@ def _read(file: str, lines: list[str], folder: str, depth: int) -> None:
 
 def _lines(file: str) -> Sequence[str]:
     try:
-        return Path(file).read_text("utf-8", "surrogateescape").splitlines()
+        return Path(file).read_text("utf-8", "surrogateescape").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         return ()
     except OSError as error:

@@ -72,7 +72,7 @@ def known_name(host: str, port: int, alias: str | None) -> str:
 def parse(text: str, file: str) -> list[Known]:
     """The lines that can be read; others say nothing, as for `ssh`."""
     found = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         words = line.split()
         marker = words.pop(0) if words and words[0].startswith("@") else ""
         if len(words) < 3 or words[0].startswith("#") or (marker and marker not in _MARKERS):

@@ -147,7 +147,6 @@ class Vault:
     def sound_logs(self) -> Sequence[MachineLog]:
         """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,
         has damaged something."""
-        self._cipher.unlock()
         return [stored.log for stored in self._reader.sound_heads().values()]
 
     def renew(self) -> HeadSeen | None:
@@ -284,7 +283,10 @@ class Vault:
 
     def machines(self) -> Sequence[MachineLog]:
         """See `Readable`."""
-        return [stored.log for stored in self._reader.all_heads().values()]
+        logs, refused = self.survey()
+        for error in refused.values():
+            raise error
+        return logs
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """See `Readable`. NotFound if the machine has no log here."""

@@ -174,7 +174,7 @@ def _given(arguments: Namespace, what: str) -> str:
         text = getpass(f"{what}: ", stream=sys.stderr)
     else:
         text = sys.stdin.read(1 << 16)
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in text.split("\n")]
     found = next((line for line in lines if line and not line.startswith("#")), None)
     if found is None:
         raise ConfigError(f"there is no {what} on standard input", hint="type it, or name a file with --file")

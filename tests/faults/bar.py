@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -114,6 +115,18 @@ def bar(name: str, title: str, *, tools: tuple[str, ...] = ()) -> Callable[[Body
 def usable() -> bool:
     """Whether this system has what the faults are made of: signals, inotify, /proc."""
     return sys.platform == "linux"
+
+
+@contextmanager
+def meanwhile(work: Callable[[], None], stop: threading.Event) -> Iterator[None]:
+    """`work` goes on in a thread while the block runs; then `stop` is set, and it is waited for."""
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from pathlib import Path
 from memferry.durable import is_temp
 from tests.backends import sshd
 from tests.faults import oracle
-from tests.faults.bar import Trial, bar
+from tests.faults.bar import Trial, bar, meanwhile
 from tests.faults.lines import Book, joined
 from tests.faults.machine import Answer, Machine, said
 
@@ -83,13 +83,8 @@ def _appending(space: Path, book: Book, chance: random.Random, entries: int, kil
                 file.write(joined(book.next(max(1, entries // 2 // (kills * 20)))))
             stop.wait(0.03)
 
-    writer = threading.Thread(target=append)
-    writer.start()
-    try:
+    with meanwhile(append, stop):
         yield
-    finally:
-        stop.set()
-        writer.join()
 
 
 # -- B2 and B4: at every system call

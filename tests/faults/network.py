@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from memferry.agent.service import REST
-from tests.faults.bar import Result, Trial, bar
+from tests.faults.bar import Result, Trial, bar, meanwhile
 from tests.faults.far import TOOLS, Far, check_trees, far_away, join
 from tests.faults.lines import Book, joined
 from tests.faults.machine import SETTINGS, Machine, said, until
@@ -106,13 +106,10 @@ def _written(ant: Machine, bee: Machine, book: Book, entries: int, lasts_s: floa
             _append(ant, book, at_once)
             _append(bee, book, 1)
 
-    writer = threading.Thread(target=write)
-    writer.start()
     try:
-        yield
+        with meanwhile(write, stop):
+            yield
     finally:
-        stop.set()
-        writer.join()
         _append(ant, book, 5)
 
 

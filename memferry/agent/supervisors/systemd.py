@@ -71,7 +71,7 @@ class Systemd:
         """See `Supervisor`."""
         _require_bus()
         shown = _systemctl("show", f"--property={','.join(FACTS)}", UNIT)
-        facts = dict(line.split("=", 1) for line in shown.splitlines() if "=" in line)
+        facts = dict(line.split("=", 1) for line in shown.split("\n") if "=" in line)
         state = f"{facts.get('ActiveState', 'unknown')} ({facts.get('SubState', 'unknown')})"
         return Condition(self.unit.exists(), state, facts, "" if _lingers(self._uid) else LINGER)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from memferry.durable import write_durably
 from memferry.errors import ConfigError
 
 _NOT_XML = re.compile("[^\t\n\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -50,7 +50,5 @@ def write(path: Path, data: bytes) -> bool:
             return False
     except FileNotFoundError:
         pass
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(data)
-    os.replace(draft, path)
+    write_durably(path, data)
     return True
