@@ -21,7 +21,7 @@ import zstandard
 
 from memferry.agent import apply
 from memferry.errors import MemferryError
-from tests.faults.bar import Trial, bar
+from tests.faults.bar import Trial, bar, meanwhile
 from tests.faults.lines import Book, joined
 from tests.faults.machine import Machine
 
@@ -319,15 +319,10 @@ def _race(trial: Trial, base: Path) -> None:
                 (space / "real").rename(deep)
                 deep.rename(space / "real")
 
-    swapper = threading.Thread(target=swap)
-    swapper.start()
-    try:
+    with meanwhile(swap, stop):
         for number in range(trial.pick(300, 10_000)):
             with suppress(MemferryError, OSError):
                 apply.write_document(space, f"deep/{number}.md", b"text\n")
             trial.result.n += 1
-    finally:
-        stop.set()
-        swapper.join()
     escaped = list(outside.iterdir())
     trial.result.expect(not escaped, f"{len(escaped)} documents were written behind the link")
