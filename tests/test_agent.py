@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import zstandard
 
 from memferry.agent import commands, doorbell
 from memferry.agent.doctor import doctor
@@ -25,62 +24,7 @@ from memferry.agent.scan import stat_of
 from memferry.agent.service import opened
 from memferry.agent.status import status
 from memferry.errors import ConfigError, StateError
-from tests.support import config_for
-
-QUICK = "agent: {settle_ms: 0}\n"
-
-
-class Machine:
-    """One installation of a test: its tree `notes`, its state, and the vault it shares."""
-
-    def __init__(self, base: Path, name: str) -> None:
-        self.base = base
-        self.name = name
-        self.tree = base / name / "notes"
-        self.tree.mkdir(parents=True)
-
-    @property
-    def config(self) -> Any:
-        return config_for(self.base, self.name, more=QUICK)
-
-    def do(self, command: str, **arguments: object) -> dict[str, Any]:
-        with opened(self.config, "test") as agent:
-            return commands.perform(agent, command, arguments)
-
-    def write(self, name: str, text: str) -> Path:
-        path = self.tree / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        return path
-
-    def append(self, name: str, *records: dict[str, object]) -> None:
-        with (self.tree / name).open("a") as file:
-            file.writelines(json.dumps(record) + "\n" for record in records)
-
-    def status(self) -> dict[str, Any]:
-        return status(self.config)
-
-    def stored(self) -> list[dict[str, Any]]:
-        """Operations in the vault, of all machines."""
-        return [
-            json.loads(line)
-            for path in sorted((self.base / "vault").rglob("*.zst"))
-            for line in plain(path).split(b"\n")[:-1]
-        ]
-
-    def bodies(self) -> list[str]:
-        return [op["body"] for op in self.stored() if op["op"] == "put"]
-
-    def outside(self) -> bytes:
-        """Every byte of the vault, raw and unpacked."""
-        files = [path for path in (self.base / "vault").rglob("*") if path.is_file()]
-        raw = b"".join(path.read_bytes() for path in files)
-        return raw + b"".join(plain(path) for path in files if path.suffix == ".zst")
-
-
-def plain(path: Path) -> bytes:
-    with path.open("rb") as file, zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True) as lines:
-        return lines.read()
+from tests.agent.machines import Machine
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from memferry.agent import commands
 from memferry.agent.service import opened
 from memferry.agent.status import status
 from memferry.config import Config
+from tests.backends.samples import unpacked
 from tests.support import config_for
 
 QUICK = "agent: {settle_ms: 0}\n"
@@ -65,7 +66,7 @@ class Machine:
 
     def lines(self) -> list[str]:
         """Keys of all ledger lines, in whichever file."""
-        found = (path.read_text().splitlines() for path in sorted(self.tree.rglob("*.jsonl")))
+        found = (path.read_text().split("\n")[:-1] for path in sorted(self.tree.rglob("*.jsonl")))
         return sorted(json.loads(line)["id"] for lines in found for line in lines)
 
     def copies(self) -> list[Path]:
@@ -76,6 +77,22 @@ class Machine:
 
     def status(self) -> dict[str, Any]:
         return status(self.config)
+
+    def stored(self) -> list[dict[str, Any]]:
+        """Operations in the vault, of all machines."""
+        return [
+            json.loads(line)
+            for path in sorted((self.base / "vault").rglob("*.zst"))
+            for line in unpacked(path.read_bytes()).split(b"\n")[:-1]
+        ]
+
+    def bodies(self) -> list[str]:
+        return [op["body"] for op in self.stored() if op["op"] == "put"]
+
+    def outside(self) -> bytes:
+        """Every byte of the vault, raw and unpacked."""
+        files = {path: path.read_bytes() for path in (self.base / "vault").rglob("*") if path.is_file()}
+        return b"".join([*files.values(), *(unpacked(data) for path, data in files.items() if path.suffix == ".zst")])
 
     def keep_state(self) -> Path:
         """A backup of the state directory."""

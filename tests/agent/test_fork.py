@@ -9,7 +9,7 @@ import pytest
 
 from memferry.config import Config, load
 from tests.agent.machines import Machine, quiet
-from tests.faults.oracle import unpacked
+from tests.backends.samples import unpacked
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
 from memferry.backends.faulty import Fault, FaultyBackend
 from memferry.config import load
+from tests.backends.samples import unpacked
 from tests.faults import oracle
 from tests.faults.bar import Trial, bar
 from tests.faults.lines import Book, joined
@@ -53,7 +54,7 @@ def _ingest(agent: Agent, poisoned: str) -> int:
     """Everything into the journal; returns the seq of the entry that will be refused."""
     agent.ingest_all(Scope())
     sealed = agent.journal.sealed(1, agent.journal.last_seq)
-    operations = (json.loads(one) for batch in sealed for one in oracle.unpacked(batch.frame).split(b"\n")[:-1])
+    operations = (json.loads(one) for batch in sealed for one in unpacked(batch.frame).split(b"\n")[:-1])
     return next(int(one["seq"]) for one in operations if one.get("body") == poisoned)
 
 

@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+from tests.backends.samples import unpacked
 from tests.faults import oracle
 from tests.faults.bar import Trial, bar
 from tests.faults.lines import Book, joined
@@ -116,7 +117,7 @@ def _withdraw_with_kills(trial: Trial, machine: Machine, wanted: list[str], kill
 
 
 def _expect_gone(trial: Trial, fleet: Fleet, texts: list[str]) -> None:
-    stored = b"".join(oracle.unpacked(path.read_bytes()) for path in fleet.vault.rglob("*.zst")).decode()
+    stored = b"".join(unpacked(path.read_bytes()) for path in fleet.vault.rglob("*.zst")).decode()
     _expect_none(trial, stored.replace('\\"', '"'), texts, "the vault")
 
 

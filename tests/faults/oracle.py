@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import pyrage
 import zstandard
 
+from tests.backends.samples import unpacked
+
 ALGORITHMS = ("md5", "sha1", "sha256", "sha512", "blake2b")
 HEX = re.compile(rb"[0-9a-fA-F]{32,}")
 BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}")
@@ -94,12 +96,6 @@ def unlisted(vault: Path, keys: Identities = ()) -> list[Path]:
         for segment in json.loads(opened(head, keys))["segments"]
     }
     return sorted(set(vault.glob("machines/*/segments/*")) - listed)
-
-
-def unpacked(stored: bytes) -> bytes:
-    """All frames of a zstd file, one behind the other."""
-    with zstandard.ZstdDecompressor().stream_reader(stored, read_across_frames=True) as reader:
-        return reader.read()
 
 
 def compare(content: Content, expected: Iterable[str], written: Iterable[str]) -> Count:
