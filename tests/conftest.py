@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.agent.machines import Machine
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +18,13 @@ def no_log_handler_stays() -> Iterator[None]:
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture
+def ant(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "ant")
+
+
+@pytest.fixture
+def bee(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "bee")

@@ -26,17 +26,6 @@ from memferry.agent.status import status
 from memferry.errors import ConfigError, StateError
 from tests.agent.machines import Machine
 
-
-@pytest.fixture
-def ant(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "ant")
-
-
-@pytest.fixture
-def bee(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "bee")
-
-
 # -- what vanishes
 
 

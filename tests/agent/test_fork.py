@@ -5,21 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
 from memferry.config import Config, load
 from tests.agent.machines import Machine, quiet
 from tests.backends.samples import unpacked
-
-
-@pytest.fixture
-def ant(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "ant")
-
-
-@pytest.fixture
-def bee(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "bee")
 
 
 def clone(of: Machine, name: str) -> Machine:

@@ -7,8 +7,6 @@ import json
 import shutil
 from pathlib import Path
 
-import pytest
-
 from memferry.agent import commands
 from memferry.agent.service import opened
 from memferry.config import Config, load
@@ -27,16 +25,6 @@ OBJECT = {
 }  # fmt: skip
 LEDGERS = ("streams/*/*/*.jsonl", "bus/*/*.jsonl", "views/*/*/*.jsonl")
 """What the reference tool reads (docs of the format, and its own globs)."""
-
-
-@pytest.fixture
-def ant(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "ant")
-
-
-@pytest.fixture
-def bee(tmp_path: Path) -> Machine:
-    return Machine(tmp_path, "bee")
 
 
 # -- the plan is what happens
