@@ -7,6 +7,8 @@
     ├─ SpaceMissing         a space's folder is not there or cannot be listed           exit 1
     ├─ Halted               a plan looks like a vanished disk; the user must confirm    exit 1
     ├─ SupervisorError      the system's service manager is not there, or refuses       exit 1
+    ├─ ScannerBroken        what looks for secrets does not work: nothing is sent       exit 1
+    ├─ EmbedderBroken       a model cannot be loaded or asked: full text goes on        exit 1
     └─ BackendError         carries backend, key, hint
        ├─ TransientError      try again later
        ├─ PreconditionFailed  look again and re-plan: NotFound, AlreadyExists, VersionMismatch
@@ -57,6 +59,14 @@ class Halted(MemferryError):
 
 class SupervisorError(MemferryError):
     """systemd, launchd or the Task Scheduler is not there, or would not do it."""
+
+
+class ScannerBroken(MemferryError):
+    """What looks for secrets is missing, or does not find what was planted for it: nothing may leave."""
+
+
+class EmbedderBroken(MemferryError):
+    """A model is missing, damaged or does not answer: what needs vectors waits, full text goes on."""
 
 
 class BackendError(MemferryError):
