@@ -17,6 +17,7 @@ from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
+from memferry.agent.judging import Judging
 from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
@@ -24,6 +25,7 @@ from memferry.agent.pull import Pull, Pulled
 from memferry.agent.rebuild import adopt_shards, rebuild
 from memferry.agent.received import Received
 from memferry.agent.reconcile import Reconcile
+from memferry.agent.rejudge import rejudge
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope
 from memferry.agent.state import DATABASE, State
@@ -63,7 +65,9 @@ class Agent:
         self.config = config
         self.state = state
         self.progress = progress
-        self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
+        secret = identity.secret(state.path.parent)
+        self.fingerprint = Fingerprinter(secret)
+        self.judging = Judging(config.policy, state.path.parent, secret)
         self.keys = Keys(config.state)
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
@@ -106,19 +110,38 @@ class Agent:
             tuple(scope.tags),
             scope.type,
         )
-        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome)
+        self._refuse_broken_rules()
+        desk = self.judging.desk(tree)
+        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, desk)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
             self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name),
             progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
         with contextlib.closing(ingest), _no_collection():
+            if rejudge(
+                self.state, self.journal, self.withdrawal, self.fingerprint, tree, desk, ingest, self.judging.version,
+                dry_run=scope.dry_run,
+            ):  # fmt: skip
+                files = None
             if files is None:
                 cycle.run(all_files=scope.force or scope.thorough)
                 if outcome.unsettled and not scope.dry_run:
                     self._wait_and_read(cycle, tree, outcome)
             else:
                 cycle.run_some(files)
+
+    def _refuse_broken_rules(self) -> None:
+        """Raises Halted while the rules file cannot be used: nothing is read into the journal, and nothing is sent."""
+        try:
+            self.judging.refresh()
+        except ConfigError as error:
+            with self.state.transaction():
+                self.state.report_problem("policy", "rules", f"halted: {error}", error.hint)
+            raise Halted(str(error), hint=error.hint) from error
+        if self.state.one("select 1 from problem where area = 'policy'") is not None:
+            with self.state.transaction():
+                self.state.clear_problem("policy", "rules")
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""
@@ -180,6 +203,10 @@ class Agent:
         of its own."""
         wanted = names or tuple(self.config.backends)
         try:
+            self._refuse_broken_rules()
+        except Halted as error:
+            return {name: self._not_sent(name, error) for name in wanted}
+        try:
             return self._deliver(wanted, patient)
         except ForkedLog:
             fork.part(self, self._names_taken())
@@ -203,6 +230,10 @@ class Agent:
             raise
         except BackendError as error:  # it could not be opened
             return self._note_failure(name, error)
+
+    def _not_sent(self, name: str, error: Halted) -> Delivered:
+        at = self.checkpoints.of(name).through
+        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     def _note_failure(self, name: str, error: BackendError) -> Delivered:
         self.checkpoints.failed(name, error)

@@ -17,7 +17,9 @@ from memferry.model import Cleared, Hold, Record
 from memferry.policies import labels, lineage, overlap
 from memferry.policies.base import Held, Kept, Known, Passage
 from memferry.policies.contents import NOTHING, Contents, contents_of
+from memferry.policies.desk import NOT_CUT, Desk
 from memferry.policies.overlap import Passages
+from memferry.policies.rule import BLOCK
 
 Policy: TypeAlias = Callable[[Record, Contents], Hold | None]
 """A verdict on a record by itself; None: nothing against it."""
@@ -28,29 +30,43 @@ Policies: TypeAlias = Sequence[tuple[str, Policy]]
 POLICIES: Policies = (("labels", labels.judge),)
 """What always applies. Secrets and the user's own rules stand behind the labels."""
 
+NO_DESK = Desk()
+
 QUIET = frozenset({"overlap", "secrets"})
 """Rules whose records are not secret word by word: a copy is found as the record itself was."""
 
 
 def judge(
-    records: Sequence[Record], known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES
+    records: Sequence[Record],
+    known: Known,
+    fingerprint: Fingerprinter,
+    policies: Policies = POLICIES,
+    desk: Desk = NO_DESK,
 ) -> list[Kept | Held]:
-    """One verdict a record, in order. `known`: what was held before; where it raises, nothing is cleared."""
-    cases = [_alone(record, fingerprint, policies) for record in records]
+    """One verdict a record, in order. `known`: what was held before; where it raises, nothing is cleared. `desk`: what
+    becomes of findings, and the user's rules."""
+    if desk.rules:
+        policies = (*policies, ("rules", desk.rules.judge))
+    cases = [_alone(record, fingerprint, policies, desk) for record in records]
+    _search(cases, desk)
+    _redact(cases, fingerprint, policies, desk)
     _ask(cases, known, fingerprint)
     _spread(cases, fingerprint)
     return [_closed(case, fingerprint) for case in cases]
 
 
-def recheck(record: Record, known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES) -> Kept | Held:
+def recheck(
+    record: Record, known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES, desk: Desk = NO_DESK
+) -> Kept | Held:
     """Judge a kept record once more, when something is held that it may derive from."""
-    return judge((record,), known, fingerprint, policies)[0]
+    return judge((record,), known, fingerprint, policies, desk)[0]
 
 
 class _Case:
-    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known."""
+    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known. `cut`: whether
+    something is to be redacted; `removed`: of blocks that were cut out, known under `removed_id`."""
 
-    __slots__ = ("contents", "id", "passages", "record", "refs", "traces", "verdict")
+    __slots__ = ("contents", "cut", "id", "passages", "record", "refs", "removed", "removed_id", "traces", "verdict")
 
     def __init__(self, record: Record, id_: int) -> None:
         self.record = record
@@ -60,24 +76,28 @@ class _Case:
         self.refs: tuple[int, ...] = ()
         self.traces = overlap.NO_TRACES
         self.passages: tuple[Passage, ...] = ()
+        self.cut = False
+        self.removed: tuple[Passage, ...] = ()
+        self.removed_id = 0
 
 
 # -- by itself
 
 
-def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies) -> _Case:
+def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> _Case:
     case = _Case(record, fingerprint.key(record.source.space, record.key))
-    step = "contents"
+    step = "blocks"
     try:
+        if record.problem is None and desk.rules and labels.is_marked(record):
+            record = _cut_blocks(case, record, fingerprint, desk)
+        step = "contents"
         case.contents = contents_of(record)
         if record.problem is not None:
             case.verdict = Hold("parse", record.problem)
             return case
         for name, policy in policies:
             step = name
-            case.verdict = policy(record, case.contents)
-            if case.verdict is None and record.around is not None:
-                case.verdict = policy(*_surroundings(record))
+            case.verdict = _verdict(policy, record, case.contents)
             if case.verdict is not None:
                 return case
         step = "traces"
@@ -85,6 +105,61 @@ def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies) -> _C
     except Exception as exc:  # noqa: BLE001 - whatever a policy raises, the record must not leave
         case.verdict = Hold(f"{step}.failed", f"the policy raised {type(exc).__name__}")
     return case
+
+
+def _verdict(policy: Policy, record: Record, contents: Contents) -> Hold | None:
+    """On a record and on what stands around it."""
+    verdict = policy(record, contents)
+    if verdict is None and record.around is not None:
+        return policy(*_surroundings(record))
+    return verdict
+
+
+def _cut_blocks(case: _Case, record: Record, fingerprint: Fingerprinter, desk: Desk) -> Record:
+    """The document without what is private in it, if a rule wants that. What was cut out is recognised elsewhere."""
+    cut = desk.without_blocks(record)
+    if cut is None:
+        return record
+    case.record, blocks = cut
+    found: dict[Passage, None] = {}
+    for block in blocks:
+        alone = Record(record.source, record.key, record.digest, b"", 0, text=block)
+        found |= dict.fromkeys(overlap.passages(alone, Contents([], [], [block]), fingerprint))
+    case.removed = tuple(found)
+    case.removed_id = fingerprint.key(record.source.space, f"{record.key}\0{BLOCK}")
+    return case.record
+
+
+# -- what is found in it
+
+
+def _search(cases: Sequence[_Case], desk: Desk) -> None:
+    """Hold what holds what should not leave; note what is to be redacted."""
+    if desk.scanner is None and not desk.rules.cut:
+        return
+    open_cases = [case for case in cases if case.verdict is None]
+    found = desk.find([desk.texts(case.record) for case in open_cases])
+    for case, some in zip(open_cases, found, strict=True):
+        case.verdict = desk.verdict(case.record, case.contents, some)
+        case.cut = case.verdict is None and desk.is_to_be_cut(case.record, case.contents, some)
+
+
+def _redact(cases: Sequence[_Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
+    """Cut out what is to be, and judge what is left as a record of its own: it is what would be sent. What it names and
+    may repeat stays that of the whole record."""
+    to_cut = [case for case in cases if case.cut]
+    if not to_cut:
+        return
+    made = desk.cut([case.record for case in to_cut])
+    again = iter(desk.judge_again([record for record in made if record is not None]))
+    for case, record in zip(to_cut, made, strict=True):
+        if record is None:
+            case.verdict = NOT_CUT
+            continue
+        left, once_more = next(again), _alone(record, fingerprint, policies, NO_DESK)
+        case.verdict = once_more.verdict or left
+        if case.verdict is None:
+            case.record, case.id = record, once_more.id
 
 
 def _surroundings(record: Record) -> tuple[Record, Contents]:
@@ -139,6 +214,7 @@ def _spread(cases: Sequence[_Case], fingerprint: Fingerprinter) -> None:
         for ref in case.refs:
             naming[ref].append(case)
     marks = _marks(cases)
+    _repeat_blocks(cases, marks, fingerprint)
     fresh = [case for case in cases if case.verdict is not None]
     while fresh:
         fresh = _with_those_who_name(fresh, naming, fingerprint)
@@ -149,6 +225,14 @@ def _spread(cases: Sequence[_Case], fingerprint: Fingerprinter) -> None:
             if case.verdict is None and overlap.repeats(case.traces, passages, case.id, fingerprint)
         ]
         for case in fresh:
+            case.verdict = overlap.REPEATS_HELD
+
+
+def _repeat_blocks(cases: Sequence[_Case], marks: AbstractSet[int], fingerprint: Fingerprinter) -> None:
+    """Hold what repeats a block that was cut out of a document of this batch."""
+    removed = overlap.index((*one, case.removed_id) for case in cases for one in case.removed if one.mark in marks)
+    for case in cases if removed else ():
+        if case.verdict is None and overlap.repeats(case.traces, removed, case.id, fingerprint):
             case.verdict = overlap.REPEATS_HELD
 
 
@@ -190,5 +274,6 @@ def _also(record: Record, fingerprint: Fingerprinter) -> tuple[int, ...]:
 
 def _closed(case: _Case, fingerprint: Fingerprinter) -> Kept | Held:
     if case.verdict is None:
-        return Kept(cast(Cleared, case.record), case.id, case.refs, case.traces.echoes)
-    return Held(case.record, case.verdict, case.id, case.passages, _also(case.record, fingerprint))
+        removed = (case.removed, case.removed_id)
+        return Kept(cast(Cleared, case.record), case.id, case.refs, case.traces.echoes, *removed)
+    return Held(case.record, case.verdict, case.id, case.passages + case.removed, _also(case.record, fingerprint))
