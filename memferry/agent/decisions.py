@@ -63,8 +63,16 @@ class Decisions:
 
     def decide(self, do: Do, space: str, finding: str, secret: str, reason: str) -> Decision:
         """Remember it; durable when this returns."""
-        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
-        made = Decision(self.about(space, secret), do, space, finding, reason, at)
+        return self._remember(Decision(self.about(space, secret), do, space, finding, reason, self._now()))
+
+    def decide_again(self, before: Decision, do: Do, reason: str) -> Decision:
+        """Think better of it."""
+        return self._remember(before._replace(do=do, reason=reason, at=self._now()))
+
+    def _now(self) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+
+    def _remember(self, made: Decision) -> Decision:
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         with os.fdopen(descriptor, "r+b") as file:
             file.seek(file.read().rfind(b"\n") + 1)  # over what a crash left half-written

@@ -15,8 +15,8 @@ from memferry.formats.base import Kind
 from memferry.formats.files import FORMAT as BY_SUFFIX
 from memferry.keys import Fingerprinter
 from memferry.model import Record
+from memferry.policies.base import Search
 from memferry.policies.desk import Desk
-from memferry.policies.findings import Scanner
 from memferry.policies.redact import Marker
 from memferry.policies.rules import Rules
 
@@ -28,9 +28,9 @@ class Judging:
     """`secret`: this machine's, for markers where no file gives a key that others have too. Raises ConfigError for
     rules that cannot be used."""
 
-    def __init__(self, policy: Policy, directory: Path, secret: bytes, *, scanner: Scanner | None = None) -> None:
+    def __init__(self, policy: Policy, directory: Path, secret: bytes, *, search: Search | None = None) -> None:
         self._policy = policy
-        self._scanner = scanner
+        self._search = search
         self._signature: _Signature | None = None
         self.decisions = Decisions(directory, Fingerprinter(secret))
         self._marker = Marker(_marker_key(policy.marker_key_file) if policy.marker_key_file else secret)
@@ -49,7 +49,7 @@ class Judging:
     def desk(self, tree: Tree) -> Desk:
         """For the records of one space."""
         reparse = partial(_reparse, tree)
-        return Desk(self.rules, self._scanner, self.decisions.decided, self._marker, reparse)
+        return Desk(self.rules, self._search, self.decisions.decided, self._marker, reparse)
 
     def _read(self) -> Rules:
         file = self._policy.rules_file

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from memferry.agent import fork, identity
+from memferry.agent.audit import Audit
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
@@ -69,6 +70,7 @@ class Agent:
         self.fingerprint = Fingerprinter(secret)
         self.judging = Judging(config.policy, state.path.parent, secret)
         self.keys = Keys(config.state)
+        self.audit = Audit(state.path.parent, lambda: self.judging.version)
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
         self.become(me)
@@ -83,7 +85,7 @@ class Agent:
 
     def look_at_spaces(self) -> None:
         """Which spaces are there, and which of their files are carried: markers and disks come and go."""
-        found = {space.name: _tree(space) for space in self.config.spaces if space.path.is_dir()}
+        found = {space.name: tree_of(space) for space in self.config.spaces if space.path.is_dir()}
         self.trees.clear()
         self.trees.update(found)
 
@@ -195,7 +197,7 @@ class Agent:
         return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
 
     def delivery(self, backend: Backend) -> Delivery:
-        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random)
+        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random, self.audit)
 
     def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
         """To every backend (or these). `patient`: also to one that failed a moment ago; without it none is opened to
@@ -394,7 +396,8 @@ def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
             adopt_shards(agent.catalog, agent.received, tree, set(agent.machine_names().values()) - {agent.me.name})
 
 
-def _tree(space: Space) -> Tree:
+def tree_of(space: Space) -> Tree:
+    """A space whose folder is there."""
     root = space.path.resolve()
     format_ = registry.by_name(space.format) if space.format else registry.recognise(_names(root))
     return Tree(space.name, root, format_, read_rules(root, space.exclude, space.include, opt_in=space.opt_in))

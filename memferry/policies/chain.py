@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import TypeAlias, cast
 
+from memferry.errors import ScannerBroken
 from memferry.keys import Fingerprinter
 from memferry.model import Cleared, Hold, Record
 from memferry.policies import labels, lineage, overlap
@@ -48,8 +49,7 @@ def judge(
     if desk.rules:
         policies = (*policies, ("rules", desk.rules.judge))
     cases = [_alone(record, fingerprint, policies, desk) for record in records]
-    _search(cases, desk)
-    _redact(cases, fingerprint, policies, desk)
+    _search([case for case in cases if case.verdict is None], fingerprint, policies, desk)
     _ask(cases, known, fingerprint)
     _spread(cases, fingerprint)
     return [_closed(case, fingerprint) for case in cases]
@@ -63,8 +63,8 @@ def recheck(
 
 
 class _Case:
-    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known. `cut`: whether
-    something is to be redacted; `removed`: of blocks that were cut out, known under `removed_id`."""
+    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known. `cut`: the
+    record without what is to be redacted; `removed`: of blocks that were cut out, known under `removed_id`."""
 
     __slots__ = ("contents", "cut", "id", "passages", "record", "refs", "removed", "removed_id", "traces", "verdict")
 
@@ -76,7 +76,7 @@ class _Case:
         self.refs: tuple[int, ...] = ()
         self.traces = overlap.NO_TRACES
         self.passages: tuple[Passage, ...] = ()
-        self.cut = False
+        self.cut: Record | None = None
         self.removed: tuple[Passage, ...] = ()
         self.removed_id = 0
 
@@ -130,38 +130,6 @@ def _cut_blocks(case: _Case, record: Record, fingerprint: Fingerprinter, desk: D
     return case.record
 
 
-# -- what is found in it
-
-
-def _search(cases: Sequence[_Case], desk: Desk) -> None:
-    """Hold what holds what should not leave; note what is to be redacted."""
-    if desk.scanner is None and not desk.rules.cut:
-        return
-    open_cases = [case for case in cases if case.verdict is None]
-    found = desk.find([desk.texts(case.record) for case in open_cases])
-    for case, some in zip(open_cases, found, strict=True):
-        case.verdict = desk.verdict(case.record, case.contents, some)
-        case.cut = case.verdict is None and desk.is_to_be_cut(case.record, case.contents, some)
-
-
-def _redact(cases: Sequence[_Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
-    """Cut out what is to be, and judge what is left as a record of its own: it is what would be sent. What it names and
-    may repeat stays that of the whole record."""
-    to_cut = [case for case in cases if case.cut]
-    if not to_cut:
-        return
-    made = desk.cut([case.record for case in to_cut])
-    again = iter(desk.judge_again([record for record in made if record is not None]))
-    for case, record in zip(to_cut, made, strict=True):
-        if record is None:
-            case.verdict = NOT_CUT
-            continue
-        left, once_more = next(again), _alone(record, fingerprint, policies, NO_DESK)
-        case.verdict = once_more.verdict or left
-        if case.verdict is None:
-            case.record, case.id = record, once_more.id
-
-
 def _surroundings(record: Record) -> tuple[Record, Contents]:
     """The object around an array entry, to be judged like a record."""
     assert record.around is not None
@@ -182,6 +150,39 @@ def _trace(case: _Case, fingerprint: Fingerprinter) -> None:
         case.refs = tuple([fingerprint.key(record.source.space, name) for name in named])
     vouched = record.text is None and not record.source.derived and labels.is_labelled(record)
     case.traces = overlap.traces(record, contents, fingerprint, vouched=vouched)
+
+
+# -- what is found in it
+
+
+def _search(cases: Sequence[_Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
+    """Hold what holds what should not leave; cut out what is to be redacted."""
+    if desk.search is None and not desk.rules.cut:
+        return
+    to_cut: list[_Case] = []
+    try:
+        for case, found in zip(cases, desk.find([case.record for case in cases]), strict=True):
+            case.verdict = desk.verdict(case.record, case.contents, found)
+            if case.verdict is None and desk.is_to_be_cut(case.record, case.contents, found):
+                case.cut = desk.cut(case.record, found)
+                case.verdict = NOT_CUT if case.cut is None else None
+                to_cut += [case] if case.cut is not None else []
+        _judge_what_is_left(to_cut, fingerprint, policies, desk)
+    except ScannerBroken:
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever is raised, what was to be looked at must not leave
+        for case in cases:
+            case.verdict = Hold("secrets.failed", f"the search raised {type(exc).__name__}")
+
+
+def _judge_what_is_left(cases: Sequence[_Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
+    """As a record of its own: it is what would be sent. What it names and may repeat stays that of the whole record."""
+    records = [case.cut for case in cases if case.cut is not None]
+    for case, record, left in zip(cases, records, desk.judge_again(records), strict=True):
+        once_more = _alone(record, fingerprint, policies, NO_DESK)
+        case.verdict = once_more.verdict or left
+        if case.verdict is None:
+            case.record, case.id = record, once_more.id
 
 
 # -- against what was held before

@@ -193,7 +193,7 @@ def _may_open(body: bytes) -> bool:
 
 def is_marked(record: Record) -> bool:
     """Whether one of its texts has a `<private>` mark."""
-    return _may_open(record.body) and any(map(has_mark, texts_of(record)))
+    return _may_open(record.body) and any(map(has_mark, _texts(record)))
 
 
 def has_mark(text: str) -> bool:
@@ -207,7 +207,7 @@ def _plain_tag(window: str) -> str:
     return window if window.isascii() else plain(window)
 
 
-def texts_of(record: Record) -> list[str]:
+def _texts(record: Record) -> list[str]:
     """Every string of the record, keys too."""
     found = [] if record.text is None else [record.text]
     pending = [record.fields]

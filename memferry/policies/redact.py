@@ -123,7 +123,7 @@ class Literal(NamedTuple):
 
 
 def literals(body: str) -> Iterator[Literal]:
-    """Every string of a JSON text that is a value, not a name."""
+    """Every string of a JSON text that is a value, not a name, in order."""
     for found in _LITERAL.finditer(body):
         if not _KEY.match(body, found.end()):
             yield Literal(found.start(), found.end(), json.loads(found[0], strict=False))

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 from memferry.errors import ConfigError
 from memferry.model import Hold, Record, Source
 from memferry.policies.contents import Contents
-from memferry.policies.labels import texts_of
 from memferry.policies.rule import BLOCK, SECRETS, Rule
+from memferry.policies.strings import strings_of
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -121,7 +121,7 @@ class _Ready:
 
     def reads(self, record: Record) -> bool:
         """Whether a text of the record matches, if the rule asks for one."""
-        return not self.patterns or any(self.finds(text) for text in texts_of(record))
+        return not self.patterns or any(self.finds(one.value) for one in strings_of(record))
 
     def finds(self, text: str) -> bool:
         return not self.patterns or any(pattern.search(text) is not None for pattern in self.patterns)
