@@ -32,16 +32,22 @@ def rejudge(
     state: State, journal: Journal, withdrawal: Withdrawal, fingerprint: Fingerprinter, tree: Tree, desk: Desk,
     ingest: Ingest, version: str, *, dry_run: bool = False,
 ) -> bool:  # fmt: skip
-    """Bring one space under the rules of this version. False: it is. `dry_run`: inside a rehearsal of the state."""
+    """Bring one space under the rules of this version. False: it is. What left redacted is made anew from its file, if
+    there is one. `dry_run`: inside a rehearsal of the state."""
     name = f"judged {tree.name}"
-    if state.meta(name) == version:
+    before = state.meta(name)
+    if before == version:
         return False
     catalog = Catalog(state)
     counted = ingest.outcome.held.copy()
     for sealed in journal.sealed(1, journal.last_seq):
         puts = [op for op in unseal(sealed) if isinstance(op, Put) and op.space == tree.name]
         verdicts = judge([ingest.stored(put) for put in puts], catalog, fingerprint, desk=desk)
-        changed = [one for one in zip(puts, verdicts, strict=True) if _may_not_leave(*one, catalog)]
+        changed = [
+            (put, verdict)
+            for put, verdict in zip(puts, verdicts, strict=True)
+            if _may_not_leave(put, verdict) or (before is not None and put.redacted and not _is_gone(put, catalog))
+        ]
         if changed:
             with state.transaction():
                 if not dry_run:
@@ -56,11 +62,9 @@ def rejudge(
     return True
 
 
-def _may_not_leave(put: Put, verdict: Kept | Held, catalog: Catalog) -> bool:
-    """Not at all, or not as it is. What left redacted is made anew from its file, if there is one."""
-    if isinstance(verdict, Held) or verdict.record.body.decode() != put.body:
-        return True
-    return put.redacted and not _is_gone(put, catalog)
+def _may_not_leave(put: Put, verdict: Kept | Held) -> bool:
+    """Not at all, or not as it is."""
+    return isinstance(verdict, Held) or verdict.record.body.decode() != put.body
 
 
 def _is_gone(put: Put, catalog: Catalog) -> bool:
