@@ -65,8 +65,8 @@ class Audit:
         try:
             if self._path.exists() and self._path.stat().st_size > FILE_BYTES:
                 self._rotate()
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            with os.fdopen(descriptor, "a+b", buffering=0) as file:
+            self._path.touch(0o600)
+            with self._path.open("a+b", buffering=0) as file:
                 cut_short = file.tell() and not _ends_well(file)
                 file.write(("\n" + text if cut_short else text).encode())
         except OSError as error:

@@ -184,7 +184,7 @@ class Catalog:
 
     def _note_redacted(self, kept: Sequence[Kept]) -> None:
         """Which of these left without something, and by what that is recognised elsewhere."""
-        before = dict(self._state.rows("select id, removed from redacted"))
+        before = self._redacted_among([one.id for one in kept])
         changed = [one for one in kept if one.id in before or one.record.redacted]
         if not changed:
             return
@@ -196,10 +196,16 @@ class Catalog:
         self._state.execute_many("insert into redacted values(?, ?)", rows)
         self._add("passage", ((p.mark, p.whole, p.length, o.removed_id) for o in changed for p in o.removed))
 
-    def redacted(self, ids: Collection[int]) -> set[int]:
+    def redacted(self, ids: Collection[int]) -> Collection[int]:
         """Those of which the file has an original that was never sent."""
-        sql = "select id from redacted where id in (select value from json_each(?))"
-        return {row[0] for row in self._state.among(sql, ids)}
+        return self._redacted_among(ids).keys()
+
+    def _redacted_among(self, ids: Collection[int]) -> dict[int, int]:
+        if self._state.one("select 1 from redacted limit 1") is None:
+            return {}
+        return dict(
+            self._state.among("select id, removed from redacted where id in (select value from json_each(?))", ids)
+        )
 
     def displace(self, space: str, path: str) -> None:
         """Another file takes this name; what is known of the one that had it stays, without a name."""

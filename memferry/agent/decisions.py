@@ -73,8 +73,8 @@ class Decisions:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
 
     def _remember(self, made: Decision) -> Decision:
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        with os.fdopen(descriptor, "r+b") as file:
+        self.path.touch(0o600)
+        with self.path.open("r+b") as file:
             file.seek(file.read().rfind(b"\n") + 1)  # over what a crash left half-written
             file.write(json.dumps(made._asdict()).encode() + b"\n")
             file.truncate()

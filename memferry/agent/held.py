@@ -28,6 +28,7 @@ WAYS_OUT: Mapping[str, str] = {
     "lineage": "it names a record that is held: it may leave when that may",
     "overlap": "it repeats a held record's words: reword one of the two, or let that one go",
     "rules": "a rule of yours holds it: change the rule",
+    "redact": "it stands in a name, a number, its own id or the name of its file: change it there",
     "parse": "it cannot be read exactly: repair it in the file",
 }
 GONE = "it is not in the file any more; run `memferry push`"

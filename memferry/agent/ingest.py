@@ -22,6 +22,7 @@ from memferry.agent.scan import Stat
 from memferry.agent.state import State
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
+from memferry.formats import registry
 from memferry.formats.again import parse_alone
 from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import Fingerprinter, digest
@@ -376,12 +377,13 @@ class Ingest:
         return [verdict for verdict in verdicts if isinstance(verdict, Held)]
 
     def stored(self, put: Put) -> Record:
-        """A stored record again, as the policies see it."""
-        kind = kind_of(self._tree, put.file)
-        assert kind is not None
-        source = Source(put.space, put.file, put.format, kind.derived)
-        record = parse_alone(kind, source, put.body.encode())
-        assert record is not None
+        """A stored record again, as the policies see it; with a `problem` where that cannot be done any more."""
+        kind = kind_of(self._tree, put.file) or registry.by_name(put.format).kind(put.file)
+        source = Source(put.space, put.file, put.format, kind.derived if kind else False)
+        record = parse_alone(kind, source, put.body.encode()) if kind else None
+        if record is None:
+            content = bytes.fromhex(put.digest)
+            return Record(source, put.key, content, put.body.encode(), 0, problem="is not read as it was any more")
         return msgspec.structs.replace(record, key=put.key)  # alone, it may seem to have another
 
     # -- the end of a file

@@ -82,8 +82,8 @@ def _keep_aside(state: State, catalog: Catalog, puts: Sequence[Put]) -> None:
     if not gone:
         return
     path = Path(state.path.parent, ASIDE)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+    path.touch(0o600)
+    with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in gone)
         file.flush()
         os.fsync(file.fileno())

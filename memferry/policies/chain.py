@@ -33,7 +33,7 @@ POLICIES: Policies = (("labels", labels.judge),)
 
 NO_DESK = Desk()
 
-QUIET = frozenset({"overlap", "secrets"})
+QUIET = frozenset({"overlap", "secrets", "redact"})
 """Rules whose records are not secret word by word: a copy is found as the record itself was."""
 
 
@@ -180,7 +180,7 @@ def _judge_what_is_left(cases: Sequence[_Case], fingerprint: Fingerprinter, poli
     records = [case.cut for case in cases if case.cut is not None]
     for case, record, left in zip(cases, records, desk.judge_again(records), strict=True):
         once_more = _alone(record, fingerprint, policies, NO_DESK)
-        case.verdict = once_more.verdict or left
+        case.verdict = NOT_CUT if record.problem else once_more.verdict or left
         if case.verdict is None:
             case.record, case.id = record, once_more.id
 

@@ -104,7 +104,14 @@ def test_what_cannot_be_cut_is_held() -> None:
 
 def test_a_document_whose_front_matter_breaks_is_held() -> None:
     text = "---\ntitle: 'about Zeus'\n---\nbody\n"
-    assert verdicts([doc(text)], desk('[{name: q, do: redact, text: "Zeus\'"}]')) == ["parse"]
+    assert verdicts([doc(text)], desk('[{name: q, do: redact, text: "Zeus\'"}]')) == ["redact.left"]
+
+
+def test_what_stays_home_only_for_its_secret_may_be_quoted() -> None:
+    """A copy of the secret would be found as the secret was."""
+    words = "the winter timetable of the ferry will not be printed before the new pier is paid for"
+    records = [*lines({"id": "password:hunter2000", "text": words}), doc(f"he said: {words}")]
+    assert verdicts(records, redacting()) == ["redact.left", "leaves"]
 
 
 def test_the_same_secret_is_the_same_marker_in_a_space_and_nowhere_else() -> None:
