@@ -14,7 +14,7 @@ from memferry.policies.secrets.views import TooMany, View, views_of
 
 MOST_FINDINGS = 200
 """In one text. It stays at home then, whatever else it holds."""
-MOST_CANDIDATES = 2000
+MOST_CANDIDATES = 1000
 TOO_LARGE = "too-large"
 """The rule of a text that has too many places to look at in time."""
 _WINDOW = 256
@@ -69,7 +69,7 @@ def _spots(view: View, *, quiet: bool) -> Iterator[Spot | None]:
         yield from _beside_words(raw, _Places(view.text, raw))
         yield from _alone(view.text)
         if not quiet:
-            yield from _random(view.text)
+            yield from _random(view.text, raw, _Places(view.text, raw))
 
 
 class _Places:
@@ -93,9 +93,31 @@ class _Places:
 
 
 @cache
-def _hints() -> tuple[linear.Pattern, list[linear.Pattern]]:
-    hints = [form.hint for form in table.FORMATS]
-    return linear.any_of(hints), list(map(linear.Pattern, hints))
+def _hints() -> list[tuple[linear.Pattern, dict[int, linear.Pattern]]]:
+    """In groups: most texts have hints of one or two of these, if any."""
+    each = [(number, form.hint) for number, form in enumerate(table.FORMATS)]
+    groups = [each[start : start + _GROUP] for start in range(0, len(each), _GROUP)]
+    return [
+        (linear.any_of(hint for _, hint in group), {number: linear.Pattern(hint) for number, hint in group})
+        for group in groups
+    ]
+
+
+@cache
+def _any_hint() -> linear.Pattern:
+    return linear.any_of(form.hint for form in table.FORMATS)
+
+
+def _hinted(raw: bytes) -> Iterator[int]:
+    """The numbers of the formats that may stand in a text."""
+    for every, each in _hints() if _any_hint().occurs(raw) else ():
+        if every.occurs(raw):
+            yield from (number for number, hint in each.items() if hint.occurs(raw))
+
+
+_GROUP = 10
+_LONGEST = 4096
+"""Bytes of what matches a format that are looked at to judge it."""
 
 
 @cache
@@ -104,18 +126,13 @@ def _format(number: int) -> linear.Pattern:
 
 
 def _formats(raw: bytes, at: _Places, *, joined: bool) -> Iterator[Spot | None]:
-    every, each = _hints()
-    if not every.occurs(raw):
-        return
-    for number, form in enumerate(table.FORMATS):
-        if not each[number].occurs(raw):
-            continue
-        rule = form.rule
+    for number in _hinted(raw):
+        form = table.FORMATS[number]
         for start, end in _format(number).spans(raw):
-            text = raw[start:end].decode("utf-8", "ignore")
-            if rule == "private-key":
+            text = raw[start : min(end, start + _LONGEST)].decode("utf-8", "ignore")
+            if form.rule == "private-key":
                 end = _end_of_key(raw, start, end)
-            yield Spot(rule, at(start), at(end)) if _is_meant(form, text, joined=joined) else None
+            yield Spot(form.rule, at(start), at(end)) if _is_meant(form, text, joined=joined) else None
 
 
 _END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
@@ -362,27 +379,35 @@ def _alone(text: str) -> Iterator[Spot]:
 
 # -- random runs
 
-_RUN = re.compile(r"[A-Za-z0-9_+/=.~-]{24,512}")
+_RUN = r"[A-Za-z0-9_+/=.~-]{24,}"
 _LOUD = re.compile(r"(?:[a-z][A-Z]|[A-Z][a-z]).*[0-9]|[0-9].*(?:[a-z][A-Z]|[A-Z][a-z])")
 _DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#-]{1,3}[\"'`(]?$")
 _DIGEST_WORDS = frozenset(table.DIGEST_WORDS)
-_LONGEST = 200
+_LONGEST_RUN = 200
 
 
-def _random(text: str) -> Iterator[Spot | None]:
+def _random(text: str, raw: bytes, at: _Places) -> Iterator[Spot | None]:
     """A run that is random in letters of both cases and digits: a key of whatever kind."""
-    for match in _RUN.finditer(text):
-        yield Spot("random", *match.span()) if _is_drawn(text, match) else None
+    for start, end in _runs().spans(raw):
+        first, last = at(start), at(end)
+        yield Spot("random", first, last) if _is_drawn(text, first, last) else None
 
 
-def _is_drawn(text: str, match: re.Match[str]) -> bool:
-    run = match[0].strip("=.-_/")
-    if len(run) > _LONGEST or len(run) < 24 or not _LOUD.search(run):
+@cache
+def _runs() -> linear.Pattern:
+    return linear.Pattern(_RUN)
+
+
+def _is_drawn(text: str, start: int, end: int) -> bool:
+    if end - start > 2 * _LONGEST_RUN:
         return False
-    before = text[max(0, match.start() - 24) : match.start()]
-    if run.startswith(table.HARMLESS_PREFIXES) or _is_named_digest(before) or _in_address(text, match.start()):
+    run = text[start:end].strip("=.-_/")
+    if len(run) > _LONGEST_RUN or len(run) < 24 or not _LOUD.search(run):
         return False
-    if _is_block(text, match) or values.is_placeholder(run) or values.is_other_key(run):
+    before = text[max(0, start - 24) : start]
+    if run.startswith(table.HARMLESS_PREFIXES) or _is_named_digest(before) or _in_address(text, start):
+        return False
+    if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
         return False
     return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
 
@@ -398,8 +423,10 @@ def _in_address(text: str, start: int) -> bool:
     return "://" in text[space + 1 : start + 3]
 
 
-def _is_block(text: str, match: re.Match[str]) -> bool:
+def _is_block(text: str, start: int, end: int) -> bool:
     """One of many lines of base64: an image, a certificate."""
-    line = text[match.end() : match.end() + 80].lstrip(" \r\n\t>|\\n")
-    above = text[max(0, match.start() - 80) : match.start()]
-    return len(match[0]) >= 60 and any(len(run[0]) >= 40 for run in (*_RUN.finditer(line), *_RUN.finditer(above)))
+    near = text[max(0, start - 80) : start], text[end : end + 80]
+    return end - start >= 60 and any(_LINE.search(part) for part in near)
+
+
+_LINE = re.compile(r"[A-Za-z0-9+/=]{40}")

@@ -14,6 +14,7 @@ import msgspec
 
 from memferry.model import Record
 from memferry.policies.secrets import linear, table
+from memferry.policies.secrets.views import TEXT_AS_BASE64, TEXT_AS_HEX, WIDE_AS_BASE64
 from memferry.policies.secrets.words import ANY, PHRASES
 
 _SAID = r'(?:[^"\n\\]|\\.)*'
@@ -33,8 +34,9 @@ NEAR_WORDS = (
 
 DRAWN = (
     rf"{_HUMP}{_DRAWN}{_MIX}{_DRAWN}{_MIX}|{_MIX}{_DRAWN}{_MIX}{_DRAWN}{_HUMP}|{_MIX}{_DRAWN}{_HUMP}{_DRAWN}{_MIX}",
-    r"(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}",  # base64 of ASCII text
-    r"(?:[2-7][0-9a-fA-F]){10}|(?:[2-7][0-9a-fA-F][ :,]){8}",  # hex of it
+    TEXT_AS_BASE64,
+    WIDE_AS_BASE64,
+    TEXT_AS_HEX,
 )
 """What is random, or encoded."""
 

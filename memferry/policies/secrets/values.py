@@ -50,12 +50,13 @@ STAND_IN = re.compile(
 
 def is_placeholder(value: str) -> bool:
     """Stands where a secret would: `<your-token>`, `$API_KEY`, `xxxx`, `required`."""
-    low = value.strip(_ENDS + "<[({*_").lower()
+    low = value.lower()
+    word = low.strip(_ENDS + "<[({*_")
     return (
-        len(set(low)) <= 2
-        or low in _PLACEHOLDERS
+        len(set(word)) <= 2
+        or word in _PLACEHOLDERS
         or _REFERENCE.match(value) is not None
-        or any(part in value.lower() for part in table.PLACEHOLDER_PARTS)
+        or any(part in low for part in table.PLACEHOLDER_PARTS)
     )
 
 
@@ -140,9 +141,14 @@ _JOINTS = re.compile(r"[-_./:#+~,]")
 _PART = re.compile(r"[A-Za-z]{0,14}\d{0,8}|\d+[a-z]{1,3}|\d+[a-z]\d?")
 
 
+_ENOUGH = 160
+"""Characters that are looked at."""
+
+
 def is_random(value: str, least: int = 16) -> bool:
     """Whether enough of it is drawn at random: letters and digits that change places too often for words."""
-    return sum(len(run) for run in _RUN.findall(value) if _is_drawn(run)) >= least and entropy(value) >= 2.8
+    begun = value[:_ENOUGH]
+    return sum(len(run) for run in _RUN.findall(begun) if _is_drawn(run)) >= least and entropy(begun) >= 2.8
 
 
 def _is_drawn(run: str) -> bool:

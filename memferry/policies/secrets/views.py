@@ -15,11 +15,17 @@ from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
+from memferry.policies.secrets import linear
+
 DECODED_BYTES = 1 << 20
 """Of one text, decoded views together."""
 DEPTH = 2
 MOST_CHANGES = 20_000
 """Escapes, or characters that cannot be seen."""
+
+
+MOST_RUNS = 2_000
+"""That hold text, encoded."""
 
 
 class TooMany(Exception):
@@ -96,7 +102,7 @@ _INVISIBLE = re.compile(
     "\U000e0000-\U000e01ef]+"
 )
 _DRESSES = (
-    (0xFF01, 0xFF5E),
+    (0xFF10, 0xFF5A),
     (0x2100, 0x214F),
     (0x2460, 0x24FF),
     (0x1D400, 0x1D7FF),
@@ -104,6 +110,7 @@ _DRESSES = (
     (0x370, 0x52F),
 )
 """Full-width, circled, mathematical, Greek and Cyrillic letters: first and last."""
+_DRESSED = re.compile("|".join(f"[{chr(first)}-{chr(last)}]" for first, last in _DRESSES))
 _LETTERS = str.maketrans(
     "АВЕКМНОРСТУХЅІЈԌԜаеорсухѕіјԁһԛԝгԍѵӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυχ",
     "ABEKMHOPCTYXSIJGWaeopcyxsijdhqwrgvlABEZHIKMNOPTYXaiknopux",
@@ -121,9 +128,10 @@ def _undressing() -> dict[int, str]:
 # -- escapes
 
 _ESCAPES = re.compile(
-    r"\\{1,2}u\{?[0-9a-fA-F]{4}\}?|\\{1,2}x[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}|&#(?:x[0-9a-fA-F]{1,4}|\d{1,5});|=[2-7][0-9A-F](?=\S)"
-    r"|\\[0-3][0-7]{2}"
+    r"[\\%&=](?:(?<=\\)\\?u\{?[0-9a-fA-F]{4}\}?|(?<=\\)\\?x[0-9a-fA-F]{2}|(?<=\\)[0-3][0-7]{2}|(?<=%)[0-9a-fA-F]{2}"
+    r"|(?<=&)#(?:x[0-9a-fA-F]{1,4}|\d{1,5});|(?<==)[2-7][0-9A-F](?=\S))"
 )
+"""They begin with one of four characters: Python looks for these fast."""
 _DIGITS = re.compile(r"[0-9a-fA-F]+")
 
 
@@ -148,6 +156,17 @@ _JOINTS = re.compile(
 # -- encoded
 
 _ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}|(?:[0-9a-fA-F]{2}[ :,]){8,}[0-9a-fA-F]{2}")
+TEXT_AS_BASE64 = r"(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
+"""The upper bit of ASCII is never set, so every fourth character has half of the alphabet, and so on."""
+TEXT_AS_HEX = r"(?:[2-7][0-9a-fA-F]){10}|(?:[2-7][0-9a-fA-F][ :,]){8}"
+WIDE_AS_BASE64 = r"(?:[A-Z][A-Z]A[A-Za-z0-9+/]AA?|AA[a-z0-9]A){3}|(?:[A-Za-z]A[A-Za-z0-9]{2}A[A-Za-z0-9]){3}"
+
+
+@cache
+def _encodings() -> linear.Pattern:
+    return linear.any_of((TEXT_AS_BASE64, TEXT_AS_HEX, WIDE_AS_BASE64))
+
+
 _HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}){8,})")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -192,7 +211,7 @@ def views_of(text: str) -> Iterator[View]:
 def _readings(view: View) -> Iterator[View]:
     if not view.text.isascii():
         seen = _left_out(view, _INVISIBLE) or view
-        plain = seen.text.translate(_undressing())
+        plain = seen.text.translate(_undressing()) if _DRESSED.search(seen.text) else seen.text
         if plain != view.text:
             yield View(plain, seen)
     if (unescaped := _all_unescaped(view)) is not None:
@@ -220,6 +239,8 @@ def _all_unescaped(view: View) -> View | None:
 
 def _all_decoded(view: View) -> View | None:
     """What its runs hold, a line each."""
+    if not _encodings().occurs(view.text.encode("utf-8", "replace")):
+        return None
     lines: list[str] = []
     changes: list[Change] = []
     size = 0
@@ -228,6 +249,6 @@ def _all_decoded(view: View) -> View | None:
             lines.append(text)
             changes.append(Change(size, len(text) + 1, *run.span()))
             size += len(text) + 1
-        if len(lines) > MOST_CHANGES:
+        if len(lines) > MOST_RUNS:
             raise TooMany
     return View("\n".join(lines), view, lambda: changes) if lines else None
