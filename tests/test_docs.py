@@ -105,6 +105,8 @@ def settings() -> dict[str, object]:
         "spaces": [],
         "backends": {},
         "policy.rules": [],
+        "policy.rules_file": "none",
+        "policy.marker_key_file": "this machine's own key",
         "backends.*.type": "required",
         "backends.*.encryption": "by type; `local`: none, `ssh`: age",
         "backends.*.path": "required",

@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from memferry.agent.audit import Audit
 from memferry.agent.checkpoints import Checkpoint, Checkpoints
 from memferry.agent.journal import Journal
 from memferry.agent.state import State
-from memferry.backends.base import Backend
+from memferry.backends.base import Backend, Receipt
 from memferry.errors import BackendError, ForkedLog
 from memferry.model import Sealed
 
@@ -35,13 +36,15 @@ class Delivery:
     it never holds up the others."""
 
     def __init__(
-        self, state: State, journal: Journal, backend: Backend, checkpoints: Checkpoints, random: random.Random
-    ) -> None:
+        self, state: State, journal: Journal, backend: Backend, checkpoints: Checkpoints, random: random.Random,
+        audit: Audit,
+    ) -> None:  # fmt: skip
         self._state = state
         self._journal = journal
         self._backend = backend
         self._checkpoints = checkpoints
         self._random = random
+        self._audit = audit
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -71,12 +74,23 @@ class Delivery:
         last = max(batch[-1].last, self.checkpoint.through)
         with self._state.transaction():
             self._update("attempted = max(attempted, ?)", last)
-        receipt = self._backend.deliver(batch)
+        receipt = self._delivered(batch)
         with self._state.transaction():
             self._update("through = max(through, ?), acknowledged_at = ?", receipt.through, self._state.clock())
             self.remember_head()
             self._refuse(receipt.refused)
         return len(receipt.refused)
+
+    def _delivered(self, batch: Sequence[Sealed]) -> Receipt:
+        """On record before and after, whatever happens in between."""
+        self._audit.note("sending", self._backend.name, batch)
+        try:
+            receipt = self._backend.deliver(batch)
+        except BackendError:
+            self._audit.note("failed", self._backend.name, batch)
+            raise
+        self._audit.note("acknowledged", self._backend.name, batch, tuple(receipt.refused))
+        return receipt
 
     def remember_head(self) -> None:
         """The newest head of our log there, as the backend now knows it: what a rollback is measured against."""
@@ -92,7 +106,7 @@ class Delivery:
             self._forget_refused(gone)
         if not batch:
             return 0
-        receipt = self._backend.deliver(batch)
+        receipt = self._delivered(batch)
         with self._state.transaction():
             self._forget_refused(set(seqs) - set(receipt.refused))
             self._refuse(receipt.refused)

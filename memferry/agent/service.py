@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 
 from memferry.agent import fork, identity
+from memferry.agent.audit import Audit
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
+from memferry.agent.judging import Judging
 from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
@@ -24,6 +26,7 @@ from memferry.agent.pull import Pull, Pulled
 from memferry.agent.rebuild import adopt_shards, rebuild
 from memferry.agent.received import Received
 from memferry.agent.reconcile import Reconcile
+from memferry.agent.rejudge import rejudge
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope
 from memferry.agent.state import DATABASE, State
@@ -63,8 +66,11 @@ class Agent:
         self.config = config
         self.state = state
         self.progress = progress
-        self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
+        secret = identity.secret(state.path.parent)
+        self.fingerprint = Fingerprinter(secret)
+        self.judging = Judging(config.policy, state.path.parent, secret)
         self.keys = Keys(config.state)
+        self.audit = Audit(state.path.parent, lambda: self.judging.version)
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
         self.become(me)
@@ -79,7 +85,7 @@ class Agent:
 
     def look_at_spaces(self) -> None:
         """Which spaces are there, and which of their files are carried: markers and disks come and go."""
-        found = {space.name: _tree(space) for space in self.config.spaces if space.path.is_dir()}
+        found = {space.name: tree_of(space) for space in self.config.spaces if space.path.is_dir()}
         self.trees.clear()
         self.trees.update(found)
 
@@ -106,19 +112,38 @@ class Agent:
             tuple(scope.tags),
             scope.type,
         )
-        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome)
+        self._refuse_broken_rules()
+        desk = self.judging.desk(tree)
+        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, desk)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
             self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name),
             progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
         with contextlib.closing(ingest), _no_collection():
+            if rejudge(
+                self.state, self.journal, self.withdrawal, self.fingerprint, tree, desk, ingest, self.judging.version,
+                dry_run=scope.dry_run,
+            ):  # fmt: skip
+                files = None
             if files is None:
                 cycle.run(all_files=scope.force or scope.thorough)
                 if outcome.unsettled and not scope.dry_run:
                     self._wait_and_read(cycle, tree, outcome)
             else:
                 cycle.run_some(files)
+
+    def _refuse_broken_rules(self) -> None:
+        """Raises Halted while the rules file cannot be used: nothing is read into the journal, and nothing is sent."""
+        try:
+            self.judging.refresh()
+        except ConfigError as error:
+            with self.state.transaction():
+                self.state.report_problem("policy", "rules", f"halted: {error}", error.hint)
+            raise Halted(str(error), hint=error.hint) from error
+        if self.state.one("select 1 from problem where area = 'policy'") is not None:
+            with self.state.transaction():
+                self.state.clear_problem("policy", "rules")
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""
@@ -172,13 +197,17 @@ class Agent:
         return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
 
     def delivery(self, backend: Backend) -> Delivery:
-        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random)
+        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random, self.audit)
 
     def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
         """To every backend (or these). `patient`: also to one that failed a moment ago; without it none is opened to
         which nothing is due. Where another state has continued this machine's log, this one goes on under an identity
         of its own."""
         wanted = names or tuple(self.config.backends)
+        try:
+            self._refuse_broken_rules()
+        except Halted as error:
+            return {name: self._not_sent(name, error) for name in wanted}
         try:
             return self._deliver(wanted, patient)
         except ForkedLog:
@@ -203,6 +232,10 @@ class Agent:
             raise
         except BackendError as error:  # it could not be opened
             return self._note_failure(name, error)
+
+    def _not_sent(self, name: str, error: Halted) -> Delivered:
+        at = self.checkpoints.of(name).through
+        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     def _note_failure(self, name: str, error: BackendError) -> Delivered:
         self.checkpoints.failed(name, error)
@@ -363,7 +396,8 @@ def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
             adopt_shards(agent.catalog, agent.received, tree, set(agent.machine_names().values()) - {agent.me.name})
 
 
-def _tree(space: Space) -> Tree:
+def tree_of(space: Space) -> Tree:
+    """A space whose folder is there."""
     root = space.path.resolve()
     format_ = registry.by_name(space.format) if space.format else registry.recognise(_names(root))
     return Tree(space.name, root, format_, read_rules(root, space.exclude, space.include, opt_in=space.opt_in))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from memferry.errors import StateError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 DATABASE = "state.db"
 
@@ -48,6 +48,9 @@ create table passage(mark integer, whole integer, length integer, id integer,
 create table held_name(name integer, id integer, primary key(name, id)) without rowid;
 create table ref(target integer, id integer, primary key(target, id)) without rowid;
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
+
+-- Stored without something that stays in the file. `removed`: under which id passages of its blocks are known, or 0.
+create table redacted(id integer primary key, removed integer not null);
 
 -- What is queued and what is acknowledged.
 create table journal(first integer primary key, last integer not null, count integer not null,

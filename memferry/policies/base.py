@@ -59,9 +59,12 @@ class Held(NamedTuple):
 
 class Kept(NamedTuple):
     """A cleared record. `refs`: fingerprints of the ids it names, `echoes`: marks or passages of its texts; by both it
-    is found again when a record that it derives from or repeats becomes private later."""
+    is found again when a record that it derives from or repeats becomes private later. `removed`: of `<private>` blocks
+    that were cut out of it, known under `removed_id`."""
 
     record: Cleared
     id: int
     refs: tuple[int, ...]
     echoes: tuple[int, ...]
+    removed: tuple[Passage, ...] = ()
+    removed_id: int = 0
