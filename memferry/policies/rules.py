@@ -205,7 +205,8 @@ def _pattern(rule: Rule, text: str) -> Pattern:
     try:
         import re2
     except ImportError as error:
-        raise _refused(rule, "`text` needs RE2, which is missing", 'pip install "memferry[rules]"') from error
+        hint = "pip install --force-reinstall google-re2"
+        raise _refused(rule, "`text` needs RE2, which is missing", hint) from error
 
     options = re2.Options()
     options.log_errors = False
