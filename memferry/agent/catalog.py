@@ -301,11 +301,13 @@ class Catalog:
         )
 
     def reconsider_findings(self) -> None:
-        """Something that was found may leave now: what is held for a finding is read and judged again."""
+        """Something that was found may leave now: what is held or redacted for a finding is read and judged again."""
         self._state.execute(
             "update file set stat = null, cursor = null, content = null where id in ("
             "select holding.file from holding join rule on rule.id = holding.rule"
-            " where holding.count > 0 and substr(rule.rule, 1, 8) = 'secrets.')"
+            " where holding.count > 0 and substr(rule.rule, 1, 8) = 'secrets.'"
+            " union select layout.file from redacted join record using(id)"
+            " join layout on layout.id = record.place >> 32)"
         )
 
     def reconsider_all(self, space: str) -> None:

@@ -43,8 +43,8 @@ class Judging:
 
     @property
     def version(self) -> str:
-        """Another one when what left before might not leave now."""
-        return f"{self.rules.version}-{self.decisions.revoked}"
+        """Another one when what left before might not leave now, or not like that."""
+        return f"{self.rules.version}-{self._marker.version}-{self.decisions.revoked}"
 
     def desk(self, tree: Tree) -> Desk:
         """For the records of one space."""

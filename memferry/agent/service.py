@@ -26,7 +26,7 @@ from memferry.agent.pull import Pull, Pulled
 from memferry.agent.rebuild import adopt_shards, rebuild
 from memferry.agent.received import Received
 from memferry.agent.reconcile import Reconcile
-from memferry.agent.rejudge import rejudge
+from memferry.agent.rejudge import is_judged, rejudge
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope
 from memferry.agent.state import DATABASE, State
@@ -205,9 +205,9 @@ class Agent:
         of its own."""
         wanted = names or tuple(self.config.backends)
         try:
-            self._refuse_broken_rules()
+            self._judge_before_sending()
         except Halted as error:
-            return {name: self._not_sent(name, error) for name in wanted}
+            return {name: self._not_sent(name, error) for name in wanted} if patient else {}
         try:
             return self._deliver(wanted, patient)
         except ForkedLog:
@@ -232,6 +232,13 @@ class Agent:
             raise
         except BackendError as error:  # it could not be opened
             return self._note_failure(name, error)
+
+    def _judge_before_sending(self) -> None:
+        """By the rules as they are now: what waits was judged by those that were. Raises Halted."""
+        self._refuse_broken_rules()
+        for tree in self.trees.values():
+            if not is_judged(self.state, tree.name, self.judging.version):
+                self.ingest(tree, Scope(), Outcome(self.journal.last_seq + 1))
 
     def _not_sent(self, name: str, error: Halted) -> Delivered:
         at = self.checkpoints.of(name).through

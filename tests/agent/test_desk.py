@@ -239,6 +239,34 @@ def test_while_the_rules_cannot_be_read_nothing_is_sent(ant: Ruled, tmp_path: Pa
         assert agent.state.problems() == []
 
 
+def test_what_waits_is_judged_by_the_rules_of_the_moment_it_leaves(ant: Ruled, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("[]")
+    ant.policy = f", rules_file: {file}"
+    ant.write("a.md", "Zeus sleeps")
+    ant.write("b.md", "open")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(service.Scope())
+        file.write_text("- {name: z, do: hold, text: Zeus}\n")
+        agent.deliver()
+    assert ant.bodies() == ["open"]
+    assert b"Zeus" not in ant.everything()
+
+
+def test_another_key_for_markers_makes_them_anew(ant: Ruled, tmp_path: Path) -> None:
+    ant.write("a.md", "password: hunter2000")
+    ant.push(REDACT)
+    (before,) = ant.bodies()
+    (tmp_path / "markers.key").write_bytes(b"0123456789abcdef" * 2)
+    ant.policy = f", marker_key_file: {tmp_path / 'markers.key'}"
+    ant.push(REDACT)
+    (after,) = ant.bodies()
+    assert before != after
+    (tmp_path / "markers.key").write_bytes(b"short")
+    with pytest.raises(ConfigError, match="less than 32 bytes"):
+        ant.push(REDACT)
+
+
 def test_a_name_stands_once_in_both_places(ant: Ruled, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("- {name: z, do: hold, path: x}\n")
     ant.policy = f", rules_file: {tmp_path / 'rules.yaml'}"
@@ -297,6 +325,15 @@ def test_a_decision_outlives_the_state_and_can_be_taken_back(ant: Ruled) -> None
     report = ant.do("held", do="hold", names=[decision["name"]], reason="better not")
     assert report["withdrawn"] == 1
     assert b"hunter2000" not in ant.outside()
+
+
+def test_what_was_redacted_may_leave_whole_by_a_later_decision(ant: Ruled) -> None:
+    ant.write("a.md", "password: hunter2000")
+    ant.push()
+    ant.do("held", do="redact", names=[held(ant)[0]["name"]], reason="")
+    (decision,) = ant.do("held", decisions=True)["decisions"]
+    ant.do("held", do="allow", names=[decision["name"]], reason="")
+    assert "password: hunter2000" in ant.bodies()
 
 
 def test_redact_and_keep(ant: Ruled) -> None:
