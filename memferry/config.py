@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memferry import places, yamltext
 from memferry.errors import ConfigError
-from memferry.node import Node
+from memferry.node import Node, nearest
 from memferry.yamltext import Document
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class Agent(NamedTuple):
 
 class Space(NamedTuple):
     """A tree of memory files. `name`: as configured, else by the git remote. `path`: absolute. `format` None: found by
-    looking. `exclude`, `include`: gitignore patterns. `opt_in`: only folders with an opt-in marker are carried."""
+    looking. `exclude`, `include`: gitignore patterns. `opt_in`: only folders with an opt-in marker are carried.
+    `personal`: kinds of personal data that are held like secrets; of PERSONAL."""
 
     name: str
     path: Path
@@ -53,16 +54,24 @@ class Space(NamedTuple):
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     opt_in: bool = False
+    personal: tuple[str, ...] = ()
+
+
+SECRETS = ("on", "own", "off")
+"""How secrets are looked for: by memferry's own rules and the engine, by its own rules alone, not at all."""
+PERSONAL = ("email", "phone", "card", "iban", "cn-id")
+"""The personal data that a space may be searched for."""
 
 
 class Policy(NamedTuple):
     """What stays at home beyond labels and paths. `rules`: the user's own, in order. `rules_file`: more of them, behind
     these; it is read by the agent, anew when it changes. `marker_key_file`: makes the markers of what is redacted the
-    same on all machines that have this file."""
+    same on all machines that have this file. `secrets`: one of SECRETS, how they are looked for."""
 
     rules: tuple[Rule, ...] = ()
     rules_file: Path | None = None
     marker_key_file: Path | None = None
+    secrets: str = "on"
 
 
 class Config(NamedTuple):
@@ -147,7 +156,7 @@ def _state(environ: Mapping[str, str], argument: str | None, node: Node | None) 
 
 
 def _space(node: Node) -> Space:
-    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", required=("path",))
+    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", "personal", required=("path",))
     path = fields["path"].path()
     return Space(
         name=fields["name"].name() if "name" in fields else _name_by_remote(node, path),
@@ -156,7 +165,16 @@ def _space(node: Node) -> Space:
         exclude=fields["exclude"].texts() if "exclude" in fields else (),
         include=fields["include"].texts() if "include" in fields else (),
         opt_in=fields["opt_in"].flag() if "opt_in" in fields else False,
+        personal=_personal(fields["personal"]) if "personal" in fields else (),
     )
+
+
+def _personal(node: Node) -> tuple[str, ...]:
+    kinds = node.texts()
+    for item, kind in zip(node.items(), kinds, strict=True):
+        if kind not in PERSONAL:
+            raise item.error(f"there is no kind {kind!r} of personal data here", nearest(kind, PERSONAL))
+    return kinds
 
 
 def _name_by_remote(node: Node, path: Path) -> str:
@@ -200,7 +218,16 @@ def _policy(node: Node) -> Policy:
         rules=_rules(fields["rules"]) if "rules" in fields and fields["rules"].value != [] else (),
         rules_file=fields["rules_file"].path() if "rules_file" in fields else None,
         marker_key_file=fields["marker_key_file"].path() if "marker_key_file" in fields else None,
+        secrets=_secrets(fields["secrets"]) if "secrets" in fields else "on",
     )
+
+
+def _secrets(node: Node) -> str:
+    """YAML takes `on` and `off` for true and false."""
+    word = {True: "on", False: "off"}.get(node.value, node.value) if isinstance(node.value, bool) else node.text()
+    if word not in SECRETS:
+        raise node.error(f"must be one of {', '.join(SECRETS)}", "remove the line to use the default, on")
+    return str(word)
 
 
 def _rules(node: Node) -> tuple[Rule, ...]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Mapping
+from functools import cached_property, partial
+from hashlib import blake2b
 from pathlib import Path
 
 from memferry import rulestext
 from memferry.agent.decisions import Decisions
 from memferry.agent.tree import Tree
-from memferry.config import Policy
+from memferry.config import Config, Policy
 from memferry.errors import ConfigError
 from memferry.formats.again import with_body
 from memferry.formats.base import Kind
 from memferry.formats.files import FORMAT as BY_SUFFIX
 from memferry.keys import Fingerprinter
 from memferry.model import Record
+from memferry.policies import secrets
 from memferry.policies.base import Search
 from memferry.policies.desk import Desk
 from memferry.policies.redact import Marker
@@ -25,12 +28,22 @@ _Signature = tuple[int, int, int]
 
 
 class Judging:
-    """`secret`: this machine's, for markers where no file gives a key that others have too. Raises ConfigError for
-    rules that cannot be used."""
+    """`secret`: this machine's, for markers where no file gives a key that others have too. `personal`: by space, what
+    personal data is held. `search`: instead of what the policy asks for. Raises ConfigError for rules that cannot be
+    used."""
 
-    def __init__(self, policy: Policy, directory: Path, secret: bytes, *, search: Search | None = None) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        directory: Path,
+        secret: bytes,
+        personal: Mapping[str, tuple[str, ...]] | None = None,
+        *,
+        search: Search | None = None,
+    ) -> None:
         self._policy = policy
-        self._search = search
+        self._given = search
+        self._personal = personal or {}
         self._signature: _Signature | None = None
         self.decisions = Decisions(directory, Fingerprinter(secret))
         self._marker = Marker(_marker_key(policy.marker_key_file) if policy.marker_key_file else secret)
@@ -43,13 +56,41 @@ class Judging:
 
     @property
     def version(self) -> str:
-        """Another one when what left before might not leave now, or not like that."""
-        return f"{self.rules.version}-{self._marker.version}-{self.decisions.revoked}"
+        """Another one when what left before might not leave now, or not like that: 16 hex digits."""
+        parts = (self.rules.version, self._marker.version, self.decisions.revoked, self._scanner)
+        return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def _scanner(self) -> str:
+        parts = [
+            self._policy.secrets,
+            *(f"{space}:{','.join(kinds)}" for space, kinds in sorted(self._personal.items())),
+        ]
+        if self._policy.secrets != "off":
+            parts.insert(0, secrets.version(engine_asked=self._policy.secrets == "on"))
+        return "/".join(parts)
+
+    def check(self, verified: str | None) -> str | None:
+        """Whether the scanner works. Returns what to remember as `verified`, the installation of the engine that was
+        found to work. Raises ScannerBroken."""
+        if self._policy.secrets == "on":
+            return secrets.check(verified)
+        if self._policy.secrets == "own":
+            secrets.check_own()
+        return verified
 
     def desk(self, tree: Tree) -> Desk:
         """For the records of one space."""
         reparse = partial(_reparse, tree)
-        return Desk(self.rules, self._search, self.decisions.decided, self._marker, reparse)
+        return Desk(self.rules, self._search(tree), self.decisions.decided, self._marker, reparse)
+
+    def _search(self, tree: Tree) -> Search | None:
+        mode, personal = self._policy.secrets, self._personal.get(tree.name, ())
+        if self._given is not None:
+            return self._given
+        if mode == "off" and not personal:
+            return None
+        return partial(secrets.search, secrets=mode != "off", engine=mode == "on", personal=personal)
 
     def _read(self) -> Rules:
         file = self._policy.rules_file
@@ -65,6 +106,11 @@ class Judging:
         rules = Rules((*self._policy.rules, *more))
         self._signature = signature
         return rules
+
+
+def personal_of(config: Config) -> dict[str, tuple[str, ...]]:
+    """What personal data is held, by space."""
+    return {space.name: space.personal for space in config.spaces if space.personal}
 
 
 def kind_of(tree: Tree, file: str) -> Kind | None:

@@ -18,7 +18,7 @@ from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
-from memferry.agent.judging import Judging
+from memferry.agent.judging import Judging, personal_of
 from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
@@ -38,7 +38,7 @@ from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retrying
 from memferry.config import Config, Space
-from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
+from memferry.errors import BackendError, ConfigError, ForkedLog, Halted, ScannerBroken
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
@@ -46,6 +46,8 @@ from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
 
 RUNS_KEPT = 100
+SCANNER = "scanner"
+"""In the state: which installation of the engine was seen to find what was planted."""
 ATTEMPTS = 3
 RETRY_SOON = Backoff(base_s=0.2, cap_s=2.0)
 """Within one delivery."""
@@ -68,7 +70,8 @@ class Agent:
         self.progress = progress
         secret = identity.secret(state.path.parent)
         self.fingerprint = Fingerprinter(secret)
-        self.judging = Judging(config.policy, state.path.parent, secret)
+        self.judging = Judging(config.policy, state.path.parent, secret, personal_of(config))
+        self._scanner_works = False
         self.keys = Keys(config.state)
         self.audit = Audit(state.path.parent, lambda: self.judging.version)
         self.catalog = Catalog(state)
@@ -120,7 +123,7 @@ class Agent:
             self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name),
             progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
-        with contextlib.closing(ingest), _no_collection():
+        with contextlib.closing(ingest), _no_collection(), self._scanner_may_break():
             if rejudge(
                 self.state, self.journal, self.withdrawal, self.fingerprint, tree, desk, ingest, self.judging.version,
                 dry_run=scope.dry_run,
@@ -134,16 +137,42 @@ class Agent:
                 cycle.run_some(files)
 
     def _refuse_broken_rules(self) -> None:
-        """Raises Halted while the rules file cannot be used: nothing is read into the journal, and nothing is sent."""
+        """Raises Halted while the rules file or the scanner cannot be used: nothing is read into the journal, and
+        nothing is sent."""
         try:
             self.judging.refresh()
-        except ConfigError as error:
-            with self.state.transaction():
-                self.state.report_problem("policy", "rules", f"halted: {error}", error.hint)
-            raise Halted(str(error), hint=error.hint) from error
+            self._check_scanner()
+        except (ConfigError, ScannerBroken) as error:
+            raise self._halted(error) from error
         if self.state.one("select 1 from problem where area = 'policy'") is not None:
             with self.state.transaction():
                 self.state.clear_problem("policy", "rules")
+
+    @contextlib.contextmanager
+    def _scanner_may_break(self) -> Iterator[None]:
+        """Amid the work: then it is tried again before anything is sent."""
+        try:
+            yield
+        except ScannerBroken as error:
+            raise self._halted(error) from error
+
+    def _halted(self, error: ConfigError | ScannerBroken) -> Halted:
+        self._scanner_works = False
+        with self.state.transaction():
+            self.state.set_meta(SCANNER, "")
+            self.state.report_problem("policy", "rules", f"halted: {error}", error.hint)
+        return Halted(str(error), hint=error.hint)
+
+    def _check_scanner(self) -> None:
+        """Once in a process; the engine, which takes a second to load, only where it is not the one that worked."""
+        if self._scanner_works:
+            return
+        verified = self.state.meta(SCANNER)
+        works = self.judging.check(verified)
+        self._scanner_works = True
+        if works != verified:
+            with self.state.transaction():
+                self.state.set_meta(SCANNER, works or "")
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.agent import identity
-from memferry.agent.judging import Judging, kind_of
+from memferry.agent.judging import Judging, kind_of, personal_of
 from memferry.agent.service import tree_of
 from memferry.agent.tree import Tree
 from memferry.config import Config, Space
@@ -63,7 +63,8 @@ def test(config: Config, target: str, space: str | None) -> list[Verdict]:
 def judging_of(config: Config) -> Judging:
     """With what was decided on this machine, if anything was."""
     there = (config.state / identity.SECRET_FILE).exists()
-    return Judging(config.policy, config.state, identity.secret(config.state) if there else bytes(32))
+    secret = identity.secret(config.state) if there else bytes(32)
+    return Judging(config.policy, config.state, secret, personal_of(config))
 
 
 def lint(config: Config) -> list[str]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kingfisher_sdk import Scanner as Kingfisher
 
 MODULE = "kingfisher_sdk"
+DISTRIBUTION = "kingfisher_secret_scanner"
 HINT = (
     "install it with `pip install --force-reinstall kingfisher-secret-scanner google-re2`,"
     " or switch scanning off knowingly with `policy: {secrets: off}`"
@@ -44,15 +45,25 @@ def _named(rule: str) -> str:
     return rule.partition(".")[2].replace(".", "-").lower() or rule
 
 
-def installed() -> str:
-    """Which files make the engine, as far as their stat tells, without loading them. Raises ScannerBroken."""
+def version() -> str:
+    """Of the package; it may find other things than another one."""
+    found = sorted(_folder().parent.glob(f"{DISTRIBUTION}-*.dist-info"))
+    return found[-1].name.removeprefix(f"{DISTRIBUTION}-").removesuffix(".dist-info") if found else "unknown"
+
+
+def _folder() -> Path:
     try:
         spec = importlib.util.find_spec(MODULE)
     except ValueError:
         spec = None
     if spec is None or not spec.origin:
         raise ScannerBroken("what looks for secrets is not installed: nothing is sent", hint=HINT)
-    folder = Path(spec.origin).parent
+    return Path(spec.origin).parent
+
+
+def installed() -> str:
+    """Which files make the engine, as far as their stat tells, without loading them. Raises ScannerBroken."""
+    folder = _folder()
     stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
     return " ".join([str(folder), *(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)])
 

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 from typing import NamedTuple
 
 from memferry.model import Record
 from memferry.policies.findings import Finding
-from memferry.policies.secrets import engine, triage
+from memferry.policies.secrets import engine, personal, triage
 from memferry.policies.secrets.look import TOO_LARGE, look
 from memferry.policies.secrets.views import View, views_of
 from memferry.policies.strings import ELSEWHERE, String, strings_around, strings_of
 
 LARGEST = 8 << 20
 """Bytes. A larger record cannot be searched in time, and stays at home."""
+
+
+class Wanted(NamedTuple):
+    """What is looked for. `engine`: whether it is asked too. `personal`: kinds of personal data, of personal.KINDS."""
+
+    secrets: bool = True
+    engine: bool = True
+    personal: tuple[str, ...] = ()
 
 
 class _Text(NamedTuple):
@@ -32,21 +40,36 @@ class _Text(NamedTuple):
         return f"{self.field}: {self.value}" if self.field else self.value
 
 
-def search(records: Sequence[Record]) -> Mapping[int, Sequence[Finding]]:
+def search(records: Sequence[Record], wanted: Wanted) -> Mapping[int, Sequence[Finding]]:
     """See policies.base.Search."""
     large = {n: [Finding(ELSEWHERE, TOO_LARGE, 0, 0)] for n, record in enumerate(records) if len(record.body) > LARGEST}
-    texts = [text for number in _suspicious(records) if number not in large for text in _texts(number, records[number])]
-    texts = [text for text in texts if triage.is_suspicious(text.line)]
     found: dict[int, list[Finding]] = dict(large)
-    for text, findings in zip(texts, _looked_at(texts), strict=True):
-        if findings:
-            found.setdefault(text.record, []).extend(findings)
+    for text, finding in chain(_secrets(records, large, wanted), _personal(records, large, wanted)):
+        found.setdefault(text.record, []).append(finding)
     return found
 
 
-def _looked_at(texts: Sequence[_Text]) -> list[list[Finding]]:
+def _personal(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
+    for number, record in enumerate(records) if wanted.personal else ():
+        if number not in large and personal.may_hold(record.body, wanted.personal):
+            for text in _texts(number, record):
+                yield from ((text, one) for one in personal.find(text.value, wanted.personal, text.number))
+
+
+def _secrets(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
+    if not wanted.secrets:
+        return
+    texts = [text for number in _suspicious(records) if number not in large for text in _texts(number, records[number])]
+    texts = [text for text in texts if triage.is_suspicious(text.line)]
+    for text, findings in zip(texts, _looked_at(texts, wanted), strict=True):
+        yield from ((text, one) for one in findings)
+
+
+def _looked_at(texts: Sequence[_Text], wanted: Wanted) -> list[list[Finding]]:
     """By our own rules, and by the engine at all that these leave, in one call."""
     found = [look(text.value, text.field, text.number) for text in texts]
+    if not wanted.engine:
+        return found
     pieces = [(n, view) for n, text in enumerate(texts) if not _is_cut_short(found[n]) for view in _plain(text.value)]
     for number, span, rule in _asked(pieces):
         if not any(one.start < span[1] and span[0] < one.end for one in found[number]):
@@ -66,13 +89,28 @@ def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int,
     """What the engine finds in views: (number, characters of the original, rule)."""
     raws = [view.text.encode("utf-8", "replace") for _, view in pieces]
     starts = list(accumulate((len(raw) + len(_BETWEEN) for raw in raws), initial=0))
-    for hit in engine.hits(_BETWEEN.join(raws).replace(_PEM, _NO_PEM)) if pieces else ():
+    try:
+        hits = engine.hits(_BETWEEN.join(raws).replace(_PEM, _NO_PEM)) if pieces else []
+    except TimeoutError:
+        yield from chain.from_iterable(map(_asked_alone, pieces))
+        return
+    for hit in hits:
         place = bisect_right(starts, hit.start) - 1
         number, view = pieces[place]
         raw = raws[place]
         start, end = hit.start - starts[place], min(hit.end - starts[place], len(raw))
         first, last = (len(raw[:at].decode("utf-8", "ignore")) for at in (start, end))
         yield number, view.span(first, max(last, first + 1)), hit.rule
+
+
+def _asked_alone(piece: tuple[int, View]) -> Iterator[tuple[int, tuple[int, int], str]]:
+    number, view = piece
+    try:
+        hits = engine.hits(view.text.encode("utf-8", "replace").replace(_PEM, _NO_PEM))
+    except TimeoutError:
+        hits = [engine.Hit(TOO_LARGE, 0, 1)]
+    for hit in hits:
+        yield number, view.span(0, max(1, len(view.text))), hit.rule
 
 
 _BETWEEN = b"\n\n\n"
