@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,30 @@ def test_a_block_around_what_was_sent_takes_it_back_everywhere(ant: Ruled) -> No
     ant.push(BLOCKS)
     assert ant.bodies() == ["# Plan\n\n[redacted:private]\n\nThe rest.\n"]
     assert PRIVATE.encode() not in ant.everything()
+
+
+def test_a_block_around_a_word_takes_back_the_versions_that_had_it(ant: Ruled) -> None:
+    """Too short to be recognised anywhere else."""
+    ant.write("plan.md", "PIN 4711\n")
+    ant.push(BLOCKS)
+    ant.write("plan.md", "<private>PIN 4711</private>\n")
+    ant.push(BLOCKS)
+    assert ant.bodies() == ["[redacted:private]\n"]
+    assert b"4711" not in ant.everything()
+
+
+def test_what_is_released_is_restored_byte_for_byte(ant: Ruled, tmp_path: Path) -> None:
+    """Times and what surrounds an array's entries are told again."""
+    file = ant.write("list.json", '{"entries":  [ {"id": "a", "text": "Zeus"} ,\n{"id": "b", "text": "Zeus"} ] }\n')
+    os.utime(file, ns=(10**18, 10**18))
+    ant.push()
+    ant.push("{name: z, do: hold, text: Zeus}")
+    assert [op for op in ant.stored() if op["op"] == "file"] == []
+    ant.push()
+    ant.do("restore", machine="ant", to=str(tmp_path / "out"))
+    restored = tmp_path / "out" / "notes" / "list.json"
+    assert restored.read_bytes() == file.read_bytes()
+    assert restored.stat().st_mtime_ns == 10**18
 
 
 def test_an_edit_of_a_redacted_document_leaves_one_version(ant: Ruled) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from memferry.model import Record
 from memferry.policies import secrets
 from memferry.policies.base import Held, Kept
+from memferry.policies.findings import Finding
 from memferry.policies.redact import MARKER, Marker, Stretch, is_marker, merged, without_blocks
 from memferry.policies.strings import strings_of
 from tests.policies.desks import desk, judged, redacting, verdicts
@@ -103,6 +105,19 @@ def test_what_cannot_be_cut_is_held() -> None:
     assert verdicts(in_a_key, redacting()) == ["redact.left"]
     assert verdicts(its_own_id, redacting()) == ["redact.left"]
     assert verdicts(in_a_number, desk("[{name: n, do: redact, text: '12345678'}]")) == ["redact.left"]
+
+
+def test_what_is_left_is_searched_again() -> None:
+    """A search that sees the second secret only when the first is gone."""
+
+    def one_by_one(records: Sequence[Record]) -> Mapping[int, Sequence[Finding]]:
+        texts = [record.body.decode() for record in records]
+        first = [next((one for one in ("hunter2000", "qwertz99") if one in text), "") for text in texts]
+        spots = [(text.find(one), len(one)) for text, one in zip(texts, first, strict=True)]
+        return {number: [Finding(0, "password", at, at + size)] for number, (at, size) in enumerate(spots) if size}
+
+    at = desk("[{name: all, do: redact, finding: '*'}]", search=one_by_one)
+    assert verdicts([doc("hunter2000 here"), doc("hunter2000 and qwertz99", "b.md")], at) == ["redacted", "redact.left"]
 
 
 def test_a_document_whose_front_matter_breaks_is_held() -> None:
