@@ -10,8 +10,8 @@ from typing import NamedTuple
 from memferry.model import Record
 from memferry.policies.findings import Finding
 from memferry.policies.secrets import engine, personal, triage
-from memferry.policies.secrets.look import TOO_LARGE, look
-from memferry.policies.secrets.views import View, views_of
+from memferry.policies.secrets.look import TOO_LARGE, examined
+from memferry.policies.secrets.views import View
 from memferry.policies.strings import ELSEWHERE, String, strings_around, strings_of
 
 LARGEST = 8 << 20
@@ -67,22 +67,13 @@ def _secrets(records: Sequence[Record], large: Collection[int], wanted: Wanted) 
 
 def _looked_at(texts: Sequence[_Text], wanted: Wanted) -> list[list[Finding]]:
     """By our own rules, and by the engine at all that these leave, in one call."""
-    found = [look(text.value, text.field, text.number) for text in texts]
-    if not wanted.engine:
-        return found
-    pieces = [(n, view) for n, text in enumerate(texts) if not _is_cut_short(found[n]) for view in _plain(text.value)]
-    for number, span, rule in _asked(pieces):
+    examined_texts = [examined(text.value, text.field, text.number) for text in texts]
+    found = [findings for findings, _ in examined_texts]
+    pieces = [(number, view) for number, (_, views) in enumerate(examined_texts) for view in views]
+    for number, span, rule in _asked(pieces) if wanted.engine else ():
         if not any(one.start < span[1] and span[0] < one.end for one in found[number]):
             found[number].append(Finding(texts[number].number, rule, *span))
     return [sorted(some, key=lambda one: one.start) for some in found]
-
-
-def _is_cut_short(findings: Sequence[Finding]) -> bool:
-    return any(one.rule == TOO_LARGE for one in findings)
-
-
-def _plain(text: str) -> Iterator[View]:
-    return (view for view in views_of(text) if not view.joined)
 
 
 def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int, int], str]]:

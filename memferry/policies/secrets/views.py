@@ -80,7 +80,7 @@ def _place(change: Change) -> int:
     return change.at
 
 
-def _left_out(view: View, pattern: re.Pattern[str], *, joined: bool = False) -> View | None:
+def _left_out(view: View, pattern: re.Pattern[str]) -> View | None:
     """Without what matches; None: nothing does."""
 
     def changes() -> list[Change]:
@@ -92,7 +92,7 @@ def _left_out(view: View, pattern: re.Pattern[str], *, joined: bool = False) -> 
         return found
 
     text = pattern.sub("", view.text)
-    return None if text == view.text else View(text, view, changes, joined=joined)
+    return None if text == view.text else View(text, view, changes)
 
 
 # -- look-alikes and what cannot be seen
@@ -147,10 +147,39 @@ def _unescaped(escape: str) -> str:
 
 # -- split over lines
 
-_JOINTS = re.compile(
-    r"[\"']?[ \t]{0,8}[+.\\]?[ \t]{0,8}\\?\r?\n[ \t>#*|/-]{0,16}[\"']?"
-    r"|[\"'][ \t]{0,8}[+.][ \t]{0,8}[\"']|\\n[ \t]{0,8}|(?<=[\w-])[ \t]{1,3}(?=[\w-])"
-)
+_BREAK = re.compile(r"\n|\\(?=n)n|[\"'](?=[ \t]{0,4}[+.][ \t]{0,4}[\"'])[ \t+.]{1,9}[\"']")
+_BEFORE_BREAK = " \t\r\"'`+\\"
+_BEHIND_BREAK = " \t>#*|/\"'`-"
+
+
+def _joined(view: View) -> View | None:
+    """Its lines and concatenated strings as one, without what they are decorated with."""
+    if _BREAK.search(view.text) is None:
+        return None
+    pieces = [view.text[start:end] for start, end in _pieces(view.text)]
+
+    def changes() -> list[Change]:
+        found: list[Change] = []
+        size = last = 0
+        for start, end in _pieces(view.text):
+            if start > last:
+                found.append(Change(size, 0, last, start))
+            size, last = size + end - start, end
+        return found
+
+    return View("".join(pieces), view, changes, joined=True)
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    """What stands between two breaks, stripped: half-open, in order."""
+    ends = [match.span() for match in _BREAK.finditer(text)] + [(len(text), len(text))]
+    begin = 0
+    for stop, following in ends:
+        piece = text[begin:stop]
+        left = piece.lstrip(_BEHIND_BREAK) if begin else piece
+        start = begin + len(piece) - len(left)
+        yield start, start + len(left.rstrip(_BEFORE_BREAK) if following < len(text) else left)
+        begin = following
 
 
 # -- encoded
@@ -167,15 +196,15 @@ def _encodings() -> linear.Pattern:
     return linear.any_of((TEXT_AS_BASE64, TEXT_AS_HEX, WIDE_AS_BASE64))
 
 
-_HEX = re.compile(r"(?:0x)?((?:[0-9a-fA-F]{2}){8,})")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def _decoded(run: str) -> str | None:
     """The text that a run of base64 or hex holds; None: it holds none."""
     plain = run.replace(" ", "").replace(":", "").replace(",", "")
-    hexed = _HEX.fullmatch(plain)
-    candidates = [bytes.fromhex(hexed[1])] if hexed else []
+    candidates = []
+    with suppress(ValueError):
+        candidates.append(bytes.fromhex(plain.removeprefix("0x")))
     if len(plain) == len(run):
         padded = plain.rstrip("=").replace("-", "+").replace("_", "/")
         with suppress(binascii.Error, ValueError):
@@ -216,7 +245,7 @@ def _readings(view: View) -> Iterator[View]:
             yield View(plain, seen)
     if (unescaped := _all_unescaped(view)) is not None:
         yield unescaped
-    if (joined := _left_out(view, _JOINTS, joined=True)) is not None:
+    if (joined := _joined(view)) is not None:
         yield joined
     if (decoded := _all_decoded(view)) is not None:
         yield decoded

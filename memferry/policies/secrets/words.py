@@ -39,3 +39,11 @@ PHRASES = _alternatives(set(PHRASE_WORDS))
 def kind_of(word: bytes) -> str | None:
     """`word`: as it stands in a text."""
     return KINDS.get(word.lower()) or KINDS.get(word.decode("utf-8", "ignore").lower().encode())
+
+
+_PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
+
+
+def parts_of(name: str) -> list[str]:
+    """`dbPassword2_old` is `db`, `Password2`, `old`."""
+    return _PARTS.findall(name)
