@@ -71,8 +71,9 @@ def _push(agent: Agent, scope: Scope, kind: str) -> SyncReport:
             _foretell(agent, report, scope)
         return report
     outcome, halted = agent.ingest_all(scope)
+    delivery = agent.deliver(scope.backends, outcome=outcome)
     report = sync_report(outcome, halted, dry_run=False)
-    for name, delivered in agent.deliver(scope.backends).items():
+    for name, delivered in delivery.items():
         capacity = _capacity(agent, name) if delivered.sent and not delivered.error else None
         report.backends[name] = backend_report(name, delivered, outcome.sample, capacity)
     _finish(agent, report, kind, started)
