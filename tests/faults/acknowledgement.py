@@ -36,6 +36,7 @@ def answers_lost(trial: Trial) -> None:
                     if number in chosen:
                         far.proxy.cut_reply(chance.randint(1, REPLIES))
                     _push(trial.result, agent, number)
+        far.proxy.heal()
         _judge(trial.result, far, machine, source.book)
         trial.result.n = far.proxy.cuts
         trial.result.notes.append(f"{far.proxy.cuts} cuts in {uploads} uploads, {far.proxy.replies} replies")
