@@ -129,8 +129,8 @@ class Retrying(Wrapper):
         for attempt in range(1, self._attempts):
             try:
                 return call()
-            except TransientError:
-                wait = self._backoff.delay(attempt, self._random)
+            except TransientError as error:
+                wait = max(self._backoff.delay(attempt, self._random), error.retry_after_s or 0.0)
                 if self._clock() + wait > end:
                     raise
                 self._sleep(wait)
