@@ -117,7 +117,7 @@ class Audit:
     def _expected(self) -> _Expected:
         records: dict[tuple[str, str], _Record] = {}
         unsure: set[str] = set()
-        leaving: set[int] = set()
+        withdrawn: dict[int, int] = {}
         for op in self._operations():
             if isinstance(op, Put):
                 collection, drafts = self._collection_of(op.space), self._drawing.points(op)
@@ -126,9 +126,10 @@ class Audit:
                 records[collection, drafts[0].id] = _Record(op.seq, points)
                 if op.seq > self._through or op.seq in self._refused:
                     unsure |= {id_ for id_, _ in [*points, *(before.points if before else ())]}
-            elif isinstance(op, Retract) and op.seq > self._through:
-                leaving |= {seq for machine, seq in op.ops if machine == self._me.id}
-        return _Expected(records, unsure, leaving)
+            elif isinstance(op, Retract):
+                withdrawn |= {seq: op.seq for machine, seq in op.ops if machine == self._me.id}
+        carried = {where: record for where, record in records.items() if record.seq not in withdrawn}
+        return _Expected(carried, unsure, {seq for seq, by in withdrawn.items() if by > self._through})
 
     def _operations(self) -> Iterator[Op]:
         for sealed in self._journal.sealed(1, LAST):

@@ -58,9 +58,11 @@ class Kept:
 
 
 class Due(NamedTuple):
-    """A fault that waits. `path`: the end of the request's path that it is for; `headers`: of the answer."""
+    """A fault that waits. `path`: the end of the request's path that it is for; `after`: how many of those it lets
+    pass; `headers`, `text`: of the answer."""
 
     fault: Fault
+    after: int
     method: str
     path: str
     headers: Mapping[str, str]
@@ -83,16 +85,23 @@ class Double:
         self.due: deque[Due] = deque()
         self._written: list[tuple[str, str]] = []
 
-    def fail(self, fault: Fault, *, on: str = "", method: str = "", text: str = "", **headers: str) -> None:
-        """Once, at the next request whose path ends with `on`. After other faults that were asked for before."""
+    def fail(
+        self, fault: Fault, *, on: str = "", method: str = "", after: int = 0, text: str = "", **headers: str
+    ) -> None:
+        """Once, at a request whose path ends with `on`, and behind the faults that were asked for before."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.due.append(Due(fault, method, on, named, text or "something failed"))
+        self.due.append(Due(fault, after, method, on, named, text or "something failed"))
 
     def take_fault(self, method: str, path: str) -> Due | None:
         """The next one, if it is for this request."""
-        if self.due and path.endswith(self.due[0].path) and method.startswith(self.due[0].method):
-            return self.due.popleft()
-        return None
+        due = self.due[0] if self.due else None
+        if due is None or not (path.endswith(due.path) and method.startswith(due.method)):
+            return None
+        self.due.popleft()
+        if due.after:
+            self.due.appendleft(due._replace(after=due.after - 1))
+            return None
+        return due
 
     def lose(self, count: int) -> None:
         """The last points that were acknowledged, as a server that is cut off before its disk has them."""
