@@ -3,7 +3,8 @@
 Measured hazards: only one process may have a shard open, and a second one that only tries breaks the first one's next
 flush; so a lock of our own is taken before every open. Writes are not synced one by one; so `flush` comes before
 anything is acknowledged. `optimize` keeps every thread of the process waiting (13.5 s at 100,000 points); it is never
-called: without it a search of 100,000 points takes 6 ms.
+called: without it a search of 100,000 points takes 6 ms. Its files are mapped into memory, so a disk that is full at a
+write ends the whole process with SIGBUS; so nothing is written where there is little room left.
 """
 
 from __future__ import annotations
@@ -23,10 +24,12 @@ from memferry import durable, locks
 from memferry.backends.base import Capacity, Probe
 from memferry.backends.qdrant_engine import INDEXES, PAGE, Collection, Point, Stored, Vector, paged
 from memferry.backends.qdrant_points import Payload
-from memferry.errors import BackendError, InvalidValue, TargetRefused, TransientError
+from memferry.errors import BackendError, InvalidValue, QuotaExceeded, TargetRefused, TransientError
 from memferry.locks import FileLock, Holder
 
 LOCK_FILE = "lock"
+ROOM_BYTES = 256 << 20
+"""So much must be free before a write; several times what a page of points and a flush can take."""
 CONFIG_FILE = "edge_config.json"
 
 _SCHEMAS = {
@@ -66,6 +69,7 @@ class Embedded:
     def create(self, collection: str, vector: Vector) -> None:
         """See `Engine`. What a crash left of an earlier attempt is cleared away: nothing was acknowledged of it."""
         self._take_lock()
+        self._refuse_full()
         folder = self._path / collection
         with durable.explained(folder):
             shutil.rmtree(folder, ignore_errors=True)
@@ -115,11 +119,14 @@ class Embedded:
 
     def put(self, collection: str, vector: str, points: Sequence[Point]) -> None:
         """See `Engine`."""
-        made = [edge.Point(one.id, {vector: list(one.vector)}, one.payload) for one in points]
+        self._refuse_full()
+        with self._explained(collection):
+            made = [edge.Point(one.id, {vector: list(one.vector)}, one.payload) for one in points]
         self._update(collection, edge.UpdateOperation.upsert_points(made))
 
     def add_vectors(self, collection: str, vector: str, points: Sequence[Point]) -> None:
         """See `Engine`."""
+        self._refuse_full()
         made = [edge.PointVectors(one.id, {vector: list(one.vector)}) for one in points]
         self._update(collection, edge.UpdateOperation.update_vectors(made))
 
@@ -230,6 +237,15 @@ class Embedded:
                 hint=f"one process at a time: wait until it has finished, or stop it{locks.how_to_stop(other)}",
             )  # fmt: skip
 
+    def _refuse_full(self) -> None:
+        with durable.explained(self._path):
+            free = shutil.disk_usage(self._path).free
+        if free < ROOM_BYTES:
+            raise QuotaExceeded(
+                f"{self._path} has {free >> 20} MB of room, and the engine needs {ROOM_BYTES >> 20}",
+                backend=self._name, hint="free some space on its disk",
+            )  # fmt: skip
+
     def _holder(self) -> Holder | None:
         with durable.explained(self._path):
             return locks.holder(self._path / LOCK_FILE)
@@ -257,18 +273,24 @@ class Embedded:
             yield
         except BackendError:
             raise
+        except (ValueError, TypeError, OverflowError) as error:
+            raise self._never(collection) from error
         except Exception as error:
             raise self._failure(collection, str(error)) from error
+
+    def _never(self, collection: str) -> BackendError:
+        text = f"{self._path / collection} cannot take a point"
+        return InvalidValue(text, backend=self._name, hint="`memferry status` names its operation")
 
     def _failure(self, collection: str, said: str) -> BackendError:
         """The error that says what to do about what the engine `said`, which may quote a record and is not shown."""
         where = self._path / collection
         if _FULL.search(said):
-            failure = durable.failure(OSError(errno.ENOSPC, "no space left on the device"), where)
+            failure: BackendError = durable.failure(OSError(errno.ENOSPC, "no space left on the device"), where)
         elif _DENIED.search(said):
             failure = durable.failure(OSError(errno.EACCES, "permission denied"), where)
         elif _NEVER.search(said):
-            failure = InvalidValue(f"{where} does not take a point", hint="memferry doctor")
+            failure = self._never(collection)
         elif _DAMAGED.search(said):
             hint = f"move {where} away: it is filled again from the journal by `memferry verify --repair`"
             failure = TargetRefused(f"{where} is damaged", hint=hint)

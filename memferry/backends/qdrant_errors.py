@@ -69,10 +69,11 @@ _BY_CODE: Mapping[grpc.StatusCode, int] = {
 
 @contextmanager
 def explained(backend: str, where: str) -> Iterator[None]:
-    """Raise what `mapped` makes of a vendor's error in the block."""
+    """Raise what `mapped` makes of a vendor's error in the block. A ValueError is about a value that cannot be sent;
+    the client asserts what an answer holds."""
     try:
         yield
-    except (ApiException, QdrantException, grpc.RpcError, httpx.HTTPError) as error:
+    except (ApiException, QdrantException, grpc.RpcError, httpx.HTTPError, ValueError, AssertionError) as error:
         raise mapped(error, backend, where) from error
 
 
@@ -91,6 +92,10 @@ def mapped(error: Exception, backend: str, where: str) -> BackendError:
             failure = _by_code(error, where)
         case httpx.HTTPError():
             failure = _no_answer(error, where)
+        case AssertionError():
+            failure = _no_answer(error, where)
+        case ValueError():
+            failure = InvalidValue(f"{where} cannot be sent a point", hint="`memferry status` names its operation")
         case _:
             failure = PermanentError(f"{where}: {type(error).__name__}", hint=UPDATE)
     failure.backend = backend
@@ -111,7 +116,7 @@ def _by_status(status: int, where: str, said: str) -> BackendError:
 
 
 def _no_answer(source: Exception, where: str) -> BackendError:
-    if isinstance(source, ValidationError | ValueError):
+    if isinstance(source, ValidationError | ValueError | AssertionError):
         return TargetRefused(f"{where} answers something that is not Qdrant's", hint=NOT_QDRANT)
     if isinstance(source, httpx.TimeoutException):
         return TransientError(f"{where} does not answer in time", hint="raise `timeout_s` if it is slow; " + AGAIN)

@@ -100,8 +100,10 @@ class Server:
 
     def put(self, collection: str, vector: str, points: Sequence[Point]) -> None:
         """See `Engine`."""
-        made = [models.PointStruct(id=one.id, payload=one.payload, vector={vector: list(one.vector)}) for one in points]
         with explained(self._name, self._where):
+            made = [
+                models.PointStruct(id=one.id, payload=one.payload, vector={vector: list(one.vector)}) for one in points
+            ]
             self._client.upsert(collection, made, wait=True)
 
     def add_vectors(self, collection: str, vector: str, points: Sequence[Point]) -> None:

@@ -15,7 +15,7 @@ from memferry.backends.base import Backend, Informed, Probed, Readable, Tended, 
 from memferry.backends.qdrant_engine import Engine
 from memferry.backends.qdrant_points import CHUNK_CHARACTERS
 from memferry.backends.qdrant_settings import Settings
-from memferry.errors import EmbedderBroken, TargetRefused, TransientError
+from memferry.errors import EmbedderBroken, InvalidValue, TargetRefused, TransientError
 from memferry.model import Identity, Put
 from tests.backends.qdrant_double import Double, serving
 from tests.backends.qdrant_site import Counting, Site
@@ -390,6 +390,13 @@ class IndexContract:
         capacity = site.index.capacity()
         assert capacity.points == 3
         assert capacity.used_bytes is None or capacity.used_bytes > 0
+
+    def test_what_cannot_be_written_as_utf_8_is_no_reason_to_wait(self) -> None:
+        site = self.site()
+        site.deliver(put(1))
+        with pytest.raises(InvalidValue):
+            self.plant(site, str(uuid.uuid4()), {"document": "\ud800"})
+        assert site.seqs() == [1]
 
     def test_probe(self) -> None:
         assert all(probe.good for probe in self.site().index.probe())

@@ -214,6 +214,15 @@ def test_every_status_says_what_to_do(
     site.index.close()
 
 
+def test_something_else_that_answers_is_told(double: Double, url: str) -> None:
+    site = site_at(url)
+    for status in (200, 302, 405):
+        double.fail(status)
+        with pytest.raises(TargetRefused):
+            site.deliver(put(1))
+    site.index.close()
+
+
 # -- nothing of a vendor passes
 
 
