@@ -31,17 +31,20 @@ from memferry.agent.state import DATABASE, State
 from memferry.agent.sync import Cycle, Guard
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
-from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
+from memferry.backends.base import Backend, HeadSeen, Informed, Known, MachineLog, Readable, Tended
 from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retry
 from memferry.config import Config, Space
+from memferry.embedder import Embedder
 from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
+from memferry.recall import words
+from memferry.recall.index import prose
 
 RUNS_KEPT = 100
 ATTEMPTS = 3
@@ -69,6 +72,7 @@ class Agent:
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self._embedder: Embedder | None = None
         self.become(me)
         self.trees: dict[str, Tree] = {}
         self.look_at_spaces()
@@ -145,24 +149,38 @@ class Agent:
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, with the newest head of our own log that it acknowledged. It stays open, and so does its
         connection, until `close`."""
+        backend = self._opened(name)
+        if isinstance(backend, Informed):
+            backend.inform(self._known(name))
+        yield backend
+
+    def _opened(self, name: str) -> Backend:
         if name not in self._backends:
             made = open_backend(name, self.config.backends[name], self.me, self.keys)
             self._backends[name] = self._wrapped(made)
-        backend = self._backends[name]
+        return self._backends[name]
+
+    def _known(self, name: str) -> Known:
         checkpoint = self.checkpoints.of(name)
-        expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
-        if make_way is not None and not checkpoint.attempted:
-            make_way()
-        if expect is not None:
-            expect(checkpoint.head, written=self.journal.last_seq)
-        if (attest := getattr(backend, "attest", None)) is not None:
-            attest(self.heads_seen(name))
-        yield backend
+        refused = frozenset(row[0] for row in self.state.rows("select seq from refused where backend = ?", name))
+        return Known(
+            checkpoint.head, checkpoint.through, refused, checkpoint.attempted > 0, self.journal.last_seq,
+            self.heads_seen(name), self.journal, prose, self.embedder,
+        )  # fmt: skip
+
+    def embedder(self) -> Embedder:
+        """What turns texts into vectors, made when it is first needed. Raises EmbedderBroken."""
+        if self._embedder is None:
+            self._embedder = words.embedder()
+        return self._embedder
 
     def close(self) -> None:
-        """Close what is open at the backends."""
+        """Close what is open at the backends, and the embedder."""
         while self._backends:
             self._backends.popitem()[1].close()
+        if self._embedder is not None:
+            self._embedder.close()
+            self._embedder = None
 
     def heads_seen(self, name: str) -> dict[str, HeadSeen]:
         """The newest heads of the other machines' logs that were pulled from a backend, by machine."""
@@ -213,6 +231,13 @@ class Agent:
 
     def is_due(self, name: str) -> bool:
         return self.checkpoints.due(name, self.journal.last_seq)
+
+    def tend(self, name: str) -> bool:
+        """A little of the work at a backend that can wait; True: there is more. Raises BackendError."""
+        if not isinstance(self._opened(name), Tended):
+            return False
+        with self.backend(name) as backend:
+            return isinstance(backend, Tended) and backend.tend()
 
     def _deliver(self, names: Sequence[str], patient: bool, outcome: Outcome | None) -> dict[str, Delivered]:
         return {name: self._deliver_to(name, outcome) for name in names if patient or self.is_due(name)}

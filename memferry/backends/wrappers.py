@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 import time
@@ -73,8 +74,8 @@ class Retry:
         for attempt in range(1, self.attempts):
             try:
                 return call()
-            except TransientError:
-                wait = self.backoff.delay(attempt, self.random)
+            except TransientError as error:
+                wait = max(self.backoff.delay(attempt, self.random), error.retry_after_s or 0.0)
                 if self.clock() + wait > end:
                     raise
                 self.sleep(wait)
@@ -83,11 +84,17 @@ class Retry:
 
 class Wrapper:
     """Passes everything on, so that what a backend can do beyond `Backend` (be read, verified), a wrapped one can
-    too."""
+    too.
+
+    Its methods become attributes of the wrapper: since Python 3.12 `isinstance` does not ask `__getattr__` what
+    a protocol wants (https://docs.python.org/3/whatsnew/3.12.html#typing)."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.name = backend.name
+        for name in dir(backend):
+            if not name.startswith("_") and not hasattr(type(self), name) and _is_method(backend, name):
+                setattr(self, name, getattr(backend, name))
 
     def deliver(self, batch: Sequence[Sealed]) -> Receipt:
         """See `Backend`."""
@@ -105,6 +112,11 @@ class Wrapper:
         if name == "_backend":
             raise AttributeError(name)  # not made yet: copy and pickle ask
         return getattr(self._backend, name)
+
+
+def _is_method(backend: Backend, name: str) -> bool:
+    """Looked at without asking for its value, which a property may not have yet."""
+    return callable(inspect.getattr_static(backend, name))
 
 
 class Logged(Wrapper):
