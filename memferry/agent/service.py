@@ -43,7 +43,7 @@ from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
-from memferry.recall import words
+from memferry.recall import grams
 from memferry.recall.index import prose
 
 RUNS_KEPT = 100
@@ -171,7 +171,7 @@ class Agent:
     def embedder(self) -> Embedder:
         """What turns texts into vectors, made when it is first needed. Raises EmbedderBroken."""
         if self._embedder is None:
-            self._embedder = words.embedder()
+            self._embedder = grams.embedder()
         return self._embedder
 
     def close(self) -> None:
