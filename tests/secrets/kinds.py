@@ -85,7 +85,9 @@ FIXED: Mapping[str, Make] = {
     "slack-webhook": lambda dice: (
         f"https://hooks.slack.com/services/T{run(dice, 8, _UPPER)}/B{run(dice, 8, _UPPER)}/{run(dice, 24)}"
     ),
-    "discord-webhook": lambda dice: f"https://discord.com/api/webhooks/{run(dice, 18, '123456789')}/{run(dice, 68, _URL)}",
+    "discord-webhook": lambda dice: (
+        f"https://discord.com/api/webhooks/{run(dice, 18, '123456789')}/{run(dice, 68, _URL)}"
+    ),
     "discord-bot": lambda dice: f"M{run(dice, 25, _URL)}.{run(dice, 6, _URL)}.{run(dice, 38, _URL)}",
     "google-oauth": _a("GOCSPX-", 28, _URL),
     "google-refresh": _a("1//0", 60, _URL),

@@ -12,7 +12,7 @@ from memferry.policies.secrets.spots import Places, Spot
 
 _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
 _ASSIGN = re.compile(
-    r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕)\s{0,8}"""
+    r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
     r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
 )
 _CONNECT = re.compile(
@@ -49,7 +49,7 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
         kind = words.kind_of(word)
         if kind is None or raw.endswith(_MARKER, 0, start):
             continue
-        before = raw[max(0, start - 48) : start].decode("utf-8", "ignore")
+        before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
         after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
         one = _beside(kind, word, before, after, at(end))
         words_seen += 1
@@ -75,6 +75,8 @@ _RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code"}
 def _stands_alone(before: str, after: str, word: bytes) -> bool:
     """A short word is no part of a longer one, but for humps (`apiKey`) and names (`db_pass`)."""
     left, right = before[-1:], after[:1]
+    if (left and left in "+/") or (right and right in "+/"):
+        return False  # amid base64
     return (not left.isalpha() or not left.isascii() or (left.islower() and word in _HUMPED)) and not (
         right.isalpha() and right.isascii() and right.islower() and after[:2] not in ("s ", "s:", "s=")
     )
@@ -147,7 +149,9 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return None
     if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
-    if kind == table.KEY and (values.is_key(value, certainty) or (values.is_uuid(value) and word in words.STRONG)):
+    if kind == table.KEY and values.is_uuid(value):
+        return len(value) if word in words.STRONG else None
+    if kind == table.KEY and values.is_key(value, certainty):
         return len(value)
     return None
 
