@@ -52,7 +52,7 @@ def measure(cases: Sequence[Case], *, engine: bool = True) -> Figures:
     figures = Figures(Counter(), Counter(), Counter(), {})
     for start in range(0, len(cases), _BATCH):
         batch = cases[start : start + _BATCH]
-        found = secrets.search(_records(batch), engine=engine)
+        found = secrets.search(records(batch), engine=engine)
         for number, case in enumerate(batch):
             figures.of[case.group] += 1
             figures.found[case.group] += number in found
@@ -62,7 +62,7 @@ def measure(cases: Sequence[Case], *, engine: bool = True) -> Figures:
     return figures
 
 
-def _records(cases: Iterable[Case]) -> list[Record]:
+def records(cases: Iterable[Case]) -> list[Record]:
     kind = jsonl.FORMAT.kind("log.jsonl")
     assert kind is not None
     return list(kind.reader.parse(Source("s", "log.jsonl", kind.format), b"".join(map(line, cases)), 0))  # type: ignore[union-attr]
