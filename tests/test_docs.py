@@ -105,6 +105,7 @@ def settings() -> dict[str, object]:
         "spaces": [],
         "backends": {},
         "policy.rules": [],
+        "policy.secrets": "on",
         "policy.rules_file": "none",
         "policy.marker_key_file": "this machine's own key",
         "backends.*.type": "required",

@@ -93,6 +93,14 @@ class Catalog:
         unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
         return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
 
+    def stats_of(self, files: Collection[int]) -> list[tuple[str, str, Stat]]:
+        """(space, path, stat as last read) of those of these files that are not gone."""
+        rows = self._state.among(
+            "select space, path, stat from file where not gone and stat is not null"
+            " and id in (select value from json_each(?))", files
+        )  # fmt: skip
+        return [(space, path, Stat._make(_STAT.unpack(packed))) for space, path, packed in rows]
+
     def file(self, space: str, path: str) -> KnownFile | None:
         row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
         try:
@@ -301,11 +309,13 @@ class Catalog:
         )
 
     def reconsider_findings(self) -> None:
-        """Something that was found may leave now: what is held for a finding is read and judged again."""
+        """Something that was found may leave now: what is held or redacted for a finding is read and judged again."""
         self._state.execute(
             "update file set stat = null, cursor = null, content = null where id in ("
             "select holding.file from holding join rule on rule.id = holding.rule"
-            " where holding.count > 0 and substr(rule.rule, 1, 8) = 'secrets.')"
+            " where holding.count > 0 and substr(rule.rule, 1, 8) = 'secrets.'"
+            " union select layout.file from redacted join record using(id)"
+            " join layout on layout.id = record.place >> 32)"
         )
 
     def reconsider_all(self, space: str) -> None:

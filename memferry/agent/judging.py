@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property, partial
+from hashlib import blake2b
 from pathlib import Path
 
 from memferry import rulestext
@@ -55,8 +56,9 @@ class Judging:
 
     @property
     def version(self) -> str:
-        """Another one when what left before might not leave now."""
-        return f"{self.rules.version}-{self.decisions.revoked}-{self._scanner}"
+        """Another one when what left before might not leave now, or not like that: 16 hex digits."""
+        parts = (self.rules.version, self._marker.version, self.decisions.revoked, self._scanner)
+        return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
     @cached_property
     def _scanner(self) -> str:

@@ -28,6 +28,11 @@ ASIDE = "taken-back.jsonl"
 """In the state directory: what was taken back although its file is gone, so that nothing is lost by it."""
 
 
+def is_judged(state: State, space: str, version: str) -> bool:
+    """Whether all that is stored of a space was judged by the rules of this version."""
+    return state.meta(f"judged {space}") == version
+
+
 def rejudge(
     state: State, journal: Journal, withdrawal: Withdrawal, fingerprint: Fingerprinter, tree: Tree, desk: Desk,
     ingest: Ingest, version: str, *, dry_run: bool = False,

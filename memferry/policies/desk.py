@@ -14,8 +14,8 @@ from memferry.policies.base import Search
 from memferry.policies.contents import Contents, contents_of
 from memferry.policies.redact import Literal, Marker, Stretch
 from memferry.policies.rule import SECRETS, Do
-from memferry.policies.rules import Pattern, Rules
-from memferry.policies.strings import ELSEWHERE, String, strings_around, strings_of
+from memferry.policies.rules import Pattern, Rules, Texts
+from memferry.policies.strings import ELSEWHERE, String, strings_of
 
 Decided: TypeAlias = Callable[[str, str], Do | None]
 """What a person decided about a secret (space, text); None: nothing."""
@@ -100,10 +100,8 @@ class Desk(NamedTuple):
         if any(self.does(record, contents, one)[0] == "redact" for one in found):
             return True
         patterns = self.rules.cuts(record, contents) if self.rules.cut else ()
-        if not patterns:
-            return False
-        texts = [one.value for one in (*strings_of(record), *strings_around(record))]
-        return any(_hits(pattern, text) for pattern in patterns for text in texts)
+        texts = Texts(record)
+        return any(texts.have(one) and any(_hits(one, text) for text in texts.each) for one in patterns)
 
     # -- redacting
 

@@ -37,6 +37,8 @@ class Marker:
 
     def __init__(self, key: bytes) -> None:
         self._key = blake2b(key, digest_size=32, person=b"markers").digest()
+        self.version = blake2b(self._key, digest_size=4, person=b"version").hexdigest()
+        """Another one for another key."""
 
     def __call__(self, space: str, name: str, secret: str) -> str:
         text = f"{space}\0{secret}".encode("utf-8", "surrogatepass")

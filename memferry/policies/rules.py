@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import translate
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +18,7 @@ from memferry.errors import ConfigError
 from memferry.model import Hold, Record, Source
 from memferry.policies.contents import Contents
 from memferry.policies.rule import BLOCK, SECRETS, Rule
-from memferry.policies.strings import strings_of
+from memferry.policies.strings import strings_around, strings_of
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -37,8 +37,39 @@ class Match(Protocol):
 class Pattern(Protocol):
     """A compiled regular expression that takes time in proportion to the text."""
 
+    pattern: str
+
     def search(self, text: str) -> Match | None: ...
     def finditer(self, text: str) -> Iterator[Match]: ...
+
+
+class Texts:
+    """All strings of a record and of what surrounds it. Most patterns match nowhere, which one look at all of them
+    together tells; a pattern that asks where a text begins or ends looks at each."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+
+    @cached_property
+    def each(self) -> list[str]:
+        return [one.value for one in (*strings_of(self._record), *strings_around(self._record))]
+
+    @cached_property
+    def _together(self) -> str:
+        """Where nothing is escaped, the body says what its strings say: taking it apart costs more than most rules."""
+        body = self._record.body
+        if b"\\" in body or self._record.around is not None:
+            return "\n".join(self.each)
+        return body.decode("utf-8", "replace")
+
+    def have(self, pattern: Pattern) -> bool:
+        """Whether it matches in one of them."""
+        if not _EDGES.search(pattern.pattern) and pattern.search(self._together) is None:
+            return False
+        return any(pattern.search(text) is not None for text in self.each)
+
+
+_EDGES = re.compile(r"[$^]|\\[Az]")
 
 
 class Rules:
@@ -60,8 +91,9 @@ class Rules:
 
     def judge(self, record: Record, contents: Contents) -> Hold | None:
         """The first rule that holds the record as a whole; a policy as `chain` knows them."""
+        texts = Texts(record)
         for one in self._about_records:
-            if one.rule.do == "hold" and one.is_about(record, contents) and one.reads(record):
+            if one.rule.do == "hold" and one.is_about(record, contents) and one.reads(texts):
                 return one.hold
         return None
 
@@ -119,9 +151,9 @@ class _Ready:
             return False
         return not self._labels or any(_has(one, *label) for one in contents.objects for label in self._labels)
 
-    def reads(self, record: Record) -> bool:
+    def reads(self, texts: Texts) -> bool:
         """Whether a text of the record matches, if the rule asks for one."""
-        return not self.patterns or any(self.finds(one.value) for one in strings_of(record))
+        return not self.patterns or any(texts.have(pattern) for pattern in self.patterns)
 
     def finds(self, text: str) -> bool:
         return not self.patterns or any(pattern.search(text) is not None for pattern in self.patterns)
@@ -177,7 +209,8 @@ def _pattern(rule: Rule, text: str) -> Pattern:
     try:
         import re2
     except ImportError as error:
-        raise _refused(rule, "`text` needs RE2, which is missing", 'pip install "memferry[rules]"') from error
+        hint = "pip install --force-reinstall google-re2"
+        raise _refused(rule, "`text` needs RE2, which is missing", hint) from error
 
     options = re2.Options()
     options.log_errors = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,30 @@ def test_a_block_around_what_was_sent_takes_it_back_everywhere(ant: Ruled) -> No
     assert PRIVATE.encode() not in ant.everything()
 
 
+def test_a_block_around_a_word_takes_back_the_versions_that_had_it(ant: Ruled) -> None:
+    """Too short to be recognised anywhere else."""
+    ant.write("plan.md", "PIN 4711\n")
+    ant.push(BLOCKS)
+    ant.write("plan.md", "<private>PIN 4711</private>\n")
+    ant.push(BLOCKS)
+    assert ant.bodies() == ["[redacted:private]\n"]
+    assert b"4711" not in ant.everything()
+
+
+def test_what_is_released_is_restored_byte_for_byte(ant: Ruled, tmp_path: Path) -> None:
+    """Times and what surrounds an array's entries are told again."""
+    file = ant.write("list.json", '{"entries":  [ {"id": "a", "text": "Zeus"} ,\n{"id": "b", "text": "Zeus"} ] }\n')
+    os.utime(file, ns=(10**18, 10**18))
+    ant.push()
+    ant.push("{name: z, do: hold, text: Zeus}")
+    assert [op for op in ant.stored() if op["op"] == "file"] == []
+    ant.push()
+    ant.do("restore", machine="ant", to=str(tmp_path / "out"))
+    restored = tmp_path / "out" / "notes" / "list.json"
+    assert restored.read_bytes() == file.read_bytes()
+    assert restored.stat().st_mtime_ns == 10**18
+
+
 def test_an_edit_of_a_redacted_document_leaves_one_version(ant: Ruled) -> None:
     ant.write("d.md", "password: hunter2000\none")
     ant.push(REDACT)
@@ -237,6 +262,34 @@ def test_while_the_rules_cannot_be_read_nothing_is_sent(ant: Ruled, tmp_path: Pa
         assert (outcome.held, halted) == ({("rules.z", "a rule of yours says so"): 1}, [])
         assert agent.deliver()["vault"].error is None
         assert agent.state.problems() == []
+
+
+def test_what_waits_is_judged_by_the_rules_of_the_moment_it_leaves(ant: Ruled, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    file.write_text("[]")
+    ant.policy = f", rules_file: {file}"
+    ant.write("a.md", "Zeus sleeps")
+    ant.write("b.md", "open")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(service.Scope())
+        file.write_text("- {name: z, do: hold, text: Zeus}\n")
+        agent.deliver()
+    assert ant.bodies() == ["open"]
+    assert b"Zeus" not in ant.everything()
+
+
+def test_another_key_for_markers_makes_them_anew(ant: Ruled, tmp_path: Path) -> None:
+    ant.write("a.md", "password: hunter2000")
+    ant.push(REDACT)
+    (before,) = ant.bodies()
+    (tmp_path / "markers.key").write_bytes(b"0123456789abcdef" * 2)
+    ant.policy = f", marker_key_file: {tmp_path / 'markers.key'}"
+    ant.push(REDACT)
+    (after,) = ant.bodies()
+    assert before != after
+    (tmp_path / "markers.key").write_bytes(b"short")
+    with pytest.raises(ConfigError, match="less than 32 bytes"):
+        ant.push(REDACT)
 
 
 def test_a_name_stands_once_in_both_places(ant: Ruled, tmp_path: Path) -> None:
@@ -297,6 +350,15 @@ def test_a_decision_outlives_the_state_and_can_be_taken_back(ant: Ruled) -> None
     report = ant.do("held", do="hold", names=[decision["name"]], reason="better not")
     assert report["withdrawn"] == 1
     assert b"hunter2000" not in ant.outside()
+
+
+def test_what_was_redacted_may_leave_whole_by_a_later_decision(ant: Ruled) -> None:
+    ant.write("a.md", "password: hunter2000")
+    ant.push()
+    ant.do("held", do="redact", names=[held(ant)[0]["name"]], reason="")
+    (decision,) = ant.do("held", decisions=True)["decisions"]
+    ant.do("held", do="allow", names=[decision["name"]], reason="")
+    assert "password: hunter2000" in ant.bodies()
 
 
 def test_redact_and_keep(ant: Ruled) -> None:

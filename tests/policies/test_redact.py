@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from memferry.model import Record
+from memferry.policies import secrets
 from memferry.policies.base import Held, Kept
+from memferry.policies.findings import Finding
 from memferry.policies.redact import MARKER, Marker, Stretch, is_marker, merged, without_blocks
 from memferry.policies.strings import strings_of
 from tests.policies.desks import desk, judged, redacting, verdicts
@@ -102,6 +107,19 @@ def test_what_cannot_be_cut_is_held() -> None:
     assert verdicts(in_a_number, desk("[{name: n, do: redact, text: '12345678'}]")) == ["redact.left"]
 
 
+def test_what_is_left_is_searched_again() -> None:
+    """A search that sees the second secret only when the first is gone."""
+
+    def one_by_one(records: Sequence[Record]) -> Mapping[int, Sequence[Finding]]:
+        texts = [record.body.decode() for record in records]
+        first = [next((one for one in ("hunter2000", "qwertz99") if one in text), "") for text in texts]
+        spots = [(text.find(one), len(one)) for text, one in zip(texts, first, strict=True)]
+        return {number: [Finding(0, "password", at, at + size)] for number, (at, size) in enumerate(spots) if size}
+
+    at = desk("[{name: all, do: redact, finding: '*'}]", search=one_by_one)
+    assert verdicts([doc("hunter2000 here"), doc("hunter2000 and qwertz99", "b.md")], at) == ["redacted", "redact.left"]
+
+
 def test_a_document_whose_front_matter_breaks_is_held() -> None:
     text = "---\ntitle: 'about Zeus'\n---\nbody\n"
     assert verdicts([doc(text)], desk('[{name: q, do: redact, text: "Zeus\'"}]')) == ["redact.left"]
@@ -151,6 +169,32 @@ def test_merged_stretches_cover_the_same_and_do_not_touch(spans: list[tuple[int,
     assert all(one.end <= other.start for one, other in pairwise(found))
     covered = {at for one in stretches for at in range(one.start, one.end)}
     assert covered == {at for one in found for at in range(one.start, one.end)}
+
+
+PASSWORD = "Tr0ub4dor&3x"
+DISGUISED = [
+    lines({"id": "a", "text": f"the database password is {PASSWORD} ok"}),
+    lines({"id": "a", "password": PASSWORD}),
+    lines({"id": "a", "name": "password", "value": PASSWORD}),
+    lines({"id": "a", "text": f"密码：{PASSWORD} 然后登录"}),
+    lines({"id": "a", "text": base64.b64encode(f"password: {PASSWORD}".encode()).decode()}),
+    lines({"id": "a", "text": f"postgres://bob:{PASSWORD}@db.example.com:5432/x"}),
+    lines({"text": [f"password={PASSWORD}", "open"]}),
+    array(f'[{{"id": "e", "api": {{"password": "{PASSWORD}"}}}}]'),
+    [doc(f"# Setup\npassword: {PASSWORD}\nthen log in")],
+    [doc(f"---\ntitle: x\npassword: {PASSWORD}\n---\nbody")],
+]
+
+
+@pytest.mark.parametrize("records", DISGUISED, ids=range(len(DISGUISED)))
+def test_what_the_real_search_finds_is_cut_out_and_found_no_more(records: list[Record]) -> None:
+    at = desk("[{name: all, do: redact, finding: '*'}]", search=secrets.search)
+    (one,) = judged(records, at)
+    assert isinstance(one, Kept)
+    assert one.record.redacted
+    hidden = (PASSWORD.encode(), base64.b64encode(f"password: {PASSWORD}".encode()))
+    assert not any(secret in one.record.body for secret in hidden)
+    assert secrets.search([one.record]) == {} or verdicts([one.record], desk(search=secrets.search)) == ["leaves"]
 
 
 # -- private blocks

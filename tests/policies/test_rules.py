@@ -139,6 +139,12 @@ def test_the_object_around_entries_speaks_for_them() -> None:
     assert verdicts(records, desk("[{name: z, do: redact, text: Zeus}]")) == ["redact.left"]
 
 
+@pytest.mark.parametrize("pattern", ["Zeus", "^Zeus$", r"\\bZeus\\b", r"\\AZeus", "Zeus|$a"])
+@pytest.mark.parametrize("line", ['{"a":"Zeus"}', '{"a":{"b":["x","Zeus"]}}', '{"Zeus":1}', '{"a":"\\u005aeus"}'])
+def test_a_pattern_finds_a_string_however_it_is_written(pattern: str, line: str) -> None:
+    assert verdicts(lines(line.encode()), desk(f'[{{name: z, do: hold, text: "{pattern}"}}]')) == ["rules.z"]
+
+
 # -- strictness
 
 
