@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 
 from memferry.policies.secrets import linear, table, values, words
 from memferry.policies.secrets.spots import Places, Spot
 
 _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
 _ASSIGN = re.compile(
-    r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕)\s{0,8}"""
+    r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
     r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
 )
 _CONNECT = re.compile(
@@ -49,7 +49,7 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
         kind = words.kind_of(word)
         if kind is None or raw.endswith(_MARKER, 0, start):
             continue
-        before = raw[max(0, start - 48) : start].decode("utf-8", "ignore")
+        before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
         after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
         one = _beside(kind, word, before, after, at(end))
         words_seen += 1
@@ -75,9 +75,19 @@ _RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code"}
 def _stands_alone(before: str, after: str, word: bytes) -> bool:
     """A short word is no part of a longer one, but for humps (`apiKey`) and names (`db_pass`)."""
     left, right = before[-1:], after[:1]
+    if (left and left in "+/") or (right and right in "+/") or _ends_drawn(before):
+        return False  # amid base64
     return (not left.isalpha() or not left.isascii() or (left.islower() and word in _HUMPED)) and not (
         right.isalpha() and right.isascii() and right.islower() and after[:2] not in ("s ", "s:", "s=")
     )
+
+
+_RUN_BEFORE = re.compile(r"[A-Za-z0-9+/]{12,}$")
+
+
+def _ends_drawn(before: str) -> bool:
+    run = _RUN_BEFORE.search(before)
+    return run is not None and values.is_random(run[0], 12)
 
 
 _HUMPED = frozenset({b"key", b"pass", b"auth", b"pat", b"pin"})
@@ -147,26 +157,34 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return None
     if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
-    if kind == table.KEY and (values.is_key(value, certainty) or (values.is_uuid(value) and word in words.STRONG)):
+    if kind == table.KEY and values.is_uuid(value):
+        return len(value) if word in words.STRONG else None
+    if kind == table.KEY and values.is_key(value, certainty):
         return len(value)
     return None
 
 
-_REVERSED = re.compile(
-    r"[\"'`“]?([^\s\"'`“”]{6,200})[\"'`”]?\s{1,2}(?:is|was|as|for|=)\s{1,2}(?:the|my|our|your|his|her|a|an|its)?\s?(?:[\w-]{1,20}\s){0,2}$"
-)
+_TOKEN = re.compile(r"\S+")
+_LINKS = frozenset({"is", "was", "as", "for", "=", "ist", "est", "es", "это"})
+_FARTHEST = 3
+"""Words between the link and the telling word: `is the new deploy key`."""
 
 
 def _before(kind: str, before: str, start: int) -> Spot | None:
     """`hunter2 is the password`."""
-    found = _REVERSED.search(before)
-    if found is None or kind == table.CODE:
+    if kind == table.CODE or not before[-1:].isspace():
         return None
-    value = values.trimmed(found[1])
-    if not (values.is_password(value, 0) if kind == table.PASSWORD else values.is_key(value, 0)):
-        return None
-    begin = start - len(before) + found.start(1)
-    return Spot(_RULES[kind], begin, begin + len(value))
+    tokens = list(_TOKEN.finditer(before))[-_FARTHEST - 2 :]
+    for token, link in pairwise(tokens):
+        value = values.trimmed(token[0]).lstrip("\"'`“(")
+        if link[0] in _LINKS and _stands_by_itself(kind, value):
+            begin = start - len(before) + token.start() + token[0].index(value)
+            return Spot(_RULES[kind], begin, begin + len(value))
+    return None
+
+
+def _stands_by_itself(kind: str, value: str) -> bool:
+    return values.is_password(value, 0) if kind == table.PASSWORD else values.is_key(value, 0)
 
 
 # -- a field whose name tells

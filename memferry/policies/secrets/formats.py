@@ -72,11 +72,13 @@ _LAST = re.compile(r"[^\s:=/@?&\"']+$")
 def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     """Whether what has the shape of a secret is one, and no example."""
     rule = form.rule
+    if joined and rule == "wallet-key":
+        return False  # no letter of it is fixed
     if rule == "private-key":
         return True
     if rule == "url-credentials":
         password = text.split("://", 1)[1].rsplit("@", 1)[0].partition(":")[2]
-        return not values.is_placeholder(password) and not password.startswith(("$", "<", "{", "%"))
+        return not values.is_placeholder(password) and values.STAND_IN.match(password) is None
     if rule == "url-key":
         name, _, value = text.partition("=")
         return values.is_random(value, 12) or (not name.endswith("code") and values.is_key(value, 2))

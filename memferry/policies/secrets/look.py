@@ -62,6 +62,6 @@ def _spots(view: View, *, quiet: bool) -> Iterator[Spot | None]:
     yield from formats(raw, Places(view.text, raw), joined=view.joined)
     if not view.joined:
         yield from beside_words(raw, Places(view.text, raw))
-        yield from alone(view.text)
         if not quiet:
+            yield from alone(view.text)
             yield from random_runs(view.text, raw, Places(view.text, raw))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from memferry.model import Record
 from memferry.policies.findings import Finding
-from memferry.policies.secrets import engine, personal, triage
+from memferry.policies.secrets import engine, personal, triage, values
 from memferry.policies.secrets.look import TOO_LARGE, examined
 from memferry.policies.secrets.views import View
 from memferry.policies.strings import ELSEWHERE, String, strings_around, strings_of
@@ -90,6 +90,8 @@ def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int,
         number, view = pieces[place]
         raw = raws[place]
         start, end = hit.start - starts[place], min(hit.end - starts[place], len(raw))
+        if values.is_placeholder(raw[start:end].decode("utf-8", "ignore")):
+            continue
         first, last = (len(raw[:at].decode("utf-8", "ignore")) for at in (start, end))
         yield number, view.span(first, max(last, first + 1)), hit.rule
 

@@ -95,7 +95,7 @@ PLACEHOLDERS = (
 """What stands where a secret would, and is none."""
 
 PLACEHOLDER_PARTS = (
-    "your_", "your-", "<your", "my_secret", "example", "placeholder", "redacted", "xxxx", "****", "....", "____",
+    "your_", "your-", "<your", "my_secret", "example", "placeholder", "redacted", "xxxxx", "****", "....", "____",
     "changeme", "dummy", "sample", "insert_", "insert-", "replace_", "replace-", "todo", "-here", "_here", "${", "{{",
     "os.environ", "process.env", "getenv", "secretkeyref", "env:", "vault:", "op://", "keyring:", "file:", "ssm:",
     "aws-sm:", "arn:", "••••", "●●●●", "1234567890abcdef", "abcdefghijkl", "deadbeef", "not-a-", "not_a_", "fake",

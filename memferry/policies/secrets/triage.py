@@ -58,7 +58,7 @@ def _passes() -> tuple[linear.Pattern, ...]:
 
 
 def is_suspicious(text: str) -> bool:
-    raw = text.encode("utf-8", "replace")
+    raw = text.encode("utf-8", "replace").replace(b'"', b"'")
     return any(pattern.occurs(raw) for pattern in _passes())
 
 
@@ -79,7 +79,8 @@ def _numbers(pattern: linear.Pattern, blob: bytes, starts: Sequence[int]) -> Ite
 
 
 def _said(record: Record) -> bytes:
-    """What a record says, as bytes. JSON is taken as it is, but for escapes that hide letters."""
-    if record.text is None and b"\\u" in record.body:
-        return msgspec.json.encode(record.fields)
-    return record.body
+    """What a record says, as bytes. JSON is taken as it is, but for escapes that hide letters; in a document, a double
+    quote ends nothing."""
+    if record.text is not None:
+        return record.body.replace(b'"', b"'")
+    return msgspec.json.encode(record.fields) if b"\\u" in record.body else record.body

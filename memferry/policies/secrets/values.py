@@ -11,7 +11,9 @@ from memferry.policies.secrets import table
 _PLACEHOLDERS = frozenset(table.PLACEHOLDERS)
 _ENDS = ".,;:)]}>\"'`*”」』»"
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
-_REFERENCE = re.compile(r"[<\[{(%]*\$|<[^>]*>?$|\{\{|\[[A-Z_ -]+\]?$|%\w+%$|@\w+@$|__\w+__$")
+_REFERENCE = re.compile(
+    r"[<\[{(%]*\$(?:[{(]|[A-Z_]+[A-Z0-9_]*$|[a-z_]+$)|<[^>]*>?$|\{\{|\[[A-Z_ -]+\]?$|%\w+%$|@\w+@$|__\w+__$"
+)
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?")
 _DATE = re.compile(
     r"\d{4}-\d\d-\d\d(?:[T ][\d:.]*(?:Z|[+-]\d\d:?\d\d)?)?"
@@ -88,7 +90,7 @@ def is_password(value: str, certainty: int) -> bool:
         return False
     kinds = classes(value)
     if value.isdigit():
-        return certainty >= 2 and 4 <= len(value) <= 12
+        return (6, 5, 4, 4)[certainty] <= len(value) <= 12
     if certainty < 2 and (is_other(value) or is_uuid(value)):
         return False
     if certainty == 0:

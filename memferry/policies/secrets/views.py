@@ -13,6 +13,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from memferry.policies.secrets import linear
@@ -147,39 +148,34 @@ def _unescaped(escape: str) -> str:
 
 # -- split over lines
 
-_BREAK = re.compile(r"\n|\\(?=n)n|[\"'](?=[ \t]{0,4}[+.][ \t]{0,4}[\"'])[ \t+.]{1,9}[\"']")
-_BEFORE_BREAK = " \t\r\"'`+\\"
-_BEHIND_BREAK = " \t>#*|/\"'`-"
+_BREAK = re.compile(r"\n|\\n|[\"'](?=[ \t]{0,4}[+.][ \t]{0,4}[\"'])[ \t+.]{1,9}[\"']")
+_DECORATION = " \t\r\"'`+\\>#*|"
 
 
 def _joined(view: View) -> View | None:
     """Its lines and concatenated strings as one, without what they are decorated with."""
-    if _BREAK.search(view.text) is None:
+    pieces = _BREAK.split(view.text)
+    if len(pieces) == 1:
         return None
-    pieces = [view.text[start:end] for start, end in _pieces(view.text)]
 
     def changes() -> list[Change]:
         found: list[Change] = []
         size = last = 0
         for start, end in _pieces(view.text):
-            if start > last:
-                found.append(Change(size, 0, last, start))
+            found.append(Change(size, 0, last, start))
             size, last = size + end - start, end
         return found
 
-    return View("".join(pieces), view, changes, joined=True)
+    return View("".join([piece.strip(_DECORATION) for piece in pieces]), view, changes, joined=True)
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
-    """What stands between two breaks, stripped: half-open, in order."""
-    ends = [match.span() for match in _BREAK.finditer(text)] + [(len(text), len(text))]
-    begin = 0
-    for stop, following in ends:
+    """Where each piece stands, stripped: half-open, in order."""
+    breaks = [(0, 0), *(match.span() for match in _BREAK.finditer(text)), (len(text), len(text))]
+    for (_, begin), (stop, _) in pairwise(breaks):
         piece = text[begin:stop]
-        left = piece.lstrip(_BEHIND_BREAK) if begin else piece
-        start = begin + len(piece) - len(left)
-        yield start, start + len(left.rstrip(_BEFORE_BREAK) if following < len(text) else left)
-        begin = following
+        start = begin + len(piece) - len(piece.lstrip(_DECORATION))
+        yield start, start + len(piece.strip(_DECORATION))
 
 
 # -- encoded
