@@ -99,6 +99,10 @@ class Engine(Protocol):
         """Remove the points of these operations."""
         ...
 
+    def purge(self, collection: str) -> None:
+        """See to it that what was removed is gone from its files, too, where that is for us to do."""
+        ...
+
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:
         """All points of an installation; `without`: only those that have no vector of this name."""
         ...

@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from memferry.backends import qdrant_rewriting as rewriting
 from memferry.backends.qdrant import open_backend
 from memferry.backends.qdrant_embedded import CONFIG_FILE, LOCK_FILE, Embedded
 from memferry.backends.qdrant_engine import Point, Vector
@@ -28,7 +29,7 @@ from memferry.errors import (
 )
 from memferry.locks import holder
 from tests.backends.qdrant_site import Site
-from tests.backends.samples import KEYS, ME, put, puts
+from tests.backends.samples import KEYS, ME, put, puts, retract
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = [1.0, 0.0, 0.0]
@@ -157,6 +158,74 @@ def test_a_collection_that_a_crash_left_half_made_is_made_anew(path: Path) -> No
     site.index.close()
 
 
+# -- what was withdrawn
+
+
+def bytes_of(path: Path) -> bytes:
+    return b"".join(one.read_bytes().translate(None, b"\0") for one in sorted(path.rglob("*")) if one.is_file())
+
+
+def test_what_was_withdrawn_goes_from_the_engines_files(path: Path) -> None:
+    site = site_at(path)
+    site.deliver(*puts(1, 300), put(301, "SECRET-CANARY", key="s", file="s.md", format="document"))
+    whole = site.payloads()
+    assert site.tend() == 0
+    assert b"SECRET-CANARY" in bytes_of(path), "the search finds what there is"
+    site.deliver(retract(302, 301))
+    assert b"SECRET-CANARY" in bytes_of(path), "deleting is not enough"
+    site.tend()
+    assert b"SECRET-CANARY" not in bytes_of(path)
+    assert len(site.payloads()) == 300
+    assert site.payloads().items() <= whole.items()
+    assert site.findings() == []
+    site.deliver(put(303))
+    site.index.close()
+    assert sorted(one.name for one in path.iterdir()) == [LOCK_FILE, "memory"]
+
+
+@pytest.mark.parametrize("step", ["copy", "exchange", "rename", "rmtree"])
+def test_a_crash_amid_that_loses_nothing_and_forgets_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    site = site_at(path)
+    site.deliver(*puts(1, 5), put(6, "SECRET-CANARY", key="s", file="s.md", format="document"))
+    site.deliver(retract(7, 6))
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if step == "rename":
+            real = Path.rename
+            patch.setattr(Path, "rename", lambda self, to: crash() if self.name.endswith(".new") else real(self, to))
+        elif step == "rmtree":
+            patch.setattr(shutil, "rmtree", crash_behind(shutil.rmtree))
+        else:
+            patch.setattr(rewriting, step, crash)
+        with pytest.raises(KeyboardInterrupt):
+            site.tend()
+    site.index.close()
+    after = site_at(path)
+    after.journal, after.through = site.journal, site.through
+    assert after.seqs() == [1, 2, 3, 4, 5]
+    after.tend()
+    assert b"SECRET-CANARY" not in bytes_of(path)
+    assert after.findings() == []
+    after.index.close()
+    assert sorted(one.name for one in path.iterdir()) == [LOCK_FILE, "memory"]
+
+
+def crash_behind(rmtree: Callable[..., None]) -> Callable[..., None]:
+    """Dies instead of removing what was exchanged."""
+
+    def dying(path: Path, **how: object) -> None:
+        if path.name.endswith(".old"):
+            raise KeyboardInterrupt
+        rmtree(path, **how)
+
+    return dying
+
+
 # -- what goes wrong
 
 
@@ -227,7 +296,7 @@ def test_every_word_of_the_engine_says_what_to_do(
     engine._shards["memory"].close()
     monkeypatch.setitem(engine._shards, "memory", Failing())
     with pytest.raises(kind) as caught:
-        engine.delete("memory", [ID])
+        engine.put("memory", VECTOR.name, [Point(ID, {}, ROW)])
     assert type(caught.value) is kind
     assert caught.value.hint
     assert caught.value.backend == "hub"
