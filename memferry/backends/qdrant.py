@@ -112,13 +112,14 @@ class Index:
             return False
         tools, engine = self._ready(), self._engine()
         self._meet(tools.known)
+        waiting = False
         for collection in self._own_collections(engine):
-            engine.purge(collection)
+            waiting |= engine.purge(collection)
             self._quantize(engine, collection)
             if tools.writer.revector(collection, self._text_of(tools)):
                 engine.flush()
                 return True
-        self._untended = False
+        self._untended = waiting
         return False
 
     def _quantize(self, engine: Engine, collection: str) -> None:

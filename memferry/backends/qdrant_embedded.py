@@ -13,7 +13,8 @@ import errno
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from memferry.errors import BackendError, InvalidValue, QuotaExceeded, TargetRef
 from memferry.locks import FileLock, Holder
 
 LOCK_FILE = "lock"
+PURGE_REST = 9
 ROOM_BYTES = 256 << 20
 """So much must be free before a write; several times what a page of points and a flush can take."""
 CONFIG_FILE = "edge_config.json"
@@ -43,10 +45,13 @@ _DAMAGED = re.compile(r"deserialize|corrupt|checksum|inconsistent", re.IGNORECAS
 
 class Embedded:
     """An `Engine` below `path`, which is made (0700) with the first write; the folder above it must exist, for where
-    it does not, a disk is not mounted. Holds the lock while a shard is open. One thread at a time."""
+    it does not, a disk is not mounted. Holds the lock while a shard is open. One thread at a time.
+    `clock`: seconds, monotonic."""
 
-    def __init__(self, path: Path, *, name: str) -> None:
+    def __init__(self, path: Path, *, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
+        self._purge_at = 0.0
         self._name = name
         self._lock = FileLock(path / LOCK_FILE, "qdrant")
         self._locked = False
@@ -147,13 +152,20 @@ class Embedded:
             self._mark(collection)
             self._update(collection, edge.UpdateOperation.delete_points_by_filter(doomed))
 
-    def purge(self, collection: str) -> None:
-        """See `Engine`. The shard is written anew: a point that is deleted stays in the engine's files otherwise."""
-        if rewriting.is_marked(self._path, collection):
-            self._refuse_full(_size_of(self._path / collection))
-            with durable.explained(self._path / collection):
-                self._rewrite(collection)
-                rewriting.unmark(self._path, collection)
+    def purge(self, collection: str) -> bool:
+        """See `Engine`. The shard is written anew: a point that is deleted stays in the engine's files otherwise. At
+        once the first time, then for at most a tenth of the time."""
+        if not rewriting.is_marked(self._path, collection):
+            return False
+        if (began := self._clock()) < self._purge_at:
+            return True
+        self._refuse_full(_size_of(self._path / collection))
+        with durable.explained(self._path / collection):
+            self._rewrite(collection)
+            rewriting.unmark(self._path, collection)
+        now = self._clock()
+        self._purge_at = now + PURGE_REST * (now - began)
+        return False
 
     def _mark(self, collection: str) -> None:
         """Before anything is removed: a crash must not forget that its bytes are to go."""

@@ -99,8 +99,9 @@ class Engine(Protocol):
         """Remove the points of these operations."""
         ...
 
-    def purge(self, collection: str) -> None:
-        """See to it that what was removed is gone from its files, too, where that is for us to do."""
+    def purge(self, collection: str) -> bool:
+        """See to it that what was removed is gone from its files, too, where that is for us to do. True: that is still
+        to be done, a little later."""
         ...
 
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:

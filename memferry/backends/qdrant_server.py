@@ -129,8 +129,9 @@ class Server:
         with explained(self._name, self._where):
             self._client.delete(collection, models.FilterSelector(filter=doomed), wait=True)
 
-    def purge(self, collection: str) -> None:
+    def purge(self, collection: str) -> bool:
         """See `Engine`: a server does that in its own time."""
+        return False
 
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:
         """See `Engine`."""
