@@ -144,8 +144,9 @@ def test_the_key_is_where_the_configuration_says_and_shown_nowhere(tmp_path: Pat
         write(config, "log.jsonl", {"id": "1", "text": "the first thing"})
         assert do(config, "push")["exit_code"] == 0
         assert "s3cret" not in repr(config) + repr(config.backends)
-    with pytest.raises(ConfigError, match="HUB_KEY is not set"):
-        do(config_at(tmp_path, settings), "verify")
+    (report,) = do(config_at(tmp_path, settings), "verify")["backends"]
+    assert "HUB_KEY is not set" in report["error"]
+    assert "file:PATH" in report["hint"]
     with pytest.raises(ConfigError, match="does not belong") as caught:
         config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}', api_key: s3cret-key}}\n")
     assert "s3cret" not in str(caught.value)
