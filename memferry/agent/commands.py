@@ -72,8 +72,9 @@ def _push(agent: Agent, scope: Scope, kind: str) -> SyncReport:
             _foretell(agent, report, scope)
         return report
     outcome, halted = agent.ingest_all(scope)
+    delivery = agent.deliver(scope.backends, outcome=outcome)
     report = sync_report(outcome, halted, dry_run=False)
-    for name, delivered in agent.deliver(scope.backends).items():
+    for name, delivered in delivery.items():
         if not delivered.error:
             _tend(agent, name)
         capacity = _capacity(agent, name) if delivered.sent and not delivered.error else None

@@ -197,7 +197,7 @@ class _Loop:
                 log.warning("halted: %s", error)
         if outcome.unsettled:
             self._look_again(outcome.unsettled)
-        self._deliver()
+        self._deliver(outcome)
         if outcome.new or outcome.modified or outcome.withdrawn:
             log.info("stored new=%d modified=%d held=%d withdrawn=%d", outcome.new, outcome.modified,
                      outcome.held.total(), outcome.withdrawn)  # fmt: skip
@@ -212,9 +212,9 @@ class _Loop:
 
     # -- what it carries
 
-    def _deliver(self) -> None:
+    def _deliver(self, outcome: Outcome | None = None) -> None:
         """To every backend that is due; one that failed is due again when its rest is over."""
-        for name, one in self._agent.deliver(patient=False).items():
+        for name, one in self._agent.deliver(patient=False, outcome=outcome).items():
             if one.error:
                 log.warning("backend %s: %s", name, one.error)
 

@@ -7,14 +7,15 @@ import gc
 import json
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from memferry.agent import fork, identity
+from memferry.agent import fork, identity, scan
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
-from memferry.agent.deliver import Delivered, Delivery
+from memferry.agent.deliver import Delivered, Delivery, Pace
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
 from memferry.agent.known import FOREIGN
@@ -33,7 +34,7 @@ from memferry.agent.withdraw import Withdrawal
 from memferry.backends.base import Backend, HeadSeen, Informed, Known, MachineLog, Readable, Tended
 from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
-from memferry.backends.wrappers import Backoff, Logged, Retrying
+from memferry.backends.wrappers import Backoff, Logged, Retry
 from memferry.config import Config, Space
 from memferry.embedder import Embedder
 from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
@@ -42,7 +43,7 @@ from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
-from memferry.recall import words
+from memferry.recall import grams
 from memferry.recall.index import prose
 
 RUNS_KEPT = 100
@@ -70,6 +71,7 @@ class Agent:
         self.keys = Keys(config.state)
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
         self._embedder: Embedder | None = None
         self.become(me)
         self.trees: dict[str, Tree] = {}
@@ -169,7 +171,7 @@ class Agent:
     def embedder(self) -> Embedder:
         """What turns texts into vectors, made when it is first needed. Raises EmbedderBroken."""
         if self._embedder is None:
-            self._embedder = words.embedder()
+            self._embedder = grams.embedder()
         return self._embedder
 
     def close(self) -> None:
@@ -187,23 +189,43 @@ class Agent:
 
     def _wrapped(self, backend: Backend) -> Backend:
         """Every backend is met through these."""
-        return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
+        return Logged(backend, time.monotonic)
 
-    def delivery(self, backend: Backend) -> Delivery:
-        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random)
+    def delivery(self, backend: Backend, outcome: Outcome | None = None) -> Delivery:
+        """`outcome`: counts what turns out while it is at work."""
+        retry = Retry(RETRY_SOON, ATTEMPTS, self.random)
+        look = partial(self._look_again, outcome or Outcome(self.journal.last_seq + 1))
+        return Delivery(
+            self.state, self.journal, backend, self.checkpoints, retry, self._paces[backend.name], look
+        )  # fmt: skip
 
-    def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
+    def _look_again(self, outcome: Outcome, first: int, last: int) -> bool:
+        """Read files again that changed since these operations of theirs were queued: what became private meanwhile
+        must not leave. Returns whether any did."""
+        changed: defaultdict[str, list[str]] = defaultdict(list)
+        for space, file, before in self.catalog.stats_of(self.journal.files(first, last)):
+            now = scan.stat_at(self.trees[space].root, file) if space in self.trees else None
+            if now is not None and before not in (now, now.doubted):
+                changed[space].append(file)
+        for space, files in changed.items():
+            with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
+                self.ingest(self.trees[space], Scope(thorough=True), outcome, files)
+        return bool(changed)
+
+    def deliver(
+        self, names: Sequence[str] = (), *, patient: bool = True, outcome: Outcome | None = None
+    ) -> dict[str, Delivered]:
         """To every backend (or these). `patient`: also to one that failed a moment ago; without it none is opened to
-        which nothing is due. Where another state has continued this machine's log, this one goes on under an identity
-        of its own."""
+        which nothing is due. `outcome`: counts what turns out while it is at work. Where another state has continued
+        this machine's log, this one goes on under an identity of its own."""
         wanted = names or tuple(self.config.backends)
         try:
-            return self._deliver(wanted, patient)
+            return self._deliver(wanted, patient, outcome)
         except ForkedLog:
             fork.part(self, self._names_taken())
             self.pull()
         try:
-            return self._deliver(wanted, patient)
+            return self._deliver(wanted, patient, outcome)
         except ForkedLog as error:
             return {error.backend: self._note_failure(error.backend, error)}
 
@@ -217,13 +239,13 @@ class Agent:
         with self.backend(name) as backend:
             return isinstance(backend, Tended) and backend.tend()
 
-    def _deliver(self, names: Sequence[str], patient: bool) -> dict[str, Delivered]:
-        return {name: self._deliver_to(name) for name in names if patient or self.is_due(name)}
+    def _deliver(self, names: Sequence[str], patient: bool, outcome: Outcome | None) -> dict[str, Delivered]:
+        return {name: self._deliver_to(name, outcome) for name in names if patient or self.is_due(name)}
 
-    def _deliver_to(self, name: str) -> Delivered:
+    def _deliver_to(self, name: str, outcome: Outcome | None) -> Delivered:
         try:
             with self.backend(name) as backend:
-                return self.delivery(backend).run(partial(self.progress, name))
+                return self.delivery(backend, outcome).run(partial(self.progress, name))
         except ForkedLog:
             raise
         except BackendError as error:  # it could not be opened

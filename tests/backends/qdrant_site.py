@@ -15,12 +15,12 @@ from memferry.backends.qdrant_points import home
 from memferry.backends.qdrant_settings import Settings
 from memferry.embedder import Embedder, Model
 from memferry.model import Identity, Op
+from memferry.recall.grams import HashedGrams
 from memferry.recall.index import prose
-from memferry.recall.words import HashedWords
 from tests.backends.samples import ME, Journal, seal
 
 
-class Counting(HashedWords):
+class Counting(HashedGrams):
     """Says how many texts were embedded. `name`, `dimensions`: those of another model, whose rows are cut."""
 
     def __init__(self, name: str = "hashed-ngrams", dimensions: int = 512) -> None:

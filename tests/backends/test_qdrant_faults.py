@@ -16,7 +16,7 @@ from memferry.backends.qdrant_engine import Engine
 from memferry.backends.qdrant_errors import _BY_CODE, mapped
 from memferry.backends.qdrant_server import Server
 from memferry.backends.qdrant_settings import Settings, settings_from
-from memferry.backends.wrappers import Backoff, Retrying
+from memferry.backends.wrappers import Backoff, Retry
 from memferry.errors import (
     AccessDenied,
     AuthFailed,
@@ -87,18 +87,18 @@ def test_a_fault_at_any_request_loses_and_doubles_nothing(double: Double, url: s
     site.index.close()
 
 
-def test_a_wrapped_delivery_gets_through_by_itself(double: Double, url: str) -> None:
+def test_a_delivery_that_is_tried_again_gets_through_by_itself(double: Double, url: str) -> None:
     site = site_at(url)
     site.write(*puts(1, 10))
     site.index.inform(site.known())
     waits: list[float] = []
-    wrapped = Retrying(site.index, Backoff(0.0), waits.append, 3, random.Random(1))
+    retry = Retry(Backoff(0.0), 3, random.Random(1), waits.append)
     double.fail("lost reply", on="/points", method="PUT")
     double.fail(429, on="/points", Retry_After="7")
-    assert wrapped.deliver(site.journal.rows) == (10, {})
+    assert retry(lambda: site.index.deliver(site.journal.rows)) == (10, {})
     assert waits == [0.0, 7.0], "the server says how long to wait"
     assert content(double) == list(range(1, 11))
-    wrapped.close()
+    site.index.close()
 
 
 def test_a_server_that_is_too_slow_is_tried_again_later(double: Double, url: str) -> None:

@@ -36,10 +36,10 @@ def embedder() -> Embedder:
         import numpy  # noqa: F401
     except ImportError as error:
         raise EmbedderBroken("vectors need numpy", hint='pip install "memferry[qdrant]"') from error
-    return HashedWords()
+    return HashedGrams()
 
 
-class HashedWords:
+class HashedGrams:
     """An `Embedder` that needs no weights: the same text gives the same vector everywhere, for ever."""
 
     @property
