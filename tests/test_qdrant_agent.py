@@ -16,7 +16,7 @@ from memferry.agent.service import Agent, opened
 from memferry.agent.status import status
 from memferry.config import Config, load
 from memferry.errors import ConfigError
-from memferry.recall import words
+from memferry.recall import grams
 from tests.backends.qdrant_double import Double, serving
 from tests.backends.qdrant_site import Counting
 
@@ -158,7 +158,7 @@ def test_another_model_is_filled_in_behind_a_push(
     config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}'}}\n")
     write(config, "log.jsonl", *({"id": str(n), "text": f"the thing number {n}"} for n in range(300)))
     do(config, "push")
-    monkeypatch.setattr(words, "embedder", lambda: Counting("other", 64))
+    monkeypatch.setattr(grams, "embedder", lambda: Counting("other", 64))
     write(config, "more.jsonl", {"id": "one more", "text": "one more thing"})
     assert do(config, "push")["exit_code"] == 0
     points = double.collections["memory"].points.values()

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memferry.errors import EmbedderBroken
-from memferry.recall import words
-from memferry.recall.words import DIMENSIONS, HashedWords
+from memferry.recall import grams
+from memferry.recall.grams import DIMENSIONS, HashedGrams
 
 
 @given(st.lists(st.text(), max_size=5))
 def test_every_text_has_a_direction(texts: list[str]) -> None:
-    rows = HashedWords().embed_documents(texts)
+    rows = HashedGrams().embed_documents(texts)
     assert rows.shape == (len(texts), DIMENSIONS)
     assert rows.dtype == np.float32
     assert np.allclose(np.linalg.norm(rows, axis=1), 1.0, atol=1e-5)
@@ -24,8 +24,8 @@ def test_every_text_has_a_direction(texts: list[str]) -> None:
 
 def test_the_same_text_gives_the_same_vector_for_ever() -> None:
     """What is stored must be found by a later version: these figures may never change."""
-    row = HashedWords().embed_query("Remember the milk")
-    assert np.allclose(row, HashedWords().embed_documents(["x", "Remember the milk"])[1])
+    row = HashedGrams().embed_query("Remember the milk")
+    assert np.allclose(row, HashedGrams().embed_documents(["x", "Remember the milk"])[1])
     strongest = sorted(np.argsort(-np.abs(row))[:3].tolist())
     assert strongest == [22, 285, 486]
 
@@ -39,7 +39,7 @@ def test_the_same_text_gives_the_same_vector_for_ever() -> None:
     ],
 )
 def test_what_shares_words_or_their_pieces_lies_closer(query: str, near: str, far: str) -> None:
-    embedder = HashedWords()
+    embedder = HashedGrams()
     scores = embedder.embed_documents([near, far]) @ embedder.embed_query(query)
     assert scores[0] > scores[1] + 0.05
 
@@ -47,5 +47,5 @@ def test_what_shares_words_or_their_pieces_lies_closer(query: str, near: str, fa
 def test_without_numpy_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "numpy", None)
     with pytest.raises(EmbedderBroken, match="numpy") as caught:
-        words.embedder()
+        grams.embedder()
     assert "memferry[qdrant]" in caught.value.hint
