@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import commands
+from memferry.agent import commands, run
 from memferry.agent.doctor import doctor
 from memferry.agent.service import Agent, opened
 from memferry.agent.status import status
@@ -172,3 +172,37 @@ def test_tending_asks_nothing_of_a_vault(tmp_path: Path) -> None:
         assert isinstance(agent, Agent)
         assert not agent.tend("vault")
     assert not (tmp_path / "vault").exists()
+
+
+def test_the_service_fills_in_vectors_while_nothing_else_is_to_be_done(
+    tmp_path: Path, double: Double, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}'}}\n")
+    write(config, "log.jsonl", *({"id": str(n), "text": f"the thing number {n}"} for n in range(300)))
+    do(config, "push")
+    monkeypatch.setattr(grams, "embedder", lambda: Counting("other", 64))
+    with opened(config, "run") as agent:
+        loop = run._Loop(agent, run.NOBODY, run._Stop())
+        turns = 0
+        while turns == 0 or loop._busy:
+            loop._tend()
+            turns += 1
+            assert (loop._patience() == 0.0) is loop._busy
+        loop._index.close()
+    assert turns == 3, "two pages, and a look that finds nothing"
+    assert all("fast-other" in one.vectors for one in double.collections["memory"].points.values())
+
+
+def test_a_server_that_fails_meanwhile_is_left_alone_for_a_while(tmp_path: Path, double: Double, url: str) -> None:
+    config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}'}}\n")
+    write(config, "log.jsonl", {"id": "1", "text": "the first thing"})
+    do(config, "push")
+    double.fail("reset")
+    with opened(config, "run") as agent:
+        loop = run._Loop(agent, run.NOBODY, run._Stop())
+        loop._tend()
+        asked = len(double.requests)
+        assert agent.checkpoints.of("hub").breaker.failures == 1
+        loop._tend()
+        assert len(double.requests) == asked or agent.checkpoints.of("hub").breaker.rests_until <= agent.state.clock()
+        loop._index.close()

@@ -151,6 +151,34 @@ def test_what_was_acknowledged_is_there_after_kill_9(path: Path) -> None:
     site.index.close()
 
 
+class Watched(Embedded):
+    """`unflushed`: whether something was written since the last flush, which a power cut would take."""
+
+    unflushed = False
+
+    def _update(self, collection: str, operation: object) -> None:
+        self.unflushed = True
+        super()._update(collection, operation)  # type: ignore[arg-type]
+
+    def flush(self) -> None:
+        super().flush()
+        self.unflushed = False
+
+
+def test_nothing_is_acknowledged_before_it_is_flushed(path: Path) -> None:
+    engine = Watched(path, name="hub")
+    site = Site(lambda: engine, Settings(path=str(path)))
+    for ops in (puts(1, 5), [retract(6, 2)], [put(7)]):
+        engine.unflushed = False
+        site.deliver(*ops)
+        assert not engine.unflushed
+    engine.delete("memory", list(site.payloads())[:1])
+    assert engine.unflushed
+    site.repair()
+    assert not engine.unflushed
+    site.index.close()
+
+
 def test_a_collection_that_a_crash_left_half_made_is_made_anew(path: Path) -> None:
     (path / "memory" / "segments").mkdir(parents=True)
     (path / "memory" / "segments" / "half").write_bytes(b"\0")
@@ -325,17 +353,20 @@ def test_a_full_disk_is_told_and_costs_nothing(tmp_path: Path) -> None:
         pytest.skip("mounting a small disk needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         site = site_at(disk / "hub")
-        with pytest.raises(QuotaExceeded, match="MB of room") as caught:
-            site.deliver(*puts(1, 5))
-        assert "free some space" in caught.value.hint
-        subprocess.run(["mount", "-o", "remount,size=512m", disk], check=True)
-        site.index.close()
-        site = site_at(disk / "hub")
-        assert site.deliver(*puts(1, 5)) == (5, {})
+        for first in (1, 6):  # before there is a collection, and when there is one
+            with open(disk / "ballast", "wb") as ballast:
+                os.posix_fallocate(ballast.fileno(), 0, 200 << 20)
+            site.write(*puts(first, first + 4))
+            with pytest.raises(QuotaExceeded, match="MB of room") as caught:
+                site.deliver()
+            assert "free some space" in caught.value.hint
+            (disk / "ballast").unlink()
+            assert site.deliver() == (first + 4, {})
+        assert site.seqs() == list(range(1, 11))
         assert site.findings() == []
         site.index.close()
     finally:
