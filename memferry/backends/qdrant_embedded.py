@@ -134,9 +134,7 @@ class Embedded:
 
     def delete(self, collection: str, ids: Sequence[str]) -> None:
         """See `Engine`."""
-        if self.get(collection, ids):
-            self._mark(collection)
-            self._update(collection, edge.UpdateOperation.delete_points(list(ids)))
+        self._update(collection, edge.UpdateOperation.delete_points(list(ids)))
 
     def withdraw(self, collection: str, machine: str, seqs: Sequence[int]) -> None:
         """See `Engine`."""

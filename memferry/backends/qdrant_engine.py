@@ -100,8 +100,8 @@ class Engine(Protocol):
         ...
 
     def purge(self, collection: str) -> bool:
-        """See to it that what was removed is gone from its files, too, where that is for us to do. True: that is still
-        to be done, a little later."""
+        """See to it that what was withdrawn is gone from its files, too, where that is for us to do. True: that is
+        still to be done, a little later."""
         ...
 
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:

@@ -219,8 +219,8 @@ def test_withdrawing_all_the_time_does_not_fill_the_time(path: Path) -> None:
     engine.create("memory", VECTOR)
     later: list[bool] = []
     for _ in range(20):
-        engine.put("memory", VECTOR.name, [Point(ID, {"document": "x"}, ROW)])
-        engine.delete("memory", [ID])
+        engine.put("memory", VECTOR.name, [Point(ID, {"metadata": {"machine": "m", "seq": 1}}, ROW)])
+        engine.withdraw("memory", "m", [1])
         later.append(engine.purge("memory"))
     assert later == ([False] + [True] * 8) * 2 + [False, True]
     engine.close()
