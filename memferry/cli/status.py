@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from memferry import config
-from memferry.cli.command import Answer, Command
+from memferry.cli.command import Answer, Command, configured_quickly
 from memferry.cli.output import count, moment, problem, rows, shares
-from memferry.yamltext import Memo
-
-MEMO = "config.json"
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -22,18 +17,9 @@ def _describe(parser: ArgumentParser) -> None:
 def _status(arguments: Namespace) -> Answer:
     from memferry.agent.status import status
 
-    found: dict[str, Any] = status(_configured(arguments))
+    found: dict[str, Any] = status(configured_quickly(arguments))
     troubled = any(one["area"] != "skipped" for one in found["problems"])
     return Answer(found, _lines(found), int(troubled))
-
-
-def _configured(arguments: Namespace) -> config.Config:
-    """What the other commands read too, by way of the parse that the last `status` kept."""
-    path = config.locate(os.environ, arguments.config)
-    text = config.read_text(path)
-    state = config.guess_state(text, path, os.environ, arguments.state)
-    document = Memo(os.path.join(state, MEMO)).parse(text, str(path))
-    return config.build(document, path, os.environ, state=arguments.state)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:

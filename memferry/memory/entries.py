@@ -1,0 +1,171 @@
+"""Learning: one more entry in a topic's file, durably, however many learn at once.
+
+Who finds the topic in use leaves the entry in its inbox and waits. Whoever has the topic next writes all that waits in
+one go: a hundred writers then cost one rewrite of the file, not a hundred. Nothing is acknowledged before it lies in
+the file itself, so the inbox need not be durable, and an entry that a crash left there is taken along by the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from memferry.durable import explained
+from memferry.errors import ConfigError
+from memferry.memory import arrays, locks
+from memferry.memory.arrays import Entry
+from memferry.memory.names import SUFFIX
+
+REMEMBERED = 1000
+
+
+class Draft(NamedTuple):
+    """What is to be learned. `importance`, `confidence`: 0 to 1."""
+
+    content: str
+    type: str = "fact"
+    importance: float = 0.7
+    confidence: float = 0.8
+    sensitivity: str = "internal"
+    tags: tuple[str, ...] = ()
+    source: str = "learn"
+    agent: str = "agent"
+
+
+def entry_of(draft: Draft, now: float, random: bytes) -> Entry:
+    """As it stands in a file. `now`: seconds since 1970; `random`: 6 bytes that make its id its own. Raises
+    ConfigError for what cannot be kept."""
+    if not draft.content.strip():
+        raise ConfigError("there is nothing to learn: the content is empty", hint="give it with --content TEXT")
+    at = time.gmtime(now)
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", at)
+    return {
+        "id": f"{draft.type[:3]}-{time.strftime('%Y%m%d%H%M%S', at)}-{random.hex()}",
+        "agent": draft.agent,
+        "type": draft.type,
+        "content": draft.content,
+        "importance": draft.importance,
+        "confidence": draft.confidence,
+        "sensitivity": draft.sensitivity,
+        "tags": list(dict.fromkeys(draft.tags)),
+        "source": draft.source,
+        "access_count": 0,
+        "last_accessed": stamp,
+        "created_at": stamp,
+        "updated_at": stamp,
+    }
+
+
+class Topic(NamedTuple):
+    """One file of entries: `folder`/`file`, which may not be there yet."""
+
+    folder: Path
+    file: str
+
+    @property
+    def path(self) -> Path:
+        return self.folder / self.file
+
+    @property
+    def name(self) -> str:
+        return self.file.removesuffix(SUFFIX)
+
+    @property
+    def lock(self) -> Path:
+        return locks.lock_of(self.path)
+
+    @property
+    def inbox(self) -> Path:
+        return locks.beside(self.folder, f"{self.file}.inbox")
+
+
+def add(topic: Topic, entry: Entry) -> None:
+    """Keep `entry`: when this returns it lies in the topic's file, and when it raises MemferryError it does not."""
+    mine = _Mine(entry["id"], _body(entry))
+    with explained(topic.path):
+        topic.folder.mkdir(parents=True, exist_ok=True)
+        with locks.held(topic.inbox) as inbox:
+            _leave(inbox, mine)
+        try:
+            _see_to(topic, mine)
+        except BaseException:
+            with locks.held(topic.inbox) as inbox:
+                _clear(inbox, {mine.body})
+            raise
+
+
+def _see_to(topic: Topic, mine: _Mine) -> None:
+    """Until somebody has taken it in: another writer, or this one."""
+    for _ in locks.waiting(topic.path):
+        with locks.tried(topic.lock) as lock:
+            taken = locks.content(lock.descriptor).decode().split()
+            if mine.id in taken:
+                return
+            if lock.is_mine:
+                taken += _take_in(topic, mine)
+                locks.replace(lock.descriptor, " ".join(taken[-REMEMBERED:]).encode())
+                return
+
+
+class _Mine(NamedTuple):
+    """`body`: the entry as one line of UTF-8."""
+
+    id: str
+    body: bytes
+
+
+def _body(entry: Entry) -> bytes:
+    try:
+        return arrays.body(entry)
+    except UnicodeEncodeError as error:
+        raise ConfigError("this is no UTF-8 text", hint="give the content and the rest as UTF-8") from error
+
+
+def _take_in(topic: Topic, mine: _Mine) -> Collection[str]:
+    """Everything that waits, this one for sure. Gives their ids, for the lock's note: there, whoever waits reads that
+    there is nothing left to do."""
+    with locks.held(topic.inbox) as inbox:
+        waiting = {entry_id: body for body in _lines(inbox) if (entry_id := _id(body))} | {mine.id: mine.body}
+    arrays.edit(topic.path, partial(_with_those, topic.path, waiting))
+    with locks.held(topic.inbox) as inbox:
+        _clear(inbox, set(waiting.values()))
+    return waiting
+
+
+def _with_those(path: Path, waiting: Mapping[str, bytes], content: bytes) -> bytes:
+    array, present = arrays.parse(content, path)
+    there = {entry.get("id") for entry in present if type(entry.get("id")) is str}
+    fresh = [body for entry_id, body in waiting.items() if entry_id not in there]
+    return array.with_entries(fresh).content if fresh else content
+
+
+# -- the inbox: a line for each entry that waits
+
+
+def _leave(inbox: int, mine: _Mine) -> None:
+    """A half line that a crash left goes: nobody was told that it is kept."""
+    present = locks.content(inbox)
+    os.ftruncate(inbox, present.rfind(b"\n") + 1)
+    os.lseek(inbox, 0, os.SEEK_END)
+    locks.write(inbox, mine.body + b"\n")
+
+
+def _lines(inbox: int) -> list[bytes]:
+    return locks.content(inbox).split(b"\n")[:-1]
+
+
+def _clear(inbox: int, bodies: Collection[bytes]) -> None:
+    locks.replace(inbox, b"".join(line + b"\n" for line in _lines(inbox) if line not in bodies))
+
+
+def _id(body: bytes) -> str | None:
+    """None for what a crash or a hand left there."""
+    with suppress(ValueError, TypeError, KeyError):
+        return str(json.loads(body)["id"])
+    return None
