@@ -29,7 +29,7 @@ COMMANDS = {
     "explain": ("records", "why a file or a record is carried or held"),
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
-    "recall": ("records", "search everything that was carried"),
+    "recall": ("recall", "search everything that was carried"),
     "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
     "join": ("machines", "get the keys of an encrypted vault"),
     "doctor": ("doctor", "look for what is wrong with this installation"),
