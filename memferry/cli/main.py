@@ -30,7 +30,7 @@ COMMANDS = {
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
     "learn": ("learn", "keep what an agent learned"),
-    "recall": ("records", "search everything that was carried"),
+    "recall": ("recall", "search everything that was carried"),
     "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
     "join": ("machines", "get the keys of an encrypted vault"),
     "doctor": ("doctor", "look for what is wrong with this installation"),
