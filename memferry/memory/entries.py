@@ -81,6 +81,10 @@ class Topic(NamedTuple):
         return locks.lock_of(self.path)
 
     @property
+    def gate(self) -> Path:
+        return locks.gate_of(self.path)
+
+    @property
     def inbox(self) -> Path:
         return locks.beside(self.folder, f"{self.file}.inbox")
 
@@ -103,6 +107,8 @@ def add(topic: Topic, entry: Entry) -> None:
 def _see_to(topic: Topic, mine: _Mine) -> None:
     """Until somebody has taken it in: another writer, or this one."""
     for _ in locks.waiting(topic.path):
+        if not locks.is_free(topic.gate):
+            continue
         with locks.tried(topic.lock) as lock:
             taken = locks.content(lock.descriptor).decode().split()
             if mine.id in taken:

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,17 +29,32 @@ def beside(root: Path, name: str) -> Path:
 
 @contextmanager
 def alone(file: Path) -> Iterator[None]:
-    """Inside, no other memferry rewrites this array of entries. Where its folder is missing, nobody does."""
+    """Inside, no other memferry rewrites this array of entries. Where its folder is missing, nobody does.
+
+    Who waits here holds the gate meanwhile: writers that come again and again leave their turn to it."""
     if not file.parent.is_dir():
         yield
         return
-    with held(lock_of(file)):
+    with ExitStack() as turn:
+        with held(gate_of(file)):
+            turn.enter_context(held(lock_of(file)))
         yield
 
 
 def lock_of(file: Path) -> Path:
     """The lock of an array of entries."""
     return beside(file.parent, f"{file.name}.lock")
+
+
+def gate_of(file: Path) -> Path:
+    """Held by who waits for the lock and does not want to be overtaken."""
+    return beside(file.parent, f"{file.name}.gate")
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds a lock at this moment."""
+    with tried(path) as lock:
+        return lock.is_mine
 
 
 class Lock(NamedTuple):
