@@ -56,7 +56,7 @@ _share.__name__ = "number from 0 to 1"
 
 
 def _learn(arguments: Namespace) -> Answer:
-    from memferry.memory import entries, names
+    from memferry.memory import entries, locks, names
 
     content = sys.stdin.read() if arguments.content == "-" else arguments.content
     names.check(arguments.topic)
@@ -68,6 +68,10 @@ def _learn(arguments: Namespace) -> Answer:
     entry = entries.entry_of(draft, time.time(), os.urandom(6))
     topic = entries.Topic(where.folder, names.file_of(where.folder, arguments.topic))
     entries.add(topic, entry)
+    if (topic.folder / locks.FOLDER / "access.json").exists():
+        from memferry.memory import access
+
+        access.publish(topic.folder)
     document = {
         "id": entry["id"],
         "space": where.space,
@@ -85,11 +89,11 @@ def home(arguments: Namespace) -> Home:
     """The folder of topics that the arguments, the configuration and the working directory name."""
     from memferry.memory.where import home
 
-    return home(_configured(arguments), Path.cwd(), arguments.space)
+    return home(configured(arguments), Path.cwd(), arguments.space)
 
 
-def _configured(arguments: Namespace) -> config.Config | None:
-    """None where nobody named a configuration and there is none: learning needs no setting up."""
+def configured(arguments: Namespace) -> config.Config | None:
+    """The settings; None where nobody named a configuration and there is none: learning needs no setting up."""
     try:
         return configured_quickly(arguments)
     except ConfigError:

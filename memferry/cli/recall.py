@@ -17,7 +17,8 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-
 
 
 def _describe(parser: ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY", nargs="+", help="words to look for")
+    parser.add_argument("query", metavar="QUERY", nargs="*", help="words to look for; none: an overview of topics")
+    parser.add_argument("--topic", metavar="TOPIC", help="the entries of this topic, best first")
     parser.add_argument("--limit", metavar="N", type=int, default=10, help="at most so many answers (default 10)")
     parser.add_argument("--space", metavar="NAME", help="only from this space")
     parser.add_argument("--type", metavar="TYPE", help="only records of this type, e.g. decision")
@@ -28,6 +29,10 @@ def _describe(parser: ArgumentParser) -> None:
 def _recall(arguments: Namespace) -> Answer:
     if arguments.limit < 1:
         raise ConfigError("--limit must be 1 or more", hint="see `memferry recall --help`")
+    if not arguments.query:
+        return _without_query(arguments)
+    if arguments.topic is not None:
+        raise ConfigError("--topic and a QUERY do not go together", hint="leave out one of them")
     wanted = {
         "query": " ".join(arguments.query),
         "limit": arguments.limit,
@@ -38,6 +43,12 @@ def _recall(arguments: Namespace) -> Answer:
     }
     hits = ask(arguments, "recall", wanted)["hits"]
     return Answer(hits, _found(hits))
+
+
+def _without_query(arguments: Namespace) -> Answer:
+    from memferry.cli import topics
+
+    return topics.overview(arguments) if arguments.topic is None else topics.of_topic(arguments)
 
 
 def since(text: str, now: float | None = None) -> str:
@@ -68,8 +79,14 @@ def _found(hits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 COMMANDS = {
     "recall": Command(
-        "Searches everything that was carried, here and from other machines, best first. Any of the words may match.",
-        ("memferry recall webhook retry", "memferry recall rate limit --type decision --since 30d --json"),
+        "Searches everything that was carried, here and from other machines, best first. Any of the words may match.\n"
+        "Without a query: the topics that agents learned about; with --topic, the entries of one, best first.",
+        (
+            "memferry recall",
+            "memferry recall --topic deploy",
+            "memferry recall webhook retry",
+            "memferry recall rate limit --type decision --since 30d --json",
+        ),
         _describe,
         _recall,
     ),
