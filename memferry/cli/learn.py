@@ -117,7 +117,7 @@ COMMANDS = {
         (
             "memferry learn --topic deploy --content 'Run migrations before the first ferry leaves.' --type lesson",
             "memferry learn --topic people --content 'Ada prefers short reviews.' --sensitivity private --json",
-            "git log -1 --format=%B | memferry learn --topic releases --content - --tag release --importance 0.4",
+            "memferry learn --topic releases --content - --tag release --importance 0.4",
         ),
         _describe,
         _learn,

@@ -30,6 +30,8 @@ COMMANDS = {
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
     "learn": ("learn", "keep what an agent learned"),
+    "digest": ("digest", "merge what a topic says about the same, let go what nobody recalls"),
+    "undo": ("digest", "take the last digest of a topic back"),
     "recall": ("recall", "search everything that was carried"),
     "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
     "join": ("machines", "get the keys of an encrypted vault"),
