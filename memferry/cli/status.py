@@ -25,6 +25,7 @@ def _status(arguments: Namespace) -> Answer:
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["state"] == "new":
         yield f"nothing was carried yet; run `memferry push` ({found['config']})"
+        yield from rows((f"entries {one['space']}", ", ".join(_learned(one))) for one in found["memory"])
         return
     yield from rows(_facts(found))
     for one in found["notices"]:
@@ -38,6 +39,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "memferry", f"{found['state']} · machine {found['machine']['name']} · service {running}"
     for space in found["spaces"]:
         yield f"space {space['name']}", ", ".join(_space(space))
+    for one in found["memory"]:
+        yield f"entries {one['space']}", ", ".join(_learned(one))
     for backend in found["backends"]:
         yield f"backend {backend['name']}", ", ".join(_backend(backend))
     yield "held", shares(found["held"]) or "nothing"
@@ -55,6 +58,17 @@ def _space(space: Mapping[str, Any]) -> Iterator[str]:
         yield f"{space['to_read_again']:,} to be read again"
     if space["held"]:
         yield f"{count(space['held'], 'record')} held"
+
+
+def _learned(memory: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{count(memory['entries'], 'entry')} in {count(memory['topics'], 'topic')}"
+    if memory["private"]:
+        yield f"{memory['private']:,} private"
+    if memory["newest"]:
+        yield f"newest {moment(memory['newest'])}"
+    if memory["fading"]:
+        yield f"{memory['fading']:,} not recalled for 30 days: see `memferry recall`"
+    yield from memory["problems"]
 
 
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,6 +93,8 @@ def ranked(folder: Path, topic: str, now: float) -> list[Ranked]:
 
 
 def _near(topic: str, present: Sequence[str]) -> str:
+    import difflib
+
     known = [name.removesuffix(names.SUFFIX) for name in present]
     near = difflib.get_close_matches(topic, known, n=1)
     if near:

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memferry.agent.status import status
 from memferry.cli.main import run
 from memferry.errors import ConfigError
-from memferry.memory import access, arrays, entries, importance, locks, topics
+from memferry.memory import access, arrays, entries, glance, importance, locks, topics
 from memferry.memory.entries import Draft, Topic
 from memferry.memory.importance import Access
+from memferry.memory.where import Home
 from tests.agent.machines import Machine, quiet
 
 DAY = 24 * 3600.0
@@ -187,6 +189,56 @@ def test_a_damaged_counter_counts_nothing(tmp_path: Path) -> None:
     assert access.totals(tmp_path)["a"].times == 1
 
 
+# -- at a glance, for status
+
+
+def test_a_glance_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memo, home = tmp_path / "memo.json", Home(tmp_path / "spark-memory", "s")
+    for name in ("deploy", "tides"):
+        write(home.folder, name, entry("a", 29), entry("b", sensitivity="private"))
+    read: list[str] = []
+    summary = topics.summary
+
+    def noted(path: Path, counts: access.Counts, now: float) -> topics.Summary:
+        read.append(path.stem)
+        return summary(path, counts, now)
+
+    monkeypatch.setattr(topics, "summary", noted)
+
+    def look(now: float = NOW) -> glance.Glance:
+        read.clear()
+        (found,) = glance.glance([home], memo, now)
+        return found
+
+    assert look() == glance.Glance("s", 2, 4, 2, NOW, 0, ())
+    assert read == ["deploy", "tides"]
+    assert look() == look()
+    assert read == []
+    write(home.folder, "tides", entry("a", 31))
+    assert (look().entries, look().fading, read) == (3, 1, [])
+    assert look(NOW + 2 * DAY).fading == 2, "time alone makes one fade"
+    access.count(home.folder, ["a"], NOW + 2 * DAY)
+    assert look(NOW + 2 * DAY).fading == 0, "and a recall keeps it"
+    for damage in ("[", '{"x": 1}', "[]", json.dumps({str(home.folder / "deploy.json"): [1, 2]})):
+        memo.write_text(damage)
+        assert look(NOW + 2 * DAY).entries == 3
+
+
+def test_status_shows_what_was_learned(ant: Machine) -> None:
+    settings = ant.config
+    write(ant.tree, "deploy", entry("a", 40), entry("b", content="[", sensitivity="private"))
+    (ant.tree / "broken.json").write_text("[")
+    config = settings._replace(spaces=(settings.spaces[0]._replace(format="entries"),))
+    new = status(config)
+    assert new["state"] == "new"
+    ant.do("push")
+    for found in (new, status(config)):
+        (one,) = found["memory"]  # type: ignore[misc]
+        assert (one["space"], one["topics"], one["entries"], one["private"]) == ("notes", 2, 2, 1)
+        assert "broken.json" in one["problems"][0]
+    assert status(config)["last_push"]
+
+
 # -- the command
 
 
@@ -217,6 +269,13 @@ def test_recall_shows_topics_and_then_the_best_of_one(alone: Path, capsys: pytes
     assert again[0]["effective_importance"] == pytest.approx(0.92)
     (kept, _) = arrays.entries((alone / "spark-memory" / "deploy.json").read_bytes(), alone)
     assert "effective_importance" not in kept
+
+
+def test_status_says_it_in_words(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (alone / "m.yaml").write_text("state: state\nspaces: [{name: s, path: spark-memory, format: entries}]\n")
+    told(capsys, "learn", "--config", "m.yaml", "--topic", "deploy", "--content", "x", "--sensitivity", "private")
+    assert run(["status", "--config", "m.yaml"]) == 0
+    assert "entries s  1 entry in 1 topic, 1 private, newest 20" in capsys.readouterr().out
 
 
 def test_recall_says_what_is_wrong(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
