@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from memferry.model import Cleared, Hold, Record
+from memferry.policies.findings import Finding
 
 
 class Passage(NamedTuple):
@@ -26,6 +27,19 @@ class Known(Protocol):
 
     def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         """For each mark that a held passage has: (length, whole, id of the record it was taken from)."""
+        ...
+
+
+class Search(Protocol):
+    """Looks into records for what should not leave. The same records give the same findings."""
+
+    def __call__(self, records: Sequence[Record]) -> Mapping[int, Sequence[Finding]]:
+        """The findings of a batch, by the number of the record in it; a record without any is not named.
+
+        `Finding.text` counts `strings.strings_of(record)`; `strings.ELSEWHERE` stands for what cannot be changed by
+        changing the record: the name of its file, and what surrounds it.
+        Raises ScannerBroken where it cannot do its work.
+        """
         ...
 
 
