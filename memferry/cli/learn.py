@@ -65,6 +65,7 @@ def _learn(arguments: Namespace) -> Answer:
         content, arguments.type, arguments.importance, arguments.confidence, arguments.sensitivity,
         tuple(arguments.tags), arguments.source, arguments.agent,
     )  # fmt: skip
+    draft, notice = entries.careful(draft)
     entry = entries.entry_of(draft, time.time(), os.urandom(6))
     topic = entries.Topic(where.folder, names.file_of(where.folder, arguments.topic))
     entries.add(topic, entry)
@@ -80,7 +81,7 @@ def _learn(arguments: Namespace) -> Answer:
         "type": entry["type"],
         "importance": entry["importance"],
         "sensitivity": entry["sensitivity"],
-        "notices": [] if where.space else [NOT_CARRIED],
+        "notices": [*filter(None, (notice, None if where.space else NOT_CARRIED))],
     }
     return Answer(document, _lines(document))
 

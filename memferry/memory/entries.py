@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.durable import explained
-from memferry.errors import ConfigError
+from memferry.errors import ConfigError, ScannerBroken
 from memferry.memory import arrays, locks
 from memferry.memory.arrays import Entry
 from memferry.memory.names import SUFFIX
+from memferry.policies import harmless
 
 REMEMBERED = 1000
 
@@ -60,6 +61,24 @@ def entry_of(draft: Draft, now: float, random: bytes) -> Entry:
         "created_at": stamp,
         "updated_at": stamp,
     }
+
+
+LOOKS_SECRET = "it looks like it holds a secret ({}), so it was kept private: it never leaves this machine"
+UNTOLD = "whether it holds a secret cannot be told ({}), so it was kept private: it never leaves this machine"
+
+
+def careful(draft: Draft) -> tuple[Draft, str | None]:
+    """The draft, private where it holds a secret or nobody can tell; then also why, without a word of its content."""
+    said = " ".join((draft.content, *draft.tags, draft.source))
+    if draft.sensitivity == "private" or harmless.is_harmless(said):
+        return draft, None
+    from memferry.policies import secrets  # takes longer than everything else here
+
+    try:
+        rules = sorted({finding.rule for text in (draft.content, said) for finding in secrets.found(text)})
+    except ScannerBroken as error:
+        return draft._replace(sensitivity="private"), UNTOLD.format(error)
+    return (draft._replace(sensitivity="private"), LOOKS_SECRET.format(", ".join(rules))) if rules else (draft, None)
 
 
 class Topic(NamedTuple):

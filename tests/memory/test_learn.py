@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from memferry.cli.main import run
 from memferry.config import Config, Space
-from memferry.errors import ConfigError, MemferryError, TransientError
+from memferry.errors import ConfigError, MemferryError, ScannerBroken, TransientError
 from memferry.formats.entries import Entries
 from memferry.memory import arrays, entries, locks, names
 from memferry.memory.entries import Draft, Topic
@@ -320,6 +320,45 @@ def test_the_command_needs_no_configuration(alone: Path, capsys: pytest.CaptureF
     assert "not carried" in told["notices"][0] or "stays on this computer" in told["notices"][0]
     (entry,) = json.loads((alone / "spark-memory" / "deploy.json").read_text())
     assert (entry["id"], entry["tags"], entry["agent"]) == (told["id"], ["a"], "me")
+
+
+SECRET = "the staging password is hunter2-Sunshine"
+
+
+def test_what_looks_like_a_secret_is_kept_private_and_that_is_said(
+    alone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(["learn", "--topic", "deploy", "--content", SECRET, "--json"]) == 0
+    shown = capsys.readouterr().out
+    told = json.loads(shown)
+    assert told["sensitivity"] == "private"
+    assert "password" in told["notices"][0]
+    assert "hunter2" not in shown
+    run(["learn", "--topic", "deploy", "--content", "The webhook at port 8080 answers: it is up.", "--json"])
+    assert json.loads(capsys.readouterr().out)["sensitivity"] == "internal"
+
+    def broken(text: str) -> None:
+        raise ScannerBroken("it is broken", hint="mend it")
+
+    monkeypatch.setattr("memferry.policies.secrets.found", broken)
+    run(["learn", "--topic", "deploy", "--content", "session 12: a token", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["sensitivity"] == "private"
+    assert "cannot be told" in told["notices"][0]
+
+
+def test_harmless_words_load_no_search_for_secrets_and_no_yaml(alone: Path) -> None:
+    (alone / "state").mkdir()
+    (alone / "m.yaml").write_text("state: state\nspaces: [{name: s, path: spark-memory, format: entries}]\n")
+    script = (
+        "import sys; from memferry.cli.main import run;"
+        "code = run(['learn', '--config', 'm.yaml', '--topic', 't', '--content', 'Ferries leave at noon.']);"
+        "slow = {'re2', 'msgspec', 'yaml', 'sqlite3', 'zstandard', 'secrets', 'memferry.policies.secrets'};"
+        "sys.exit(code or ' '.join(sorted(slow & set(sys.modules))) or 0)"
+    )
+    for _ in range(2):  # the first one keeps the parsed configuration
+        ran = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(
