@@ -11,7 +11,7 @@ from typing import Any
 from memferry.cli.command import Answer, Command, add_dry_run
 from memferry.cli.learn import add_space
 from memferry.cli.output import count, rows
-from memferry.cli.topics import home_with
+from memferry.cli.topics import home_with, homes_of
 from memferry.errors import ConfigError
 from memferry.memory import digest, names, undo
 from memferry.memory.digest import Digest
@@ -81,16 +81,26 @@ def _excerpt(entry: Mapping[str, Any]) -> str:
 
 
 def _describe_undo(parser: ArgumentParser) -> None:
-    parser.add_argument("--topic", metavar="TOPIC", required=True, help="which")
+    parser.add_argument("--topic", metavar="TOPIC", help="which (default: the one that was digested last)")
     add_dry_run(parser)
     add_space(parser)
 
 
 def _undo(arguments: Namespace) -> Answer:
-    kept, path = _found(arguments)
+    kept, path = _digested_last(arguments) if arguments.topic is None else _found(arguments)
     done = undo.undo(path, dry_run=arguments.dry_run)
     document = _document(arguments, kept, path) | done._asdict()
     return Answer(document, _undo_lines(path.stem, done, arguments.dry_run))
+
+
+def _digested_last(arguments: Namespace) -> tuple[Home, Path]:
+    found = [(kept, path) for kept in homes_of(arguments) if (path := undo.latest(kept.folder)) is not None]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError("no digest was made here that could be undone", hint=undo.ELSEWHERE)
+    topics = ", ".join(f"--space {kept.space} --topic {path.stem}" for kept, path in found)
+    raise ConfigError("several spaces were digested", hint=f"say which: {topics}")
 
 
 def _undo_lines(topic: str, done: Undone, dry_run: bool) -> Iterator[str]:
@@ -111,8 +121,8 @@ COMMANDS = {
         _digest,
     ),
     "undo": Command(
-        "Takes the last digest of a topic back, on the machine that made it; the one before that by the next call.",
-        ("memferry undo --topic deploy", "memferry undo --topic deploy --dry-run --json"),
+        "Takes the last digest back, on the machine that made it; the one before that by the next call.",
+        ("memferry undo", "memferry undo --topic deploy", "memferry undo --topic deploy --dry-run --json"),
         _describe_undo,
         _undo,
     ),

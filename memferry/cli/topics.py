@@ -19,7 +19,7 @@ from memferry.memory.where import Home
 def overview(arguments: Namespace) -> Answer:
     """Every topic of every space, or of one."""
     now = time.time()
-    found = [_summary(one, kept, now) for kept in _homes(arguments) for one in topics.overview(kept.folder, now)]
+    found = [_summary(one, kept, now) for kept in homes_of(arguments) for one in topics.overview(kept.folder, now)]
     return Answer({"topics": found}, _overview(found), int(any(one["problem"] for one in found)))
 
 
@@ -39,11 +39,12 @@ def of_topic(arguments: Namespace) -> Answer:
 def home_with(arguments: Namespace) -> Home:
     """The folder that has the topic; where several have, as for learning."""
     names.check(arguments.topic)
-    having = [one for one in _homes(arguments) if (one.folder / names.file_of(one.folder, arguments.topic)).exists()]
+    having = [one for one in homes_of(arguments) if (one.folder / names.file_of(one.folder, arguments.topic)).exists()]
     return having[0] if len(having) == 1 else home(arguments)
 
 
-def _homes(arguments: Namespace) -> Sequence[Home]:
+def homes_of(arguments: Namespace) -> Sequence[Home]:
+    """Every folder of topics that the arguments leave."""
     settings = configured(arguments)
     if arguments.space is None and settings is not None and (found := where.homes(settings)):
         return found

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +22,7 @@ EMPTY = b"[\n]\n"
 BEFORE, BETWEEN, AFTER = b"\n  ", b",\n  ", b"\n"
 
 ATTEMPTS = 100
+PAUSE_S = 0.02
 
 Entry: TypeAlias = dict[str, Any]
 Stamp: TypeAlias = tuple[int, int, int]
@@ -65,11 +68,17 @@ def _edit_once(folder: Folder, name: str, change: Callable[[bytes], bytes]) -> N
     after = change(before)
     if after == before:
         return
-    with folder.writing(name, replace=True) as draft:
-        draft.write(after)
-        draft.flush()
-        if _stamp(folder, name) != seen:
-            raise Overtaken
+    try:
+        with folder.writing(name, replace=True) as draft:
+            draft.write(after)
+            draft.flush()
+            if _stamp(folder, name) != seen:
+                raise Overtaken
+    except PermissionError as error:
+        if sys.platform != "win32":
+            raise
+        time.sleep(PAUSE_S)  # there nothing is replaced while somebody reads it
+        raise Overtaken from error
 
 
 def read(folder: Folder, name: str) -> tuple[bytes, Stamp | None]:

@@ -23,7 +23,11 @@ FOLDER = ".memferry"
 def beside(root: Path, name: str) -> Path:
     """Where a file of this machine's own lies in a space; the folder is made when it is missing."""
     folder = root / FOLDER
-    folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return folder / name
+    (folder / ".gitignore").write_text("*\n", "ascii")  # what is this machine's own is no part of a repository
     return folder / name
 
 

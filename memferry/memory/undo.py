@@ -17,8 +17,10 @@ from memferry.durable import explained, write_durably
 from memferry.errors import ConfigError, MemferryError, StateError
 from memferry.memory import arrays, locks, records
 
+FOLDER_SUFFIX = ".digests"
 UNDONE = ".undone"
 SUFFIX = ".json"
+ELSEWHERE = "a digest is undone on the machine that made it"
 
 
 class Change(NamedTuple):
@@ -55,7 +57,7 @@ def undo(path: Path, *, dry_run: bool) -> Undone:
         if file is None:
             raise ConfigError(
                 f"no digest of {path.stem} was made here that could be undone",
-                hint="it is undone on the machine that made it",
+                hint=ELSEWHERE,
             )
         change = _read(file)
         found: list[Undone] = []
@@ -66,6 +68,15 @@ def undo(path: Path, *, dry_run: bool) -> Undone:
         with explained(file):
             file.rename(file.with_name(file.name + UNDONE))
     return found[-1]
+
+
+def latest(folder: Path) -> Path | None:
+    """The topic in a folder that was digested last, unless that was undone."""
+    made = [
+        (file.stat().st_mtime_ns, folder / file.parent.name.removesuffix(FOLDER_SUFFIX))
+        for file in (folder / locks.FOLDER).glob(f"*{FOLDER_SUFFIX}/*{SUFFIX}")
+    ]
+    return max(made)[1] if made else None
 
 
 def meant_to_go(path: Path) -> set[str]:
@@ -91,7 +102,7 @@ def _undone(path: Path, change: Change, found: list[Undone], content: bytes) -> 
 
 
 def _folder(path: Path, *, make: bool = True) -> Path:
-    name = f"{path.name}.digests"
+    name = f"{path.name}{FOLDER_SUFFIX}"
     return locks.beside(path.parent, name) if make else path.parent / locks.FOLDER / name
 
 
