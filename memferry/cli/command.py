@@ -40,6 +40,12 @@ def configured(arguments: Namespace) -> Config:
     return config.load(os.environ, file=arguments.config, state=arguments.state)
 
 
+def is_configured(arguments: Namespace) -> bool:
+    """Whether somebody named a configuration, or there is one where it is looked for."""
+    named = arguments.config or os.environ.get("MEMFERRY_CONFIG")
+    return bool(named) or os.path.exists(config.locate(os.environ))
+
+
 def configured_quickly(arguments: Namespace) -> Config:
     """The same, by way of the parse that the last quick command kept."""
     from memferry.yamltext import Memo

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memferry import config
-from memferry.cli.command import Answer, Command, configured_quickly
-from memferry.errors import ConfigError
+from memferry.cli.command import Answer, Command, configured_quickly, is_configured
 
 if TYPE_CHECKING:
+    from memferry.config import Config
     from memferry.memory.where import Home
 
 KINDS = ("fact", "lesson", "decision", "reflection")
@@ -93,15 +92,9 @@ def home(arguments: Namespace) -> Home:
     return home(configured(arguments), Path.cwd(), arguments.space)
 
 
-def configured(arguments: Namespace) -> config.Config | None:
+def configured(arguments: Namespace) -> Config | None:
     """The settings; None where nobody named a configuration and there is none: learning needs no setting up."""
-    try:
-        return configured_quickly(arguments)
-    except ConfigError:
-        named = arguments.config or "MEMFERRY_CONFIG" in os.environ
-        if named or os.path.exists(config.locate(os.environ)):
-            raise
-        return None
+    return configured_quickly(arguments) if is_configured(arguments) else None
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from memferry.cli.command import Answer, Command, ask
+from memferry.cli.command import Answer, Command, ask, is_configured
 from memferry.errors import ConfigError
 
 _AGO = re.compile(r"(\d{1,4})([hdw])")
@@ -33,6 +33,8 @@ def _recall(arguments: Namespace) -> Answer:
         return _without_query(arguments)
     if arguments.topic is not None:
         raise ConfigError("--topic and a QUERY do not go together", hint="leave out one of them")
+    if not is_configured(arguments):
+        return _without_index(arguments)
     wanted = {
         "query": " ".join(arguments.query),
         "limit": arguments.limit,
@@ -49,6 +51,13 @@ def _without_query(arguments: Namespace) -> Answer:
     from memferry.cli import topics
 
     return topics.overview(arguments) if arguments.topic is None else topics.of_topic(arguments)
+
+
+def _without_index(arguments: Namespace) -> Answer:
+    from memferry.cli import topics
+
+    hits = topics.of_query(arguments, " ".join(arguments.query))
+    return Answer(hits, _found(hits))
 
 
 def since(text: str, now: float | None = None) -> str:

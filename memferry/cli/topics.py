@@ -36,6 +36,36 @@ def of_topic(arguments: Namespace) -> Answer:
     return Answer(document, _entries(entries))
 
 
+def of_query(arguments: Namespace, query: str) -> Sequence[Mapping[str, Any]]:
+    """Entries that hold words of `query`, as `recall` answers; for where there is no configuration, and so no index."""
+    folder = home(arguments).folder
+    found = topics.search(folder, query, time.time())
+    return [_hit(topic, shared, one) for shared, topic, one in found if _is_wanted(one, arguments)][: arguments.limit]
+
+
+def _is_wanted(one: Ranked, arguments: Namespace) -> bool:
+    entry = one.entry
+    fits_type = arguments.type is None or entry.get("type") == arguments.type
+    return fits_type and (arguments.tag is None or arguments.tag in (entry.get("tags") or ()))
+
+
+def _hit(topic: str, shared: int, one: Ranked) -> dict[str, Any]:
+    entry = one.entry
+    text = str(entry.get("content"))
+    return {
+        "key": entry.get("id"),
+        "space": None,
+        "text": text,
+        "snippet": " ".join(text.split()),
+        "score": shared + one.effective,
+        "file": topic + names.SUFFIX,
+        "type": entry.get("type"),
+        "tags": entry.get("tags") or [],
+        "ts": entry.get("updated_at"),
+        "machine": None,
+    }
+
+
 def home_with(arguments: Namespace) -> Home:
     """The folder that has the topic; where several have, as for learning."""
     names.check(arguments.topic)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +16,7 @@ from memferry.memory.arrays import Entry
 from memferry.memory.importance import Access
 
 DAY_S = 24 * 3600.0
+_WORD = re.compile(r"\w+")
 
 
 class Summary(NamedTuple):
@@ -90,6 +93,22 @@ def ranked(folder: Path, topic: str, now: float) -> list[Ranked]:
     used = [(entry, access_of(entry, counts)) for entry in arrays.entries(path.read_bytes(), path)]
     found = [Ranked(entry, importance.effective(entry, one, now), one) for entry, one in used]
     return sorted(found, key=lambda one: -one.effective)
+
+
+def search(folder: Path, query: str, now: float) -> list[tuple[int, str, Ranked]]:
+    """Entries of all topics with words of `query`: how many of them, the topic and the entry, the best first. For
+    where there is no index yet."""
+    words = set(_WORD.findall(query.casefold()))
+    found = []
+    for file in files(folder):
+        topic = file.removesuffix(names.SUFFIX)
+        with suppress(MemferryError):  # the overview names what cannot be read
+            for one in ranked(folder, topic, now):
+                said = " ".join([topic, str(one.entry.get("content")), *map(str, one.entry.get("tags") or ())])
+                shared = len(words.intersection(_WORD.findall(said.casefold())))
+                if shared:
+                    found.append((shared, topic, one))
+    return sorted(found, key=lambda hit: (-hit[0], -hit[2].effective))
 
 
 def _near(topic: str, present: Sequence[str]) -> str:

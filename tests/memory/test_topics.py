@@ -271,6 +271,19 @@ def test_recall_shows_topics_and_then_the_best_of_one(alone: Path, capsys: pytes
     assert "effective_importance" not in kept
 
 
+def test_recall_finds_words_without_a_configuration(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "learn", "--topic", "deploy", "--content", "Migrations run first.", "--type", "lesson")
+    told(capsys, "learn", "--topic", "tides", "--content", "Tables run in UTC.", "--tag", "Migrations")
+    hits = told(capsys, "recall", "migrations", "first")
+    assert [(hit["score"] > 1, hit["file"], hit["type"]) for hit in hits] == [
+        (True, "deploy.json", "lesson"), (True, "tides.json", "fact"),
+    ]  # fmt: skip
+    assert [hit["file"] for hit in told(capsys, "recall", "run", "--type", "fact")] == ["tides.json"]
+    assert told(capsys, "recall", "ferries") == []
+    assert run(["recall", "run"]) == 0
+    assert "Tables run in UTC." in capsys.readouterr().out
+
+
 def test_status_says_it_in_words(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (alone / "m.yaml").write_text("state: state\nspaces: [{name: s, path: spark-memory, format: entries}]\n")
     told(capsys, "learn", "--config", "m.yaml", "--topic", "deploy", "--content", "x", "--sensitivity", "private")
