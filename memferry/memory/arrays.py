@@ -26,6 +26,7 @@ PAUSE_S = 0.02
 
 Entry: TypeAlias = dict[str, Any]
 Stamp: TypeAlias = tuple[int, int, int]
+"""Inode, size and mtime: what tells one state of a file from another."""
 
 
 class Array(NamedTuple):
@@ -52,28 +53,28 @@ class Overtaken(Exception):
     """Somebody who knows no locks wrote the file since it was read."""
 
 
-def edit(path: Path, change: Callable[[bytes], bytes]) -> None:
-    """Durably make a file what `change` says of its content (b"" when there is none), once more where a program that
-    knows no locks wrote it meanwhile. Hold the topic's lock."""
+def edit(path: Path, change: Callable[[bytes, Stamp | None], bytes]) -> Stamp | None:
+    """Durably make a file what `change` says of its content (b"" when there is none) and stamp, once more where a
+    program that knows no locks wrote it meanwhile; returns its new stamp. Hold the topic's lock."""
     with explained(path), Folder.open(path.parent) as folder:
         for _ in range(ATTEMPTS):
             with suppress(Overtaken):
-                _edit_once(folder, path.name, change)
-                return
+                return _edit_once(folder, path.name, change)
     raise TransientError(f"{path} is being written all the time", hint="try again when its writer has finished")
 
 
-def _edit_once(folder: Folder, name: str, change: Callable[[bytes], bytes]) -> None:
+def _edit_once(folder: Folder, name: str, change: Callable[[bytes, Stamp | None], bytes]) -> Stamp | None:
     before, seen = read(folder, name)
-    after = change(before)
+    after = change(before, seen)
     if after == before:
-        return
+        return seen
     try:
         with folder.writing(name, replace=True) as draft:
             draft.write(after)
             draft.flush()
             if _stamp(folder, name) != seen:
                 raise Overtaken
+            return _told_by(os.fstat(draft.fileno()))
     except PermissionError as error:
         if sys.platform != "win32":
             raise

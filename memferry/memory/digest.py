@@ -68,7 +68,14 @@ def carry_out(path: Path, now: float, most: int, *, dry_run: bool, related: Rela
 
 
 def _digested(
-    path: Path, counts: Counts, now: float, most: int, related: Related, made: list[Digest], content: bytes
+    path: Path,
+    counts: Counts,
+    now: float,
+    most: int,
+    related: Related,
+    made: list[Digest],
+    content: bytes,
+    _: object = None,
 ) -> bytes:
     """The file after it. What goes is on disk in another place before it does."""
     snapshot = records.snapshot(content, path)

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from memferry.durable import explained
 from memferry.errors import ConfigError, ScannerBroken
 from memferry.memory import arrays, locks
-from memferry.memory.arrays import Entry
+from memferry.memory.arrays import Array, Entry, Stamp
 from memferry.memory.names import SUFFIX
 from memferry.policies import harmless
 
@@ -123,19 +123,14 @@ def add(topic: Topic, entry: Entry) -> None:
             raise
 
 
-def _see_to(topic: Topic, mine: _Mine) -> None:
-    """Until somebody has taken it in: another writer, or this one."""
-    for _ in locks.waiting(topic.path):
-        if not locks.is_free(topic.gate):
-            continue
-        with locks.tried(topic.lock) as lock:
-            taken = locks.content(lock.descriptor).decode().split()
-            if mine.id in taken:
-                return
-            if lock.is_mine:
-                taken += _take_in(topic, mine)
-                locks.replace(lock.descriptor, " ".join(taken[-REMEMBERED:]).encode())
-                return
+class _Note(NamedTuple):
+    """What a writer leaves in the lock's file. `taken`: ids it and those before it took in, where whoever waits reads
+    that there is nothing left to do. `stamp`, `end`: the array as it left it, and where the next entry goes: while
+    nobody else wrote it, it need not be parsed again."""
+
+    taken: list[str]
+    stamp: Stamp | None = None
+    end: int = 0
 
 
 class _Mine(NamedTuple):
@@ -145,29 +140,59 @@ class _Mine(NamedTuple):
     body: bytes
 
 
+def _see_to(topic: Topic, mine: _Mine) -> None:
+    """Until somebody has taken it in: another writer, or this one."""
+    for _ in locks.waiting(topic.path):
+        if not locks.is_free(topic.gate):
+            continue
+        with locks.tried(topic.lock) as lock:
+            note = _read_note(lock.descriptor)
+            if mine.id in note.taken:
+                return
+            if lock.is_mine:
+                left = _take_in(topic, mine, note)
+                locks.replace(lock.descriptor, json.dumps(left).encode())
+                return
+
+
+def _read_note(lock: int) -> _Note:
+    """An empty one where it is damaged, or being written: it only saves work."""
+    with suppress(ValueError, TypeError):
+        taken, stamp, end = json.loads(locks.content(lock))
+        return _Note([str(one) for one in taken], tuple(stamp), int(end))
+    return _Note([])
+
+
+def _take_in(topic: Topic, mine: _Mine, note: _Note) -> _Note:
+    """Everything that waits, this one for sure."""
+    with locks.held(topic.inbox) as inbox:
+        waiting = {entry_id: body for body in _lines(inbox) if (entry_id := _id(body))} | {mine.id: mine.body}
+    ends: list[int] = []
+    stamp = arrays.edit(topic.path, partial(_with_those, topic.path, waiting, note, ends))
+    with locks.held(topic.inbox) as inbox:
+        _clear(inbox, set(waiting.values()))
+    return _Note([*note.taken, *waiting][-REMEMBERED:], stamp, ends[-1])
+
+
+def _with_those(
+    path: Path, waiting: Mapping[str, bytes], note: _Note, ends: list[int], content: bytes, stamp: Stamp | None
+) -> bytes:
+    if stamp is not None and stamp == note.stamp and content[note.end :].strip() == b"]":
+        array, fresh = Array(content, note.end, False), list(waiting.values())
+    else:
+        array, present = arrays.parse(content, path)
+        there = {entry.get("id") for entry in present if type(entry.get("id")) is str}
+        fresh = [body for entry_id, body in waiting.items() if entry_id not in there]
+    made = array.with_entries(fresh) if fresh else array
+    ends.append(made.end)
+    return made.content if fresh else content
+
+
 def _body(entry: Entry) -> bytes:
     try:
         return arrays.body(entry)
     except UnicodeEncodeError as error:
         raise ConfigError("this is no UTF-8 text", hint="give the content and the rest as UTF-8") from error
-
-
-def _take_in(topic: Topic, mine: _Mine) -> Collection[str]:
-    """Everything that waits, this one for sure. Gives their ids, for the lock's note: there, whoever waits reads that
-    there is nothing left to do."""
-    with locks.held(topic.inbox) as inbox:
-        waiting = {entry_id: body for body in _lines(inbox) if (entry_id := _id(body))} | {mine.id: mine.body}
-    arrays.edit(topic.path, partial(_with_those, topic.path, waiting))
-    with locks.held(topic.inbox) as inbox:
-        _clear(inbox, set(waiting.values()))
-    return waiting
-
-
-def _with_those(path: Path, waiting: Mapping[str, bytes], content: bytes) -> bytes:
-    array, present = arrays.parse(content, path)
-    there = {entry.get("id") for entry in present if type(entry.get("id")) is str}
-    fresh = [body for entry_id, body in waiting.items() if entry_id not in there]
-    return array.with_entries(fresh).content if fresh else content
 
 
 # -- the inbox: a line for each entry that waits

@@ -89,7 +89,7 @@ def meant_to_go(path: Path) -> set[str]:
     return found
 
 
-def _undone(path: Path, change: Change, found: list[Undone], content: bytes) -> bytes:
+def _undone(path: Path, change: Change, found: list[Undone], content: bytes, _: object = None) -> bytes:
     now = records.snapshot(content, path)
     present = {record.key: record for record in now.records}
     removed, added = (records.snapshot(records.rendered(some), path).records for some in (change.removed, change.added))

@@ -186,21 +186,46 @@ def test_an_entry_that_a_crash_left_in_the_inbox_is_taken_along_once(tmp_path: P
     assert contents(place.path) == ["written, not crossed out", "left behind", "next"]
 
 
+def test_an_array_is_parsed_again_only_when_somebody_else_wrote_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = topic(tmp_path)
+    parsed: list[int] = []
+    parse = arrays.parse
+
+    def noted(content: bytes, path: Path) -> Any:
+        parsed.append(len(content))
+        return parse(content, path)
+
+    monkeypatch.setattr(arrays, "parse", noted)
+    for n in range(3):
+        entries.add(place, learned(f"ours {n}"))
+    assert len(parsed) == 1
+    place.path.write_text(json.dumps([*json.loads(place.path.read_text()), {"id": "t", "content": "theirs"}]))
+    entries.add(place, learned("ours 3"))
+    assert len(parsed) == 2
+    place.lock.write_text('[["x"], null')
+    entries.add(place, learned("ours 4"))
+    assert len(parsed) == 3
+    monkeypatch.undo()
+    assert contents(place.path) == ["ours 0", "ours 1", "ours 2", "theirs", "ours 3", "ours 4"]
+
+
 def test_a_program_that_knows_no_locks_loses_nothing_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It writes between our reading and our writing, once."""
     place = topic(tmp_path)
     entries.add(place, learned("ours"))
     theirs = json.dumps([*json.loads(place.path.read_text()), {"id": "t", "content": "theirs"}])
-    parse = arrays.parse
+    with_entries = arrays.Array.with_entries
     wrote: list[bool] = []
 
-    def overtaken(content: bytes, path: Path) -> Any:
+    def overtaken(array: arrays.Array, bodies: list[bytes]) -> arrays.Array:
         if not wrote:
             wrote.append(True)
-            path.write_text(theirs)
-        return parse(content, path)
+            place.path.write_text(theirs)
+        return with_entries(array, bodies)
 
-    monkeypatch.setattr(arrays, "parse", overtaken)
+    monkeypatch.setattr(arrays.Array, "with_entries", overtaken)
     entries.add(place, learned("ours too"))
     assert contents(place.path) == ["ours", "theirs", "ours too"]
 
