@@ -29,12 +29,8 @@ def _describe(parser: ArgumentParser) -> None:
 def _recall(arguments: Namespace) -> Answer:
     if arguments.limit < 1:
         raise ConfigError("--limit must be 1 or more", hint="see `memferry recall --help`")
-    if not arguments.query:
-        return _without_query(arguments)
-    if arguments.topic is not None:
-        raise ConfigError("--topic and a QUERY do not go together", hint="leave out one of them")
-    if not is_configured(arguments):
-        return _without_index(arguments)
+    if (answer := _of_topics(arguments)) is not None:
+        return answer
     wanted = {
         "query": " ".join(arguments.query),
         "limit": arguments.limit,
@@ -47,17 +43,13 @@ def _recall(arguments: Namespace) -> Answer:
     return Answer(hits, _found(hits))
 
 
-def _without_query(arguments: Namespace) -> Answer:
+def _of_topics(arguments: Namespace) -> Answer | None:
+    """What needs no index: all topics, one of them, or a query where nothing is configured."""
+    if arguments.query and arguments.topic is None and is_configured(arguments):
+        return None
     from memferry.cli import topics
 
-    return topics.overview(arguments) if arguments.topic is None else topics.of_topic(arguments)
-
-
-def _without_index(arguments: Namespace) -> Answer:
-    from memferry.cli import topics
-
-    hits = topics.of_query(arguments, " ".join(arguments.query))
-    return Answer(hits, _found(hits))
+    return topics.answer(arguments)
 
 
 def since(text: str, now: float | None = None) -> str:

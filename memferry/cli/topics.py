@@ -11,9 +11,19 @@ from typing import Any
 from memferry.cli.command import Answer
 from memferry.cli.learn import configured, home
 from memferry.cli.output import count, problem, rows
+from memferry.errors import ConfigError
 from memferry.memory import access, importance, names, topics, where
 from memferry.memory.topics import DAY_S, Ranked, Summary
 from memferry.memory.where import Home
+
+
+def answer(arguments: Namespace) -> Answer:
+    """What a recall of topics shows."""
+    if arguments.topic is None:
+        return of_query(arguments) if arguments.query else overview(arguments)
+    if arguments.query:
+        raise ConfigError("--topic and a QUERY do not go together", hint="leave out one of them")
+    return of_topic(arguments)
 
 
 def overview(arguments: Namespace) -> Answer:
@@ -36,34 +46,18 @@ def of_topic(arguments: Namespace) -> Answer:
     return Answer(document, _entries(entries))
 
 
-def of_query(arguments: Namespace, query: str) -> Sequence[Mapping[str, Any]]:
-    """Entries that hold words of `query`, as `recall` answers; for where there is no configuration, and so no index."""
-    folder = home(arguments).folder
-    found = topics.search(folder, query, time.time())
-    return [_hit(topic, shared, one) for shared, topic, one in found if _is_wanted(one, arguments)][: arguments.limit]
+def of_query(arguments: Namespace) -> Answer:
+    """Entries that hold words of the query; for where there is no configuration, and so no index."""
+    found = topics.search(home(arguments).folder, " ".join(arguments.query), time.time())
+    wanted = [hit for hit in found if _is_wanted(hit[2], arguments)][: arguments.limit]
+    shown = [_entry(one) | {"topic": topic, "score": shared + one.effective} for shared, topic, one in wanted]
+    return Answer(shown, _entries(shown) if shown else ["nothing found"])
 
 
 def _is_wanted(one: Ranked, arguments: Namespace) -> bool:
     entry = one.entry
     fits_type = arguments.type is None or entry.get("type") == arguments.type
     return fits_type and (arguments.tag is None or arguments.tag in (entry.get("tags") or ()))
-
-
-def _hit(topic: str, shared: int, one: Ranked) -> dict[str, Any]:
-    entry = one.entry
-    text = str(entry.get("content"))
-    return {
-        "key": entry.get("id"),
-        "space": None,
-        "text": text,
-        "snippet": " ".join(text.split()),
-        "score": shared + one.effective,
-        "file": topic + names.SUFFIX,
-        "type": entry.get("type"),
-        "tags": entry.get("tags") or [],
-        "ts": entry.get("updated_at"),
-        "machine": None,
-    }
 
 
 def home_with(arguments: Namespace) -> Home:

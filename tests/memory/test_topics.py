@@ -275,10 +275,10 @@ def test_recall_finds_words_without_a_configuration(alone: Path, capsys: pytest.
     told(capsys, "learn", "--topic", "deploy", "--content", "Migrations run first.", "--type", "lesson")
     told(capsys, "learn", "--topic", "tides", "--content", "Tables run in UTC.", "--tag", "Migrations")
     hits = told(capsys, "recall", "migrations", "first")
-    assert [(hit["score"] > 1, hit["file"], hit["type"]) for hit in hits] == [
-        (True, "deploy.json", "lesson"), (True, "tides.json", "fact"),
+    assert [(hit["score"] > 1, hit["topic"], hit["type"]) for hit in hits] == [
+        (True, "deploy", "lesson"), (True, "tides", "fact"),
     ]  # fmt: skip
-    assert [hit["file"] for hit in told(capsys, "recall", "run", "--type", "fact")] == ["tides.json"]
+    assert [hit["topic"] for hit in told(capsys, "recall", "run", "--type", "fact")] == ["tides"]
     assert told(capsys, "recall", "ferries") == []
     assert run(["recall", "run"]) == 0
     assert "Tables run in UTC." in capsys.readouterr().out
