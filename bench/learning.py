@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from memferry.memory import arrays, entries
+from memferry.memory import arrays, drafts, entries
 
 
 def main(folder: str, writers: str, each: str) -> dict[str, float]:
@@ -33,7 +33,7 @@ def _learn(topic: entries.Topic, writer: int, each: int) -> NoReturn:
     try:
         for n in range(each):
             text = f"Writer {writer} found out thing {n}, which is worth keeping for those who come later."
-            entries.add(topic, entries.entry_of(entries.Draft(text), time.time(), os.urandom(6)))
+            entries.add(topic, drafts.entry_of(drafts.Draft(text), time.time(), os.urandom(6)))
         failed = False
     finally:
         os._exit(failed)

@@ -55,17 +55,17 @@ _share.__name__ = "number from 0 to 1"
 
 
 def _learn(arguments: Namespace) -> Answer:
-    from memferry.memory import entries, locks, names
+    from memferry.memory import drafts, entries, locks, names
 
     content = sys.stdin.read() if arguments.content == "-" else arguments.content
     names.check(arguments.topic)
     where = home(arguments)
-    draft = entries.Draft(
+    draft = drafts.Draft(
         content, arguments.type, arguments.importance, arguments.confidence, arguments.sensitivity,
         tuple(arguments.tags), arguments.source, arguments.agent,
     )  # fmt: skip
-    draft, notice = entries.careful(draft)
-    entry = entries.entry_of(draft, time.time(), os.urandom(6))
+    draft, notice = drafts.careful(draft)
+    entry = drafts.entry_of(draft, time.time(), os.urandom(6))
     topic = entries.Topic(where.folder, names.file_of(where.folder, arguments.topic))
     entries.add(topic, entry)
     if (topic.folder / locks.FOLDER / "access.json").exists():

@@ -12,7 +12,6 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,31 +60,25 @@ def carry_out(path: Path, now: float, most: int, *, dry_run: bool, related: Rela
     counts = access.totals(path.parent)
     if dry_run:
         return plan(records.snapshot(path.read_bytes(), path), counts, now, most, related)
+
+    def digested(content: bytes, _: object) -> bytes:
+        snapshot = records.snapshot(content, path)
+        made.append(plan(snapshot, counts, now, most, related))
+        return _rewritten(snapshot, made[-1], journal, now) if made[-1].gone else content
+
     with locks.alone(path):
-        arrays.edit(path, partial(_digested, path, counts, now, most, related, made))
+        journal = undo.next_file(path)
+        arrays.edit(path, digested)
     access.publish(path.parent)
     return made[-1]
 
 
-def _digested(
-    path: Path,
-    counts: Counts,
-    now: float,
-    most: int,
-    related: Related,
-    made: list[Digest],
-    content: bytes,
-    _: object = None,
-) -> bytes:
+def _rewritten(snapshot: Snapshot, digest: Digest, journal: Path, now: float) -> bytes:
     """The file after it. What goes is on disk in another place before it does."""
-    snapshot = records.snapshot(content, path)
-    made.append(digest := plan(snapshot, counts, now, most, related))
-    if not digest.gone:
-        return content
     gone = {record.start for record in digest.gone}
     bodies = [record.body for record in snapshot.records if record.start not in gone]
     added = [arrays.body(one.entry) for one in digest.merges]
-    undo.remember(path, undo.Change(importance.iso(now), [one.body for one in digest.gone], added))
+    undo.remember(journal, undo.Change(importance.iso(now), [one.body for one in digest.gone], added))
     return records.rendered([*bodies, *added], snapshot)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,13 +40,18 @@ class Undone(NamedTuple):
     left: tuple[str, ...]
 
 
-def remember(path: Path, change: Change) -> None:
-    """Durably, under the next number."""
+def next_file(path: Path) -> Path:
+    """Where the next digest of a topic is remembered."""
     folder = _folder(path)
     folder.mkdir(mode=0o700, exist_ok=True)
     number = 1 + max((int(file.name.split(".")[0]) for file in folder.glob("*.json*")), default=0)
+    return folder / f"{number:06}{SUFFIX}"
+
+
+def remember(file: Path, change: Change) -> None:
+    """Durably."""
     text = {"at": change.at, "removed": _texts(change.removed), "added": _texts(change.added)}
-    write_durably(folder / f"{number:06}{SUFFIX}", json.dumps(text, ensure_ascii=False, indent=1).encode())
+    write_durably(file, json.dumps(text, ensure_ascii=False, indent=1).encode())
 
 
 def undo(path: Path, *, dry_run: bool) -> Undone:
@@ -55,19 +59,14 @@ def undo(path: Path, *, dry_run: bool) -> Undone:
     with locks.alone(path):
         file = max(_folder(path).glob(f"*{SUFFIX}"), default=None)
         if file is None:
-            raise ConfigError(
-                f"no digest of {path.stem} was made here that could be undone",
-                hint=ELSEWHERE,
-            )
+            raise ConfigError(f"no digest of {path.stem} was made here that could be undone", hint=ELSEWHERE)
         change = _read(file)
-        found: list[Undone] = []
-        if dry_run:
-            _undone(path, change, found, path.read_bytes())
-            return found[-1]
-        arrays.edit(path, partial(_undone, path, change, found))
-        with explained(file):
-            file.rename(file.with_name(file.name + UNDONE))
-    return found[-1]
+        done = _undone(path, change, path.read_bytes())[0]
+        if not dry_run:
+            arrays.edit(path, lambda content, _: _undone(path, change, content)[1])
+            with explained(file):
+                file.rename(file.with_name(file.name + UNDONE))
+    return done
 
 
 def latest(folder: Path) -> Path | None:
@@ -89,16 +88,17 @@ def meant_to_go(path: Path) -> set[str]:
     return found
 
 
-def _undone(path: Path, change: Change, found: list[Undone], content: bytes, _: object = None) -> bytes:
+def _undone(path: Path, change: Change, content: bytes) -> tuple[Undone, bytes]:
+    """What undoing comes to, and the file after it."""
     now = records.snapshot(content, path)
     present = {record.key: record for record in now.records}
     removed, added = (records.snapshot(records.rendered(some), path).records for some in (change.removed, change.added))
     back = [one for one in removed if one.key not in present]
     out = {one.key for one in added if one.key in present and present[one.key].digest == one.digest}
     left = tuple(one.key for one in added if one.key not in out)
-    found.append(Undone(change.at, tuple(one.key for one in back), tuple(sorted(out)), left))
     bodies = [record.body for record in now.records if record.key not in out] + [one.body for one in back]
-    return records.rendered(bodies, now)
+    done = Undone(change.at, tuple(one.key for one in back), tuple(sorted(out)), left)
+    return done, records.rendered(bodies, now)
 
 
 def _folder(path: Path, *, make: bool = True) -> Path:

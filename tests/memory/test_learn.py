@@ -20,8 +20,9 @@ from memferry.cli.main import run
 from memferry.config import Config, Space
 from memferry.errors import ConfigError, MemferryError, ScannerBroken, TransientError
 from memferry.formats.entries import Entries
-from memferry.memory import arrays, entries, locks, names
-from memferry.memory.entries import Draft, Topic
+from memferry.memory import arrays, drafts, entries, locks, names
+from memferry.memory.drafts import Draft
+from memferry.memory.entries import Topic
 from memferry.memory.where import home
 from memferry.model import Source
 from tests.agent.machines import Machine
@@ -30,13 +31,13 @@ WRITERS, EACH = 100, 3
 WRITER = """
 import os, sys, time
 from pathlib import Path
-from memferry.memory import entries
+from memferry.memory import drafts, entries
 topic = entries.Topic(Path(sys.argv[1]), "load.json")
 for first in range(int(sys.argv[2]), int(sys.argv[3])):
     if os.fork() == 0:
         for n in range(int(sys.argv[4])):
-            draft = entries.Draft(f"writer {first}, lesson {n}")
-            entries.add(topic, entries.entry_of(draft, time.time(), os.urandom(6)))
+            draft = drafts.Draft(f"writer {first}, lesson {n}")
+            entries.add(topic, drafts.entry_of(draft, time.time(), os.urandom(6)))
         os._exit(0)
 codes = [os.wait()[1] for _ in range(int(sys.argv[2]), int(sys.argv[3]))]
 sys.exit(any(codes))
@@ -48,7 +49,7 @@ def topic(folder: Path, name: str = "deploy") -> Topic:
 
 
 def learned(content: str, **more: Any) -> arrays.Entry:
-    return entries.entry_of(Draft(content, **more), time.time(), os.urandom(6))
+    return drafts.entry_of(Draft(content, **more), time.time(), os.urandom(6))
 
 
 def contents(path: Path) -> list[str]:

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from memferry.agent.status import status
 from memferry.cli.main import run
 from memferry.errors import ConfigError
-from memferry.memory import access, arrays, entries, glance, importance, locks, topics
-from memferry.memory.entries import Draft, Topic
+from memferry.memory import access, arrays, drafts, entries, glance, importance, locks, topics
+from memferry.memory.drafts import Draft
+from memferry.memory.entries import Topic
 from memferry.memory.importance import Access
 from memferry.memory.where import Home
 from tests.agent.machines import Machine, quiet
@@ -133,7 +134,7 @@ def test_a_recall_counts_and_changes_no_entry(tmp_path: Path) -> None:
 
 def test_counts_travel_with_the_next_change_and_are_summed(ant: Machine, bee: Machine) -> None:
     kept = Topic(ant.tree, "deploy.json")
-    first = entries.entry_of(Draft("run migrations first"), time.time(), os.urandom(6))
+    first = drafts.entry_of(Draft("run migrations first"), time.time(), os.urandom(6))
     entries.add(kept, first)
     quiet(ant, bee)
     for _ in range(3):
@@ -144,7 +145,7 @@ def test_counts_travel_with_the_next_change_and_are_summed(ant: Machine, bee: Ma
         assert (report["new"], report["modified"]) == (0, 0), "a recall alone is nothing to carry"
     assert access.totals(bee.tree)[first["id"]].times == 1
     for machine in (ant, bee):
-        entries.add(Topic(machine.tree, "other.json"), entries.entry_of(Draft("x"), time.time(), os.urandom(6)))
+        entries.add(Topic(machine.tree, "other.json"), drafts.entry_of(Draft("x"), time.time(), os.urandom(6)))
         access.publish(machine.tree)
     quiet(ant, bee)
     for machine in (ant, bee):
@@ -157,8 +158,8 @@ def test_counts_travel_with_the_next_change_and_are_summed(ant: Machine, bee: Ma
 
 
 def test_the_count_of_a_private_entry_stays_at_home(ant: Machine, bee: Machine) -> None:
-    drafts = (Draft("what Ada said in confidence", sensitivity="private"), Draft("what everybody may know"))
-    private, internal = (entries.entry_of(one, time.time(), os.urandom(6)) for one in drafts)
+    both = (Draft("what Ada said in confidence", sensitivity="private"), Draft("what everybody may know"))
+    private, internal = (drafts.entry_of(one, time.time(), os.urandom(6)) for one in both)
     for one in (private, internal):
         entries.add(Topic(ant.tree, "people.json"), one)
     access.count(ant.tree, [private["id"], internal["id"]], NOW)
