@@ -26,6 +26,7 @@ from memferry.formats import registry
 from memferry.formats.again import parse_alone
 from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import Fingerprinter, digest
+from memferry.memory import undo
 from memferry.model import Note, Op, Put, Record, Sealed, Source
 from memferry.policies import labels
 from memferry.policies.base import Held, Kept
@@ -90,6 +91,8 @@ class Ingest:
         self.released = False
         """Whether something is no longer held: then what was held because of it is to be judged again."""
         self.removals: list[tuple[int, frozenset[int]]] = []
+        self.expected: set[int] = set()
+        """Those among them that a digest took out."""
         self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memferry-seal")
 
     def close(self) -> None:
@@ -419,7 +422,12 @@ class Ingest:
         if not removed:
             return known
         self.removals.append((known.id, removed))
+        self.expected |= removed & self._digested(known.path)
         return known._replace(stat=None, content=None)  # read again until the removal is carried out
+
+    def _digested(self, path: str) -> set[int]:
+        """Which entries `memferry digest` took out of an array: nobody needs to be asked about these."""
+        return {self._fingerprint.key(self._space, one) for one in undo.meant_to_go(self._root / path)}
 
     def carry_out_removals(self) -> None:
         """Withdraw the array entries that their owners removed."""

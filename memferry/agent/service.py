@@ -43,6 +43,7 @@ from memferry.embedder import Embedder
 from memferry.errors import BackendError, ConfigError, ForkedLog, Halted, ScannerBroken
 from memferry.formats import registry
 from memferry.formats.base import Kind
+from memferry.formats.brand import SCOPES
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
@@ -495,10 +496,13 @@ def _names(root: Path) -> list[str]:
 
 
 def _wanted(scope: Scope, space: str) -> Callable[[str, Kind], bool]:
-    """Which files a batch run is about: by space, format, or `space/path` pattern."""
+    """Which files a batch run is about: by content type, space, format, or `space/path` pattern."""
     rules = PathRules(exclude=scope.exclude) if scope.exclude else None
+    types = SCOPES.get(scope.contents)
 
     def wanted(file: str, kind: Kind) -> bool:
+        if types is not None and kind.content_type not in types:
+            return False
         if scope.only and not {space, kind.format, f"{space}/{file}"} & set(scope.only):
             return False
         return rules is None or rules.verdict(file) is None
