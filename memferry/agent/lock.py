@@ -12,11 +12,13 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from memferry.errors import StateError, StateLocked
+from memferry.filelock import FLAGS, names, try_lock
 
 LOCK_FILE = "lock"
 _ATTEMPTS = 6
 _PAUSE_S = 0.02
 _LONGEST_NOTE = 4096
+_STOP = "taskkill /PID" if sys.platform == "win32" else "kill"
 
 
 class Holder(NamedTuple):
@@ -60,8 +62,8 @@ class StateLock:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._sleep(_PAUSE_S)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
-            if _try_lock(descriptor, shared=False) and _is(path, descriptor):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
+            if try_lock(descriptor, shared=False) and names(path, descriptor):
                 return descriptor
             os.close(descriptor)
         raise _locked(self._directory)
@@ -79,13 +81,13 @@ class StateLock:
 def holder(directory: Path) -> Holder | None:
     """Who holds the state now, None when nobody does. Takes nothing away from anybody. Raises StateError."""
     try:
-        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | _FLAGS)
+        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | FLAGS)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise _unusable(directory, error) from error
     try:
-        if _try_lock(descriptor, shared=True):
+        if try_lock(descriptor, shared=True):
             return None
         return _read(descriptor)
     finally:
@@ -108,14 +110,6 @@ def _locked(directory: Path) -> StateLocked:
     )
 
 
-def _is(path: Path, descriptor: int) -> bool:
-    """Whether `path` still names the file that was opened."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
 def _write(descriptor: int, note: bytes) -> None:
     os.ftruncate(descriptor, 0)
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -129,33 +123,3 @@ def _read(descriptor: int) -> Holder:
         return Holder(int(note["pid"]), str(note["purpose"]))
     except (ValueError, TypeError, KeyError):
         return Holder(0, "")
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _FLAGS = os.O_BINARY | os.O_NOINHERIT
-    _STOP = "taskkill /PID"
-    _BEYOND = 1 << 30  # a locked byte cannot be read by others, so it lies behind the note
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        """There is no shared lock there: looking takes the lock until the descriptor is closed."""
-        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
-    _STOP = "kill"
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

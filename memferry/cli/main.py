@@ -30,6 +30,7 @@ COMMANDS = {
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
     "recall": ("records", "search everything that was carried"),
+    "memory": ("memory", "the life cycle of a `.memory` tree: capture, distill, publish, reduce, lease, ..."),
     "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
     "join": ("machines", "get the keys of an encrypted vault"),
     "doctor": ("doctor", "look for what is wrong with this installation"),
