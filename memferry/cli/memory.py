@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 
 DEFAULT_ROOT = ".memory"
 FAILED = 1
-_AS_SUB = "memferry memory"
-_ALONE = "memoryctl"
+AS_COMMAND = "memferry memory"
+ALONE = "memoryctl"
 _ACTIONS_OF_AGENDA = ("add", "list", "close", "update")
 
 
-def main() -> int:
-    """The entry point of `memoryctl`."""
-    exit_code = run(sys.argv[1:], _ALONE)
+def main(argv: Sequence[str] | None = None, program: str = ALONE) -> int:
+    """Perform a verb as this process's only work; by itself the entry point of `memoryctl`."""
+    exit_code = run(sys.argv[1:] if argv is None else argv, program)
     sys.stderr.flush()
     if "threading" not in sys.modules:
         os._exit(exit_code)  # nothing is open: without Python's own winding up an answer comes a tenth sooner
     return exit_code
 
 
-def run(argv: Sequence[str], program: str = _AS_SUB) -> int:
+def run(argv: Sequence[str], program: str = AS_COMMAND) -> int:
     """Perform a verb, print its answer, and return the exit code."""
     document = perform(argv, program)
     _print(document)
@@ -158,7 +158,7 @@ def _describe(parser: ArgumentParser) -> None:
 def _perform_as_command(arguments: Namespace) -> Answer:
     from memferry.cli.command import Answer
 
-    document = perform([arguments.verb, *arguments.flags], _AS_SUB)
+    document = perform([arguments.verb, *arguments.flags], AS_COMMAND)
     return Answer(document, JSONEncoder(indent=2).encode(document).split("\n"), 0 if document["ok"] else FAILED)
 
 

@@ -1,1 +1,1 @@
-"""The writers: what an agent says goes into memory, in formats that other tools read."""
+"""The writers: what agents keep through memferry, in formats that other tools read, too."""

@@ -9,6 +9,7 @@ from typing import Any
 from memferry.errors import MemoryRefused
 from memferry.memory.lifecycle import ledgers, tree
 from memferry.memory.lifecycle.making import agenda_item
+from memferry.memory.lifecycle.notes import problem_of
 from memferry.memory.lifecycle.records import Fields, labelled
 from memferry.memory.lifecycle.turn import Turn
 from memferry.memory.lifecycle.words import PRIVATE, csv, is_private, slug
@@ -102,8 +103,9 @@ def _folded(turn: Turn, project: str) -> dict[str, dict[str, Any]]:
 def _entries(turn: Turn, file: str, path: str) -> list[dict[str, Any]]:
     found = []
     for line in ledgers.read(path):
-        if line.problem:
-            raise MemoryRefused(f"{turn.path(file)} line {line.number}: {line.problem}", hint="repair or remove it")
+        problem = line.problem or problem_of("projects", line.fields)
+        if problem:
+            raise MemoryRefused(f"{turn.path(file)} line {line.number}: {problem}", hint="repair or remove it")
         found.append(line.fields)
     return found
 

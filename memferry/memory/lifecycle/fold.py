@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 from memferry.memory.lifecycle.ledgers import Line
+from memferry.memory.lifecycle.notes import problem_of
 from memferry.memory.lifecycle.records import CONFLICT, FINDING, INSTANCE, LEASE, REDUCER
 from memferry.memory.lifecycle.tree import Place
 from memferry.memory.lifecycle.words import is_private, seconds_of, slug, strings
@@ -114,7 +115,8 @@ class Fold:
         end, number, count, times = known.offset, known.lines, known.records, [known.ts_min, known.ts_max]
         for line in lines:
             end, number = line.offset + line.length + 1, line.number
-            problem = line.problem or take(self, At(file, place, line), line.fields)
+            problem = line.problem or problem_of(place.zone, line.fields)
+            problem = problem or take(self, At(file, place, line), line.fields)
             if problem:
                 self._damage(file, line.number, problem)
                 continue
@@ -183,9 +185,7 @@ class Fold:
 
     def take_worked_on(self, at: At, fields: dict[str, Any]) -> str | None:
         """One of `_meta`."""
-        event_id = fields.get("event_id")
-        if not isinstance(event_id, str):
-            return "it names no event_id"
+        event_id = fields["event_id"]
         if not at.place.origin:
             self._done.append(("distill" if "distilled" in at.file else "reduce", event_id))
         return None
@@ -225,10 +225,9 @@ class Fold:
 
     def take_agenda(self, at: At, fields: dict[str, Any]) -> str | None:
         """Of a project: only which items there are. Their state is folded when somebody asks."""
-        item = fields.get("item")
-        if isinstance(item, dict) and isinstance(item.get("id"), str):
-            self._told.append(("agenda", item["id"]))
-        return None if fields.get("op") in ("add", "close", "update") else "it is no entry of an agenda"
+        if fields["op"] == "add":
+            self._told.append(("agenda", fields["item"]["id"]))
+        return None
 
     def take_note(self, at: At, fields: dict[str, Any]) -> str | None:
         """Of coordination or governance."""
@@ -244,9 +243,7 @@ class Fold:
         return None
 
     def take_conflict(self, at: At, fields: dict[str, Any]) -> str | None:
-        id_ = fields.get("conflict_id")
-        if not isinstance(id_, str):
-            return "it names no conflict_id"
+        id_ = fields["conflict_id"]
         opens = fields.get("op") == "open"
         self._db.execute(
             "insert into conflicts values (null, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set"
@@ -263,25 +260,15 @@ class Fold:
         return None
 
     def take_instance(self, at: At, fields: dict[str, Any]) -> str | None:
-        id_ = fields.get("instance_id")
-        if not isinstance(id_, str):
-            return "it names no instance_id"
         names = ("event", "scope", "project", "ts")
         self._db.execute(
             "insert or replace into instances values (?, ?, ?, ?, ?, ?)",
-            (at.place.origin, id_, *(_text(fields, name) for name in names)),
+            (at.place.origin, fields["instance_id"], *(_text(fields, name) for name in names)),
         )
         return None
 
     def take_lease(self, at: At, fields: dict[str, Any]) -> str | None:
-        scope, key, origin = fields.get("scope"), fields.get("key"), at.place.origin
-        if not isinstance(scope, str) or not isinstance(key, str):
-            return "it names no scope or no key"
-        try:
-            moment = seconds_of(fields.get("ts"))
-            expires = seconds_of(fields["expires_at"]) if fields.get("op") == "acquire" else 0.0
-        except (ValueError, KeyError):
-            return "its times cannot be read"
+        scope, key, origin, moment = fields["scope"], fields["key"], at.place.origin, seconds_of(fields["ts"])
         self._db.execute(
             "update leases set released = ? where scope = ? and key = ? and origin = ? and released is null",
             (moment, scope, key, origin),
@@ -289,21 +276,18 @@ class Fold:
         if fields.get("op") == "acquire":
             self._db.execute(
                 "insert into leases values (null, ?, ?, ?, ?, ?, ?, ?, null, ?, ?)",
-                (_text(fields, "lease_id"), origin, scope, key, _text(fields, "instance_id"), moment, expires,
-                 fields.get("visibility") == "private", _as_json(fields)),
+                (_text(fields, "lease_id"), origin, scope, key, _text(fields, "instance_id"), moment,
+                 seconds_of(fields["expires_at"]), fields.get("visibility") == "private", _as_json(fields)),
             )  # fmt: skip
         return None
 
     def take_finding(self, at: At, fields: dict[str, Any]) -> str | None:
-        id_, status = fields.get("finding_id"), fields.get("status")
-        if not isinstance(id_, str):
-            return "it names no finding_id"
         names = ("rule_id", "severity", "scope", "project", "status", "ts")
         self._db.execute(
             "insert into findings values (?, ?, ?, ?, ?, ?, ?, ?) on conflict do update set status = 'closed'"
-            if status == "closed"
+            if fields.get("status") == "closed"
             else "insert or ignore into findings values (?, ?, ?, ?, ?, ?, ?, ?)",
-            (id_, *(_text(fields, name) for name in names), fields.get("visibility") == "private"),
+            (fields["finding_id"], *(_text(fields, name) for name in names), fields.get("visibility") == "private"),
         )
         return None
 

@@ -32,7 +32,7 @@ order by theirs.number, ours.number"""
 
 def acquire(turn: Turn, asked: Namespace) -> Fields:
     """Take a lease, or hold it for longer; MemoryRefused while another instance has it."""
-    turn.refuse_damage("coordination/leases")
+    turn.refuse_damage("coordination/")
     told = tell_double_leases(turn)
     instance, scope, key = slug(asked.instance_id), asked.scope or "global", asked.key
     for origin, holder, expires, *_ in _running(turn, scope, key):
@@ -55,7 +55,7 @@ def acquire(turn: Turn, asked: Namespace) -> Fields:
 
 def release(turn: Turn, asked: Namespace) -> Fields:
     """Give a lease back. Where there is none, there is nothing to do."""
-    turn.refuse_damage("coordination/leases")
+    turn.refuse_damage("coordination/")
     told = tell_double_leases(turn)
     instance, scope, key = slug(asked.instance_id), asked.scope or "global", asked.key
     own = [row for row in turn.index.rows(_HELD, scope, key) if not row[0]]
@@ -71,7 +71,7 @@ def release(turn: Turn, asked: Namespace) -> Fields:
 
 def leases(turn: Turn, asked: Namespace) -> Fields:
     """Every lease that is held now, here and on other machines."""
-    turn.refuse_damage("coordination/leases")
+    turn.refuse_damage("coordination/")
     told = tell_double_leases(turn)
     rows = turn.index.rows(
         "select body, origin from leases where released is null and expires > ? order by number", turn.seconds

@@ -196,8 +196,8 @@ class Memory:
 
     def _rehearse(self, verb: Verb, asked: Namespace) -> Fields:
         """The same, without writing anything anywhere."""
-        with self._existing_lock():
-            turn = self._turn(None, keep=False)
+        with self._existing_lock() as lock:
+            turn = self._turn(lock.clock if lock else None, keep=False)
             turn.founded = founding.missing(self.root)
             try:
                 return verb(turn, asked)
@@ -213,7 +213,7 @@ class Memory:
     def _turn(self, clock: int | None, *, keep: bool) -> Turn:
         return Turn(self.root, seconds=self._now(), token=self._token, clock=clock, keep=keep)
 
-    def _existing_lock(self) -> AbstractContextManager[object]:
+    def _existing_lock(self) -> AbstractContextManager[TreeLock | None]:
         path = os.path.join(self.root, "index", "lock")
         return TreeLock(path) if os.access(path, os.W_OK) else nullcontext()
 

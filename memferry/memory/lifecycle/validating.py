@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from memferry.errors import MemoryRefused
 from memferry.memory.lifecycle import ledgers, tree
+from memferry.memory.lifecycle.notes import problem_of
 from memferry.memory.lifecycle.records import (
     EVENT,
     OBJECT,
@@ -65,10 +65,13 @@ class Validation:
     def _look_at(self, file: str) -> None:
         place = tree.place(file)
         if place is not None:
-            check = {"streams": self._event, "bus": self._event, "views": self._object}.get(place.zone, self._note)
+            check = {"streams": self._event, "bus": self._event, "views": self._object}.get(place.zone)
             for line in ledgers.read(self._at(file)):
                 where = f"{file}:{line.number}"
-                self.errors += [f"{where}: {line.problem}"] if line.problem else check(where, line.fields)
+                if line.problem:
+                    self.errors.append(f"{where}: {line.problem}")
+                else:
+                    self.errors += check(where, line.fields) if check else self._note(place.zone, where, line.fields)
             if not _ends(self._at(file)):
                 self.errors.append(f"{file}: its last line is cut off")
         elif file.startswith("_meta/") and file.endswith(".json"):
@@ -111,7 +114,9 @@ class Validation:
         shards = [tree.place(at.rpartition(":")[0]) for at in (known[0], where)]
         return known[1] == str(fields.get("event_refs")) and len({shard.origin for shard in shards if shard}) == 2
 
-    def _note(self, where: str, fields: Fields) -> Iterator[str]:
+    def _note(self, zone: str, where: str, fields: Fields) -> Iterator[str]:
+        if problem := problem_of(zone, fields):
+            yield f"{where}: {problem}"
         if "hash" in fields and fields["hash"] != content_hash(fields):
             yield f"{where}: hash mismatch"
         scope, key = fields.get("scope"), fields.get("key")
@@ -217,10 +222,9 @@ def _files(root: str, name: str) -> Iterator[str]:
 
 def validate(root: str, now: float, *, strict: bool) -> Fields:
     """The report; `ok` is false where there is an error, or a warning and `strict`."""
-    if not os.path.isdir(root):
-        raise MemoryRefused(f"{root} is not a folder")
     found = Validation(root, now)
-    found.run()
+    if os.path.isdir(root):
+        found.run()
     return {
         "ok": not found.errors and not (strict and found.warnings), "errors": found.errors,
         "warnings": found.warnings, "notices": found.notices, "error_count": len(found.errors),
