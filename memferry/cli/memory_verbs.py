@@ -35,9 +35,14 @@ class VerbSpec(NamedTuple):
 
 
 def text(value: str) -> str:
-    """Words that can be written to a file."""
+    """Words that say something."""
     if not value.strip():
         raise ArgumentTypeError("it must not be empty")
+    return words(value)
+
+
+def words(value: str) -> str:
+    """What can be written to a file; "" where a caller has nothing to say."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -46,8 +51,8 @@ def text(value: str) -> str:
 
 
 def day(value: str) -> str:
-    """A day of the calendar."""
-    if not is_date(value):
+    """A day of the calendar; "" for none."""
+    if value and not is_date(value):
         raise ArgumentTypeError(f"{value!r} is no date; write YYYY-MM-DD")
     return value
 
@@ -98,7 +103,11 @@ def positive(value: str) -> int:
 
 def flag(name: str, help_: str, /, **more: Any) -> Flag:
     """One that takes a value."""
-    return name, {"type": text, "help": help_, "metavar": name.strip("-").rpartition("-")[2].upper()} | more
+    return name, {
+        "type": text if more.get("required") else words,
+        "help": help_,
+        "metavar": name.strip("-").rpartition("-")[2].upper(),
+    } | more
 
 
 def switch(name: str, help_: str) -> Flag:
@@ -238,7 +247,7 @@ VERBS: dict[str, VerbSpec] = {
     "agenda": VerbSpec(
         "what a project still has to do",
         ('agenda --project atlas --add "Write the release note" --due-at 2026-12-01', "agenda --project atlas --list"),
-        (PROJECT, flag("--add", "put this on it", metavar="TEXT"), switch("--list", "show it"),
+        (PROJECT, flag("--add", "put this on it", metavar="TEXT", type=text), switch("--list", "show it"),
          flag("--close", "this item is done", metavar="ID"), flag("--update", "change this item", metavar="ID"),
          flag("--summary", "with --update: what it says", metavar="TEXT"),
          choice("--priority", "how urgent it is (medium)", ("high", "medium", "low")), DUE,

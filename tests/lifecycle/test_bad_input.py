@@ -142,3 +142,21 @@ def test_a_link_is_not_followed(tree: Tree, tmp_path: Path) -> None:
     before = outside.read_bytes()
     assert str(file) in tree.ask("capture", *SAID)["error"]
     assert outside.read_bytes() == before
+
+
+def test_a_fault_is_an_answer_without_content(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("what nobody may see")
+
+    monkeypatch.setattr("memferry.memory.lifecycle.capturing.capture", broken)
+    error = tree.ask("capture", *SAID)["error"]
+    assert error.startswith("fault: KeyError at ")
+    assert "nobody" not in error
+
+
+def test_an_empty_word_is_nothing_said(tree: Tree) -> None:
+    """Scripts pass what they do not know as an empty string."""
+    tree.do("capture", *SAID, "--tags", "", "--project", "", "--due-at", "", "--instance-id", "")
+    (event,) = tree.lines("streams/**/*.jsonl")
+    assert event["instance_id"] == "instance-unknown"
+    assert "due_at" not in event["payload"]

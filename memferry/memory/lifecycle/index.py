@@ -117,8 +117,13 @@ class Index:
 
     def _start_again(self) -> None:
         self.db.close()
-        self.db = self._anew()
-        self.catch_up()
+        try:
+            self.db = self._anew()
+            self.catch_up()
+        except sqlite3.DatabaseError:  # a full disk, perhaps: what is kept here only saves time
+            self.db.close()
+            self.db = _fresh(":memory:")
+            self.catch_up()
 
 
 class _Known(NamedTuple):

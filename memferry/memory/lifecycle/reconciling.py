@@ -28,6 +28,10 @@ def reconcile(turn: Turn, asked: Namespace) -> Fields:
     """A new object in place of an old one; with --resolve-conflict the conflict is settled by it."""
     turn.refuse_damage("views/", "coordination/conflicts")
     base = object_at(turn, asked.id)
+    if base["type"] not in ID_OF_TYPE:
+        raise MemoryRefused(
+            f"{asked.id} is of a type that is not known: {base['type']}", hint="see `memferry memory validate`"
+        )
     conflict_is_private = _conflict(turn, asked.resolve_conflict) if asked.resolve_conflict else False
     thing = _corrected(turn, asked, base, private=conflict_is_private)
     file = tree.view(thing["type"], thing["scope"], turn.ts)

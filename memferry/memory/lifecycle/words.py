@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 OBJECT_TYPES = ("fact", "decision", "commitment")
@@ -32,6 +33,7 @@ _DECIDING = re.compile(r"decid|decision|tradeoff|adopt|choose", re.IGNORECASE)
 _PROMISING = re.compile(r"must|next|follow-up|deadline|due|todo|commit", re.IGNORECASE)
 
 
+@lru_cache(1024)
 def slug(name: str) -> str:
     """`project:demo` -> `project-demo`. A name without a Latin letter or digit is `default`."""
     return _SLUG.sub("-", name.strip().lower()).strip("-") or "default"
