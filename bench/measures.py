@@ -251,4 +251,12 @@ def remote(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     yield from figures(lab, sizes)
 
 
-MEASURES = {measure.__name__: measure for measure in (cold, nochange, append, growth, latency, idle, start, remote)}
+def memory(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
+    """The life cycle of a `.memory` tree."""
+    from bench.life import figures
+
+    yield from figures(lab, sizes)
+
+
+_ALL = (cold, nochange, append, growth, latency, idle, start, remote, memory)
+MEASURES = {measure.__name__: measure for measure in _ALL}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha1
 from json import JSONEncoder
 from typing import Any, NamedTuple, TypeAlias
 
 from memferry.memory.lifecycle.words import compact, unique
+
+try:
+    from _sha1 import sha1  # type: ignore[import-not-found]  # as `random` does it: hashlib loads all of OpenSSL
+except ImportError:
+    from hashlib import sha1
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -58,7 +62,7 @@ def line(fields: Mapping[str, object]) -> bytes:
 def digest(fields: Mapping[str, object], *without: str) -> str:
     """`sha1:...` of the fields in canonical JSON. The format asks for SHA-1; nothing rests on it but a check."""
     body = {name: value for name, value in fields.items() if name not in without}
-    return "sha1:" + sha1(_canonical(body).encode(), usedforsecurity=False).hexdigest()
+    return f"sha1:{sha1(_canonical(body).encode(), usedforsecurity=False).hexdigest()}"
 
 
 def content_hash(fields: Mapping[str, object]) -> str:

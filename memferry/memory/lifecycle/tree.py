@@ -44,7 +44,6 @@ _FORMS = {
     "projects": r"(?P<scope>[^/@]+)/agenda",
 }
 _ENDING = r"(?P<part>-p\d+)?(?:@(?P<origin>[^/@]+?)(?:-p\d+)?)?\.jsonl"
-_PATTERNS = {zone: re.compile(f"{zone}/{form}{_ENDING}") for zone, form in _FORMS.items()}
 
 
 class Place(NamedTuple):
@@ -61,8 +60,7 @@ class Place(NamedTuple):
 def place(file: str) -> Place | None:
     """Where a ledger belongs; None: it is no ledger of this format."""
     zone = file.partition("/")[0]
-    pattern = _PATTERNS.get(zone)
-    match = pattern.fullmatch(file) if pattern else None
+    match = re.fullmatch(f"{zone}/{_FORMS[zone]}{_ENDING}", file) if zone in _FORMS else None
     if match is None:
         return None
     found = match.groupdict()

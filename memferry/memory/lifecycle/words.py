@@ -20,23 +20,25 @@ EVENT_TYPES = (
     "memory.handoff",
 )  # fmt: skip
 
+# Patterns are compiled when they are first used: a capture needs few of them.
+
 PRIVATE = "private"
 ORDINARY = "project"
 DEFAULT_CONFIDENCE = 0.7
 NOBODY = "instance-unknown"
 
-_SLUG = re.compile(r"[^a-z0-9]+")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_MONTH = re.compile(r"\d{4}-(?:0[1-9]|1[0-2])")
-_PRIVATE_MARK = re.compile(r"<\s*/?\s*private[\s/>]", re.IGNORECASE)
-_DECIDING = re.compile(r"decid|decision|tradeoff|adopt|choose", re.IGNORECASE)
-_PROMISING = re.compile(r"must|next|follow-up|deadline|due|todo|commit", re.IGNORECASE)
+_OTHER_THAN_SLUG = r"[^a-z0-9]+"
+_DATE = r"\d{4}-\d\d-\d\d"
+_MONTH = r"\d{4}-(?:0[1-9]|1[0-2])"
+_PRIVATE_MARK = r"(?i)<\s*/?\s*private[\s/>]"
+_DECIDING = r"(?i)decid|decision|tradeoff|adopt|choose"
+_PROMISING = r"(?i)must|next|follow-up|deadline|due|todo|commit"
 
 
 @lru_cache(1024)
 def slug(name: str) -> str:
     """`project:demo` -> `project-demo`. A name without a Latin letter or digit is `default`."""
-    return _SLUG.sub("-", name.strip().lower()).strip("-") or "default"
+    return re.sub(_OTHER_THAN_SLUG, "-", name.strip().lower()).strip("-") or "default"
 
 
 def csv(text: str | None) -> list[str]:
@@ -65,14 +67,15 @@ def project_of(scope: str, project: str | None) -> str:
 def is_private(visibility: object, tags: object = (), text: str = "") -> bool:
     """Whether something must stay on its machine. A label that is not known may mean that, so it does."""
     said = isinstance(tags, list) and any(isinstance(tag, str) and tag.strip().lower() == PRIVATE for tag in tags)
-    return visibility not in (ORDINARY, "global") or said or _PRIVATE_MARK.search(text) is not None
+    marked = "<" in text and re.search(_PRIVATE_MARK, text) is not None
+    return visibility not in (ORDINARY, "global") or said or marked
 
 
 def guessed_type(summary: str) -> str:
     """What kind of object a summary speaks of, where its event does not say."""
-    if _DECIDING.search(summary):
+    if re.search(_DECIDING, summary):
         return "decision"
-    return "commitment" if _PROMISING.search(summary) else "fact"
+    return "commitment" if re.search(_PROMISING, summary) else "fact"
 
 
 # -- times
@@ -85,7 +88,7 @@ def timestamp(seconds: float) -> str:
 
 def compact(ts: str) -> str:
     """The digits of a timestamp, as they stand in ids."""
-    return re.sub(r"\D", "", ts)[:14].ljust(14, "0")
+    return "".join(filter(str.isdigit, ts))[:14].ljust(14, "0")
 
 
 def seconds_of(ts: object) -> float:
@@ -102,7 +105,7 @@ def is_date(text: object) -> bool:
     """Whether it is a day of the calendar, as YYYY-MM-DD."""
     from datetime import date
 
-    if not isinstance(text, str) or not _DATE.fullmatch(text):
+    if not isinstance(text, str) or not re.fullmatch(_DATE, text):
         return False
     try:
         date.fromisoformat(text)
@@ -113,7 +116,7 @@ def is_date(text: object) -> bool:
 
 def is_month(text: str) -> bool:
     """Whether it is a month, as YYYY-MM."""
-    return _MONTH.fullmatch(text) is not None
+    return re.fullmatch(_MONTH, text) is not None
 
 
 # -- numbers
