@@ -9,8 +9,9 @@ from __future__ import annotations
 import gc
 import os
 import sys
+import time
 from argparse import REMAINDER, SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from json import JSONEncoder
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -47,10 +48,10 @@ def run(argv: Sequence[str], program: str = AS_COMMAND) -> int:
     return 0 if document["ok"] else FAILED
 
 
-def perform(argv: Sequence[str], program: str) -> dict[str, Any]:
+def perform(argv: Sequence[str], program: str, *, now: Callable[[], float] = time.time) -> dict[str, Any]:
     """The answer to `VERB FLAG...`."""
     try:
-        return _performed(argv, program)
+        return _performed(argv, program, now)
     except MemferryError as error:
         return {"ok": False, "error": str(error)} | ({"hint": error.hint} if error.hint else {})
     except OSError as error:
@@ -61,7 +62,7 @@ def perform(argv: Sequence[str], program: str) -> dict[str, Any]:
         return {"ok": False, "error": f"fault: {type(error).__name__} at {place(error)}"}
 
 
-def _performed(argv: Sequence[str], program: str) -> dict[str, Any]:
+def _performed(argv: Sequence[str], program: str, now: Callable[[], float]) -> dict[str, Any]:
     name = argv[0] if argv else ""
     if name in ("", "-h", "--help"):
         sys.stdout.write(overview(program))
@@ -73,7 +74,7 @@ def _performed(argv: Sequence[str], program: str) -> dict[str, Any]:
     action = _action(name, asked, program)
     module, _, function = verb.performers[action].partition(":")
     work = getattr(import_module(f"memferry.memory.lifecycle.{module}"), function)
-    memory = Memory(asked.root)
+    memory = Memory(asked.root, now=now)
     if verb.reads_only:
         return {"ok": True} | memory.look(work, asked)
     dry_run = asked.dry_run

@@ -19,7 +19,7 @@ def publish(tree: Tree, summary: str, *more: str) -> None:
 
 
 def test_a_lease_that_one_machine_took_is_refused_on_the_other(ant: Machine, bee: Machine) -> None:
-    here, there = Tree(ant.tree), Tree(bee.tree)
+    here, there = Tree(ant.tree), Tree(bee.tree, ahead_s=90)
     here.do(*TAKE, "--instance-id", "ins-main")
     synced(ant, bee)
     refused = there.ask(*TAKE, "--instance-id", "ins-main")
@@ -31,7 +31,7 @@ def test_a_lease_that_one_machine_took_is_refused_on_the_other(ant: Machine, bee
 
 
 def test_a_lease_that_both_took_is_a_conflict_on_both(ant: Machine, bee: Machine) -> None:
-    here, there = Tree(ant.tree), Tree(bee.tree)
+    here, there = Tree(ant.tree), Tree(bee.tree, ahead_s=90)
     here.do(*TAKE, "--instance-id", "ins-a")
     there.do(*TAKE, "--instance-id", "ins-b")
     here.do("capture", "--scope", "global", "--summary", "So that both are memories")
@@ -48,7 +48,7 @@ def test_a_lease_that_both_took_is_a_conflict_on_both(ant: Machine, bee: Machine
 
 
 def test_decisions_that_contradict_each_other_are_a_conflict_on_both(ant: Machine, bee: Machine) -> None:
-    here, there = Tree(ant.tree), Tree(bee.tree)
+    here, there = Tree(ant.tree), Tree(bee.tree, ahead_s=90)
     for tree, summary in ((here, "Exports are CSV"), (there, "Exports are Parquet")):
         publish(tree, summary, "--object-type", "decision", "--decision-key", "format")
         tree.do("reduce")
@@ -65,7 +65,7 @@ def test_decisions_that_contradict_each_other_are_a_conflict_on_both(ant: Machin
 
 
 def test_what_one_machine_published_is_reduced_once_on_both(ant: Machine, bee: Machine) -> None:
-    here, there = Tree(ant.tree), Tree(bee.tree)
+    here, there = Tree(ant.tree), Tree(bee.tree, ahead_s=90)
     publish(here, "The importer drops empty rows")
     there.do("init")
     synced(ant, bee)
@@ -77,7 +77,7 @@ def test_what_one_machine_published_is_reduced_once_on_both(ant: Machine, bee: M
 
 
 def test_a_stream_is_distilled_where_its_instance_lives(ant: Machine, bee: Machine) -> None:
-    here, there = Tree(ant.tree), Tree(bee.tree)
+    here, there = Tree(ant.tree), Tree(bee.tree, ahead_s=90)
     here.do("capture", "--scope", "project:atlas", "--summary", "I will write", "--proposed-type", "commitment")
     there.do("init")
     synced(ant, bee)
@@ -93,7 +93,7 @@ def test_a_stream_is_distilled_where_its_instance_lives(ant: Machine, bee: Machi
 
 
 def test_a_pulled_event_moves_lamports_clock(ant: Machine, bee: Machine) -> None:
-    here, there = Tree(ant.tree), Tree(bee.tree)
+    here, there = Tree(ant.tree), Tree(bee.tree, ahead_s=90)
     for number in range(9):
         publish(here, f"Fact {number}")
     there.do("init")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from argparse import Namespace
-from typing import Any
+import time
 
 import pytest
 
-from memferry.memory.lifecycle.diagnosing import Counted, Vitals, diagnose, health_of, score_of
-from memferry.memory.lifecycle.instances import instance
-from memferry.memory.lifecycle.leasing import acquire
-from memferry.memory.lifecycle.turn import Memory
+from memferry.memory.lifecycle.diagnosing import Counted, Vitals, health_of, score_of
 from memferry.memory.lifecycle.words import seconds_of
 from tests.lifecycle.trees import SAMPLE, Tree
 
+LONG_AGO = "2026-01-01T00:00:00Z"
 NONE = Counted(0, [])
 WELL = Vitals(1, NONE, NONE, NONE, NONE, NONE, NONE, 0, None)
 
@@ -49,19 +46,19 @@ def test_the_score_of_the_sample_is_that_of_the_reference(tree: Tree) -> None:
     """Some seconds after it was made."""
     shutil.copytree(SAMPLE, tree.path)
     card = tree.lines("governance/health/scorecards.jsonl")[0]
-    answer = at(tree, "2026-11-21T02:14:20Z", diagnose, scope=None, project=None, stale_seconds=1800)
+    answer = at("2026-11-21T02:14:20Z", tree).do("diagnose")
     assert (answer["score"], answer["health"]) == (card["score"], card["health"])
     assert answer["metrics"] == card["metrics"]
     assert answer["findings_created"] == []
 
 
-def at(tree: Tree, ts: str, verb: Any, **asked: Any) -> dict[str, Any]:
-    """Perform a verb at another time."""
-    return Memory(str(tree.path), now=lambda: seconds_of(ts)).perform(verb, Namespace(**asked))
+def at(ts: str, tree: Tree) -> Tree:
+    """The same tree at another time."""
+    return Tree(tree.path, ahead_s=seconds_of(ts) - time.time())
 
 
 def old_lease(tree: Tree) -> None:
-    at(tree, "2026-01-01T00:00:00Z", acquire, instance_id="ins-a", scope=None, key="k", ttl_seconds=1)
+    at(LONG_AGO, tree).do("lease", "acquire", "--instance-id", "ins-a", "--key", "k")
 
 
 def test_a_finding_is_told_once_until_it_is_closed(tree: Tree) -> None:
@@ -98,8 +95,7 @@ def test_optimize_does_only_what_is_safe(tree: Tree) -> None:
 
 
 def test_an_instance_that_fell_silent_is_a_finding(tree: Tree) -> None:
-    at(tree, "2026-01-01T00:00:00Z", instance, action="start", instance_id="ins-a", scope=None, project=None,
-       run_id=None, note=None)  # fmt: skip
+    at(LONG_AGO, tree).do("instance", "start", "--instance-id", "ins-a")
     answer = tree.do("diagnose")
     assert answer["metrics"]["stale_instances"] == 1
     assert answer["findings_created"][0]["evidence"] == ["ins-a"]

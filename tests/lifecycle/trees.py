@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,15 @@ START = "import sys; from memferry.cli.memory import main; sys.exit(main())"
 
 
 class Tree:
-    """A `.memory` tree below `path`, which need not be there yet."""
+    """A `.memory` tree below `path`, which need not be there yet. `ahead_s`: how far its clock is ahead."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, ahead_s: float = 0.0) -> None:
         self.path = path
+        self.ahead_s = ahead_s
 
     def ask(self, *argv: str) -> dict[str, Any]:
         """What a verb answers, also where it refuses."""
-        return perform([*argv, "--root", str(self.path)], "memoryctl")
+        return perform([*argv, "--root", str(self.path)], "memoryctl", now=lambda: time.time() + self.ahead_s)
 
     def do(self, *argv: str) -> dict[str, Any]:
         """What a verb answers that must work."""
