@@ -86,3 +86,12 @@ def test_a_ledger_that_was_rewritten_is_read_anew(tree: Tree) -> None:
     os.makedirs(file.parent, exist_ok=True)
     file.write_bytes(b"".join(lines))
     assert tree.do("distill")["created_count"] == 3
+
+
+def test_an_index_that_cannot_be_kept_is_done_without(tree: Tree) -> None:
+    fill(tree, 2)
+    database = tree.path / "index" / "memferry.db"
+    database.unlink()
+    database.mkdir()
+    assert tree.do("distill")["created_count"] == 2
+    assert tree.do("distill")["created_count"] == 0

@@ -108,19 +108,21 @@ class Index:
         return self._anew()
 
     def _anew(self) -> sqlite3.Connection:
-        if not self._keep:
-            return _fresh(":memory:")
-        for suffix in ("", "-wal", "-shm"):
-            with suppress(FileNotFoundError):
-                os.unlink(self._path + suffix)
-        return _fresh(self._path)
+        """In memory where it cannot be kept, on a full disk perhaps: what is kept only saves time."""
+        if self._keep:
+            with suppress(sqlite3.DatabaseError, OSError):
+                for suffix in ("", "-wal", "-shm"):
+                    with suppress(FileNotFoundError):
+                        os.unlink(self._path + suffix)
+                return _fresh(self._path)
+        return _fresh(":memory:")
 
     def _start_again(self) -> None:
         self.db.close()
+        self.db = self._anew()
         try:
-            self.db = self._anew()
             self.catch_up()
-        except sqlite3.DatabaseError:  # a full disk, perhaps: what is kept here only saves time
+        except sqlite3.DatabaseError:
             self.db.close()
             self.db = _fresh(":memory:")
             self.catch_up()
@@ -156,7 +158,7 @@ def _below(folder: str, name: str) -> Iterator[tuple[str, os.stat_result]]:
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path, file)
         elif entry.name.endswith(".jsonl") and entry.is_file(follow_symlinks=False):
-            yield file, entry.stat(follow_symlinks=False)
+            yield file, os.stat(entry.path, follow_symlinks=False)  # Windows: what the folder says of it is old
 
 
 def _fingerprint(path: str, offset: int) -> str:

@@ -43,7 +43,7 @@ _FORMS = {
     "governance": r"(?:findings/findings|health/(?:scorecards|trends)|actions/(?:plans|executions))",
     "projects": r"(?P<scope>[^/@]+)/agenda",
 }
-_ENDING = r"(?P<part>-p\d+)?(?:@(?P<origin>[^/@]+?)(?:-p\d+)?)?\.jsonl"
+_ENDING = r"(?P<part>-p\d+)?(?:@(?P<origin>[^/@]+?)(?:-p\d\d+)?)?\.jsonl"
 
 
 class Place(NamedTuple):
