@@ -77,8 +77,12 @@ def _performed(argv: Sequence[str], program: str, now: Callable[[], float]) -> d
     memory = Memory(asked.root, now=now)
     if verb.reads_only:
         return {"ok": True} | memory.look(work, asked)
-    dry_run = asked.dry_run
-    return {"ok": True, "dry_run": dry_run} | memory.perform(work, asked, dry_run=dry_run)
+    answer = {"ok": True, "dry_run": asked.dry_run}
+    if verb.in_slices:
+        from memferry.memory.lifecycle import slices
+
+        return answer | slices.perform(memory, work, asked, dry_run=asked.dry_run)
+    return answer | memory.perform(work, asked, dry_run=asked.dry_run)
 
 
 def _action(name: str, asked: Namespace, program: str) -> str:

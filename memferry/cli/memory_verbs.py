@@ -22,13 +22,15 @@ Flag: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
 
 class VerbSpec(NamedTuple):
-    """One verb. `performers`: module and function by action, "" where it has none; `reads_only`: it writes nothing."""
+    """One verb. `performers`: module and function by action, "" where it has none; `reads_only`: it writes nothing;
+    `in_slices`: it may have so much to do that it lets others in between."""
 
     summary: str
     examples: tuple[str, ...]
     flags: tuple[Flag, ...]
     performers: Mapping[str, str]
     reads_only: bool = False
+    in_slices: bool = False
 
 
 # -- what a value may be
@@ -192,7 +194,7 @@ VERBS: dict[str, VerbSpec] = {
         "make objects of what was captured", ("distill --scope project:atlas",),
         (SCOPE, flag("--instance-id", "only of this instance"),
          flag("--limit", "at most so many (200)", type=whole, default=200, metavar="N"), DRY_RUN),
-        {"": "distilling:distill"},
+        {"": "distilling:distill"}, in_slices=True,
     ),
     "publish": VerbSpec(
         "tell all instances",
@@ -204,7 +206,7 @@ VERBS: dict[str, VerbSpec] = {
         ("reduce --scope project:atlas --reindex",),
         (SCOPE, flag("--limit", "at most so many (500)", type=whole, default=500, metavar="N"),
          switch("--reindex", "write the lists in index/ anew"), DRY_RUN),
-        {"": "distilling:reduce"},
+        {"": "distilling:reduce"}, in_slices=True,
     ),
     "reconcile": VerbSpec(
         "correct an object by one that supersedes it",

@@ -104,6 +104,20 @@ def test_limits_and_scopes_leave_the_rest_for_later(tree: Tree) -> None:
     assert tree.do("reduce", "--scope", "project:atlas")["created_count"] == 3
 
 
+@pytest.mark.parametrize(("limit", "made"), [("100", 7), ("5", 5)])
+def test_long_work_is_done_in_turns(tree: Tree, monkeypatch: pytest.MonkeyPatch, limit: str, made: int) -> None:
+    for number in range(7):
+        publish(tree, f"Fact {number}")
+    decide(tree, "Exports are CSV")
+    decide(tree, "Exports are Parquet")
+    monkeypatch.setattr("memferry.memory.lifecycle.slices.SLICE", 2)
+    answer = tree.do("reduce", "--limit", limit, "--reindex")
+    conflicts = int(limit == "100")
+    assert (answer["created_count"], len(answer["created"])) == (made + conflicts, made + conflicts)
+    assert (answer["conflict_count"], len(answer["conflicts"])) == (conflicts, conflicts)
+    assert answer["index"]["id_entries"] == len(tree.lines("views/*/*/*.jsonl")) == made + conflicts
+
+
 @pytest.mark.parametrize("lost", ["_meta/distilled_event_ids.jsonl", "projects/atlas/agenda.jsonl", "index"])
 def test_what_a_crash_left_undone_is_done_and_nothing_is_doubled(tree: Tree, lost: str) -> None:
     """What says that a step is done is written last, so a crash leaves a tree that lacks the end of it."""
