@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from typing import Any
 
 import pytest
 
+from memferry.memory.lifecycle import ledgers
 from tests.lifecycle.trees import SAMPLE, Tree
 
 
@@ -132,6 +134,38 @@ def test_what_a_crash_left_undone_is_done_and_nothing_is_doubled(tree: Tree, los
     assert len(tree.lines("projects/atlas/agenda.jsonl")) == 1
     assert len(tree.lines("streams/*/*/*.jsonl")) == 2
     assert sorted(whole) == sorted(tree.content())
+
+
+@pytest.mark.parametrize("verb", ["distill", "reduce"])
+@pytest.mark.parametrize("written", range(5))
+def test_a_write_that_fails_half_way_is_made_good(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, verb: str, written: int
+) -> None:
+    for number in range(2):
+        (capture if verb == "distill" else publish)(tree, f"We must do {number}", f"--{TYPE_OF[verb]}", "commitment")
+    left = iter(range(written))
+    real = ledgers.append
+
+    def append(root: str, file: str, lines: list[bytes]) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "full", file)
+        real(root, file, lines)
+
+    monkeypatch.setattr(ledgers, "append", append)
+    assert tree.ask(verb)["ok"] is (written > 3)
+    monkeypatch.setattr(ledgers, "append", real)
+    tree.do(verb)
+    for pattern, number in (
+        ("views/*/*/*", 2),
+        ("projects/*/*", 2),
+        ("_meta/*", 2),
+        (NOTED[verb], 2 + 2 * (verb == "distill")),
+    ):
+        assert len(tree.lines(f"{pattern}.jsonl")) == number
+
+
+TYPE_OF = {"distill": "proposed-type", "reduce": "object-type"}
+NOTED = {"distill": "streams/*/*/*", "reduce": "coordination/reducers"}
 
 
 def test_an_object_that_another_tool_made_is_not_made_again(tree: Tree) -> None:

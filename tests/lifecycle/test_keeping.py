@@ -43,7 +43,7 @@ def test_a_rotation_that_was_cut_short_is_finished_and_doubles_nothing(tree: Tre
 
 def test_what_other_tools_look_for_by_name_stays(tree: Tree) -> None:
     shutil.copytree(SAMPLE, tree.path)
-    tree.do("hygiene", "--rotate", "--max-lines", "1")
+    tree.do("hygiene", "--rotate", "--max-lines", "20")
     assert (tree.path / "coordination" / "conflicts.jsonl").exists()
     assert tree.do("stats")["open_conflicts"] == 22
 

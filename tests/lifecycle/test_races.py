@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
+
+import pytest
+
 from tests.lifecycle.trees import Tree, answers
 
 
@@ -35,4 +41,27 @@ def test_what_is_published_while_others_reduce_becomes_an_object_once(tree: Tree
 def test_a_tree_is_founded_once_by_many(tree: Tree) -> None:
     said = answers([tree.start("init") for _ in range(8)])
     assert all(answer["ok"] for answer in said)
+    assert tree.do("validate", "--strict")["error_count"] == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot be killed there as a crash does")
+def test_what_is_killed_again_and_again_gets_done_and_doubles_nothing(tree: Tree) -> None:
+    for number in range(30):
+        tree.do(
+            "publish", "--scope", "project:atlas", "--summary", f"We must do {number}", "--object-type", "commitment"
+        )
+    for gap_s in [0.05, 0.1, 0.15, 0.2, 0.25] * 2:
+        process = tree.start("reduce", "--limit", "7")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(gap_s)  # not to wait for anything: a crash comes whenever it comes
+        process.kill()
+        process.communicate()
+    tree.do("reduce")
+    for ledger, number in (
+        ("views/*/*/*", 30),
+        ("projects/*/*", 30),
+        ("coordination/reducers", 30),
+        ("_meta/red*", 30),
+    ):
+        assert len(tree.lines(f"{ledger}.jsonl")) == number
     assert tree.do("validate", "--strict")["error_count"] == 0

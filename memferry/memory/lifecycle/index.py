@@ -14,7 +14,8 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from memferry.memory.lifecycle import ledgers
-from memferry.memory.lifecycle.fold import SCHEMA, SCHEMA_VERSION, Fold
+from memferry.memory.lifecycle.fold import Fold
+from memferry.memory.lifecycle.schema import SCHEMA, SCHEMA_VERSION
 from memferry.memory.lifecycle.tree import ZONES, place
 
 FILE = "memferry.db"
