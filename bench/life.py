@@ -9,7 +9,7 @@ from statistics import median
 
 from bench.figures import Figure
 from bench.lab import Lab
-from bench.program import timed
+from bench.program import Ran, timed
 from bench.sizes import Sizes
 from memferry.memory.lifecycle import founding, tree
 from memferry.memory.lifecycle.records import Who, event, line
@@ -41,7 +41,9 @@ def figures(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     for verb in _NEWS:
         lab.say(f"{verb} of {count:,} events")
         argv = [verb] if verb == "diagnose" else [verb, "--limit", str(count)]
-        yield Figure(f"{verb}, {count:,} events for the first time", _ask(lab, full, *argv), "s")
+        ran = _ask(lab, full, *argv)
+        yield Figure(f"{verb}, {count:,} events for the first time", ran.seconds, "s")
+        yield Figure(f"{verb}, {count:,} events for the first time, processor time", ran.cpu_s, "s")
     for verb, news in _NEWS.items():
         lab.say(f"{verb} of one new event")
         pairs = [(_after(lab, full, news, verb), _after(lab, empty, news, verb)) for _ in range(sizes.rounds)]
@@ -51,18 +53,18 @@ def figures(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
 
 def _capture_and_nothing(lab: Lab, root: Path) -> tuple[float, float]:
     capture = _ask(lab, root, *_NEWS["distill"])
-    return capture, timed([str(lab.program.python), "-c", "pass"], lab.program.environment).seconds
+    return capture.seconds, timed([str(lab.program.python), "-c", "pass"], lab.program.environment).seconds
 
 
 def _after(lab: Lab, root: Path, news: Sequence[str], verb: str) -> float:
     _ask(lab, root, *news)
-    return _ask(lab, root, verb)
+    return _ask(lab, root, verb).seconds
 
 
-def _ask(lab: Lab, root: Path, *argv: str) -> float:
-    """Seconds that a verb took, with the start of its process."""
+def _ask(lab: Lab, root: Path, *argv: str) -> Ran:
+    """A verb, with the start of its process."""
     command = [str(lab.program.python), "-c", _PROGRAM, *argv, "--root", str(root)]
-    return timed(command, lab.program.environment).seconds
+    return timed(command, lab.program.environment)
 
 
 def write_tree(root: Path, count: int) -> None:
