@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 import zstandard
 
 from tests.agent.machines import Machine
-from tests.lifecycle.trees import Tree
+from tests.lifecycle.trees import SAMPLE, Tree
 
 SECRET = "The vault door opens at noon on Fridays only"
 
@@ -84,6 +85,26 @@ def test_nothing_private_leaves_and_the_rest_does(ant: Machine) -> None:
     assert [name for name in hidden if name in left] == []
     for said in ("we must go", "so we chose that", "is published"):
         assert f"The team meets on Mondays, {said}" in left
+
+
+def test_what_is_made_in_a_tree_of_the_reference_keeps_its_private_to_itself(ant: Machine) -> None:
+    """Its conflicts and its agenda carry no label."""
+    shutil.copytree(SAMPLE, ant.tree, dirs_exist_ok=True)
+    tree = Tree(ant.tree)
+    (private, *_) = (thing for thing in tree.lines("views/*/*/*.jsonl") if says_private(thing))
+    tree.do("diagnose")
+    tree.do("optimize", "--execute")
+    tree.do("attach", "--project", "atlas", "--top-decisions", "99", "--top-commitments", "99")
+    tree.do("checkpoint", "--project", "atlas", "--now", f"On with {private['id']}", "--decisions", private["id"])
+    tree.do("reconcile", "--id", private["id"], "--summary", "Something else altogether")
+    tree.do("hygiene")
+    assert says_private(tree.lines("governance/health/scorecards.jsonl")[-1])
+    assert "<private>" in (tree.path / "projects" / "atlas" / "state.md").read_text()
+    ant.do("push")
+    left = "".join(unpacked(ant.base / "vault"))
+    assert "PRIVATE-CANARY" not in left
+    assert "Something else altogether" not in left
+    assert private["id"] not in left
 
 
 def unpacked(vault: Path) -> list[str]:

@@ -69,7 +69,7 @@ class Fold:
         self._told: list[tuple[str, str]] = []
         self._objects: list[tuple[object, ...]] = []
         self._superseded: list[tuple[str]] = []
-        self._hidden: list[tuple[str]] = []
+        self._hidden: list[tuple[str, str]] = []
         self._clock = 0
         self._last_reduce = ""
 
@@ -124,7 +124,7 @@ class Fold:
             self._waiting,
         )
         write("insert or ignore into told values (?, ?)", self._told)
-        write("insert into hidden values (?)", self._hidden)
+        write("insert into hidden values (?, ?)", self._hidden)
         for rows in (self._objects, self._superseded, self._done, self._waiting, self._told, self._hidden):
             rows.clear()
 
@@ -184,8 +184,8 @@ class Fold:
         """Whether it is private; then its text is remembered, to be known again where it is quoted."""
         summary = _text(said, "summary")
         private = is_private(fields.get("visibility"), said.get("tags"), summary)
-        if private and summary:
-            self._hidden.append((summary,))
+        if private:
+            self._hidden.append((_text(fields, "event_id") or _text(fields, "id"), summary))
         return private
 
     # -- notes
@@ -210,7 +210,8 @@ class Fold:
         return None
 
     def take_conflict(self, at: At, fields: dict[str, Any]) -> str | None:
-        id_ = fields["conflict_id"]
+        id_, parties = fields["conflict_id"], strings(fields.get("evidence"))
+        private = fields.get("visibility") == "private" or self._is_hidden(parties)
         opens = fields.get("op") == "open"
         self._db.execute(
             "insert into conflicts values (null, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (id) do update set"
@@ -218,13 +219,17 @@ class Fold:
             " private = max(private, excluded.private), scope = coalesce(nullif(scope, ''), excluded.scope),"
             " key = coalesce(nullif(key, ''), excluded.key), summary = coalesce(nullif(summary, ''), excluded.summary)",
             (id_, _text(fields, "scope"), _text(fields, "conflict_key"), _text(fields, "summary"), _text(fields, "ts"),
-             fields.get("visibility") == "private", opens, fields.get("op") == "resolve"),
+             private, opens, fields.get("op") == "resolve"),
         )  # fmt: skip
-        for name in strings(fields.get("evidence")):
+        for name in parties:
             self._db.execute("insert or ignore into parties values (?, ?)", (name, id_))
             if name.startswith("evt-"):
                 (self._done if at.place.origin else self._told).append(("reduce", name))
         return None
+
+    def _is_hidden(self, ids: list[str]) -> bool:
+        """Whether one of these is private: other tools do not say so of what they make of it."""
+        return any(self._db.execute("select 1 from hidden where id = ?", (id_,)).fetchone() for id_ in ids)
 
     def take_instance(self, at: At, fields: dict[str, Any]) -> str | None:
         names = ("event", "scope", "project", "ts")

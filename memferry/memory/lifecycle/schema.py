@@ -32,5 +32,6 @@ create table leases (number integer primary key, lease_id text, origin text, sco
 create index leases_key on leases (scope, key);
 create table findings (id text primary key, rule text, severity text, scope text, project text, status text, ts text,
                        private int);
-create table hidden (text text);
+create table hidden (id text, text text);
+create index hidden_id on hidden (id);
 """

@@ -79,11 +79,9 @@ class Turn:
                 )
 
     def names_private(self, ids: Sequence[str]) -> bool:
-        """Whether one of these is the id of a private object or conflict."""
-        sql = (
-            "select 1 from objects where private and id = ? union all select 1 from conflicts where private and id = ?"
-        )
-        return any(self.index.one(sql, id_, id_) for id_ in ids)
+        """Whether one of these is the id of a private event, object or conflict."""
+        records, conflicts = "select 1 from hidden where id = ?", "select 1 from conflicts where private and id = ?"
+        return any(self.index.one(records, id_) or self.index.one(conflicts, id_) for id_ in ids)
 
     def quotes_private(self, text: str) -> bool:
         """Whether a text repeats what a private event or object says."""
