@@ -267,6 +267,12 @@ def remote(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     yield from figures(lab, sizes)
 
 
-MEASURES = {
-    measure.__name__: measure for measure in (cold, nochange, append, growth, latency, idle, start, learn, remote)
-}
+def memory(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
+    """The life cycle of a `.memory` tree."""
+    from bench.life import figures
+
+    yield from figures(lab, sizes)
+
+
+_ALL = (cold, nochange, append, growth, latency, idle, start, learn, memory, remote)
+MEASURES = {measure.__name__: measure for measure in _ALL}

@@ -2,7 +2,7 @@
 
 import sys
 
-from memferry.cli.main import main
+from memferry.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -19,12 +19,9 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from memferry.errors import AccessDenied, BackendError, InvalidValue, QuotaExceeded, TransientError
-
-if sys.platform == "darwin":
-    import fcntl
+from memferry.filelock import NO_SUCH_SYNC, sync_file
 
 _TEMP = re.compile(r"\.memferry-[0-9a-f]{16}\.tmp")
-_NO_SUCH_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF}
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -136,7 +133,7 @@ class Folder:
                 draft.flush()
                 if sys.platform != "win32":
                     self._stamp(temp, mtime_ns)
-                _sync_file(draft.fileno())
+                sync_file(draft.fileno())
             if sys.platform == "win32":  # there closing stamps the file once more
                 self._stamp(temp, mtime_ns)
             self._publish(temp, name, replace)
@@ -158,7 +155,7 @@ class Folder:
         try:
             os.fsync(self.descriptor)
         except OSError as error:
-            if error.errno not in _NO_SUCH_SYNC:
+            if error.errno not in NO_SUCH_SYNC:
                 raise
 
     def close(self) -> None:
@@ -211,20 +208,3 @@ def write_durably(path: Path, content: bytes) -> None:
     a part."""
     with explained(path), Folder.open(path.parent) as folder, folder.writing(path.name, replace=True) as file:
         file.write(content)
-
-
-if sys.platform == "darwin":
-
-    def _sync_file(descriptor: int) -> None:
-        """There fsync alone leaves the data in the drive's cache (man 2 fsync)."""
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-        except OSError as error:
-            if error.errno not in _NO_SUCH_SYNC:
-                raise
-            os.fsync(descriptor)
-
-else:
-
-    def _sync_file(descriptor: int) -> None:
-        os.fsync(descriptor)

@@ -9,6 +9,7 @@
     ├─ SupervisorError      the system's service manager is not there, or refuses       exit 1
     ├─ ScannerBroken        what looks for secrets does not work: nothing is sent       exit 1
     ├─ EmbedderBroken       a model cannot be loaded or asked: full text goes on        exit 1
+    ├─ MemoryRefused        the memory's life cycle cannot do that; nothing was written exit 1
     └─ BackendError         carries backend, key, hint
        ├─ TransientError      try again later
        ├─ PreconditionFailed  look again and re-plan: NotFound, AlreadyExists, VersionMismatch
@@ -67,6 +68,10 @@ class ScannerBroken(MemferryError):
 
 class EmbedderBroken(MemferryError):
     """A model is missing, damaged or does not answer: what needs vectors waits, full text goes on."""
+
+
+class MemoryRefused(MemferryError):
+    """A verb of the memory's life cycle cannot do what was asked, and wrote nothing."""
 
 
 class BackendError(MemferryError):

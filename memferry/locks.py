@@ -10,9 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from memferry.filelock import FLAGS, names, try_lock
+
 _ATTEMPTS = 6
 _PAUSE_S = 0.02
 _LONGEST_NOTE = 4096
+_STOP = "taskkill /PID" if sys.platform == "win32" else "kill"
 
 
 class Holder(NamedTuple):
@@ -40,8 +43,8 @@ class FileLock:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 self._sleep(_PAUSE_S)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
-            if _try_lock(descriptor, shared=False) and _is(self._path, descriptor):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
+            if try_lock(descriptor, shared=False) and names(self._path, descriptor):
                 self._descriptor = descriptor
                 _write(descriptor, json.dumps({"pid": os.getpid(), "purpose": self._purpose}).encode())
                 return True
@@ -61,11 +64,11 @@ class FileLock:
 def holder(path: Path) -> Holder | None:
     """Who holds the lock at `path` now, None when nobody does. Takes nothing away from anybody. Plain OSErrors."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
+        descriptor = os.open(path, os.O_RDONLY | FLAGS)
     except FileNotFoundError:
         return None
     try:
-        if _try_lock(descriptor, shared=True):
+        if try_lock(descriptor, shared=True):
             return None
         return _read(descriptor)
     finally:
@@ -75,14 +78,6 @@ def holder(path: Path) -> Holder | None:
 def how_to_stop(other: Holder) -> str:
     """What to run, as the end of a sentence; nothing where its process is not known."""
     return f" with `{_STOP} {other.pid}`" if other.pid else ""
-
-
-def _is(path: Path, descriptor: int) -> bool:
-    """Whether `path` still names the file that was opened."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
 
 
 def _write(descriptor: int, note: bytes) -> None:
@@ -98,33 +93,3 @@ def _read(descriptor: int) -> Holder:
         return Holder(int(note["pid"]), str(note["purpose"]))
     except (ValueError, TypeError, KeyError):
         return Holder(0, "")
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _FLAGS = os.O_BINARY | os.O_NOINHERIT
-    _STOP = "taskkill /PID"
-    _BEYOND = 1 << 30  # a locked byte cannot be read by others, so it lies behind the note
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        """There is no shared lock there: looking takes the lock until the descriptor is closed."""
-        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
-    _STOP = "kill"
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

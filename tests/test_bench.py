@@ -69,6 +69,8 @@ def test_every_measure_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("100 writers that learn 1 times each, none lost", "s"),
         ("push of 300 records to a server, once they are read", "s"),
         ("append to durable on a server 50 ms away, p50", "ms"),
+        ("memoryctl capture", "ms"),
+        ("reduce, one new event behind 300", "ms"),
     ):
         assert figures[name]["unit"] == unit
         assert figures[name]["value"] > 0

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from memferry import __version__
 from memferry.cli.command import Command
-from memferry.cli.output import safe
+from memferry.cli.output import place, safe
 from memferry.errors import ConfigError, MemferryError
 
 COMMANDS = {
@@ -36,6 +36,7 @@ COMMANDS = {
     "digest": ("digest", "merge what a topic says about the same, let go what nobody recalls"),
     "undo": ("digest", "take the last digest of a topic back"),
     "recall": ("recall", "search everything that was carried"),
+    "memory": ("memory", "the life cycle of a `.memory` tree: capture, distill, publish, reduce, lease, ..."),
     "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
     "join": ("machines", "get the keys of an encrypted vault"),
     "doctor": ("doctor", "look for what is wrong with this installation"),
@@ -86,7 +87,7 @@ def _guarded(argv: Sequence[str]) -> int:
         return _complain(argv, what, "see `memferry doctor`", MemferryError.exit_code)
     except Exception as error:  # noqa: BLE001  # the edge: a traceback could show content
         hint = "this should not happen; please report it with this line"
-        return _complain(argv, f"fault: {type(error).__name__} at {_place(error)}", hint, FAULT)
+        return _complain(argv, f"fault: {type(error).__name__} at {place(error)}", hint, FAULT)
 
 
 def _perform(argv: Sequence[str]) -> int:
@@ -118,19 +119,6 @@ def _print_json(document: object) -> None:
 
     plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
     print(json.dumps(document, ensure_ascii=plain, indent=2, default=str), flush=True)
-
-
-def _place(error: BaseException) -> str:
-    """Where in this package it was raised: never what was handled there."""
-    place = "?"
-    trace = error.__traceback__
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        if "memferry" in code.co_filename:
-            folder, file = os.path.split(code.co_filename)
-            place = f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
 
 
 # -- arguments

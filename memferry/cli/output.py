@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -13,6 +14,19 @@ def safe(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char in "\n\r\t" else ascii(char)[1:-1] for char in text)
+
+
+def place(error: BaseException) -> str:
+    """Where in this package it was raised: never what was handled there."""
+    found = "?"
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        if "memferry" in code.co_filename:
+            folder, file = os.path.split(code.co_filename)
+            found = f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found
 
 
 def count(number: int, noun: str) -> str:

@@ -3,7 +3,7 @@
 ```
 _meta/*_event_ids.jsonl                                     which events were worked on: of this machine
 _meta/*.json                                                what the memory is: read as documents
-streams/ bus/ views/ governance/ coordination/   *.jsonl    ledgers; coordination/{cursors,leases} of this machine
+streams/ bus/ views/ governance/ coordination/   *.jsonl    ledgers; coordination/cursors of this machine
 projects/ views/attach/                    *.jsonl *.md     derived from the ledgers
 archive/                                      *.jsonl.gz    ledgers that were put away
 index/                                                      rebuilt by the tool: never carried
@@ -23,7 +23,7 @@ NAME = "diasync"
 DOCUMENT = "document"
 LEDGERS = frozenset({"streams", "bus", "views", "governance", "coordination"})
 DERIVED = frozenset({"projects", "views", "governance"})
-OF_THIS_MACHINE = frozenset({"coordination/cursors.jsonl", "coordination/leases.jsonl"})
+OF_THIS_MACHINE = frozenset({"coordination/cursors.jsonl"})
 IDS = {"diasync-v1-event": "event_id", "diasync-v1-object": "id"}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.errors import TransientError
+from memferry.filelock import FLAGS, names, try_lock
 
 PATIENCE_S = 60.0
 FIRST_PAUSE_S = 0.001
@@ -71,9 +71,9 @@ class Lock(NamedTuple):
 @contextmanager
 def tried(path: Path) -> Iterator[Lock]:
     """One try at a lock, which is given back at the end of the block. Its file is made when missing and stays."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
     try:
-        yield Lock(descriptor, _try_lock(descriptor) and _is(path, descriptor))
+        yield Lock(descriptor, try_lock(descriptor, shared=False) and names(path, descriptor))
     finally:
         os.close(descriptor)
 
@@ -100,14 +100,6 @@ def waiting(path: Path) -> Iterator[None]:
     raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="see whether one hangs")
 
 
-def _is(path: Path, descriptor: int) -> bool:
-    """Whether `path` still names the file that was opened: somebody may have removed the folder meanwhile."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
 def content(descriptor: int) -> bytes:
     """All of a lock's file, which may carry a note for its next holder."""
     os.lseek(descriptor, 0, os.SEEK_SET)
@@ -128,30 +120,3 @@ def write(descriptor: int, part: bytes) -> None:
     """All of `part`, where the descriptor stands."""
     while part:
         part = part[os.write(descriptor, part) :]
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _FLAGS = os.O_BINARY | os.O_NOINHERIT
-    _BEYOND = 1 << 30  # a locked byte cannot be read by others, so it lies behind the note
-
-    def _try_lock(descriptor: int) -> bool:
-        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
-
-    def _try_lock(descriptor: int) -> bool:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

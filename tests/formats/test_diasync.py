@@ -45,6 +45,7 @@ def files() -> list[str]:
         "views/facts/global/2026-11-p02.jsonl",
         "governance/findings/findings.jsonl",
         "coordination/reducers.jsonl",
+        "coordination/leases.jsonl",
         "archive/2026/streams/x/2026-01-01.jsonl.gz",
         "_meta/spec.json",
     ],
@@ -58,9 +59,7 @@ def test_copies_are_derived(file: str) -> None:
     assert kind(file).derived
 
 
-@pytest.mark.parametrize(
-    "file", ["coordination/cursors.jsonl", "coordination/leases.jsonl", "_meta/distilled_event_ids.jsonl"]
-)
+@pytest.mark.parametrize("file", ["coordination/cursors.jsonl", "_meta/distilled_event_ids.jsonl"])
 def test_what_belongs_to_a_machine_is_local(file: str) -> None:
     assert kind(file).local
 

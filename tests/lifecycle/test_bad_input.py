@@ -1,0 +1,162 @@
+"""Bad input is a JSON error that names it, exit code 1, and nothing is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from memferry.cli.memory import run
+from tests.lifecycle.trees import Tree
+
+SAID = ("--scope", "global", "--summary", "x")
+
+
+@pytest.mark.parametrize(
+    ("argv", "named"),
+    [
+        (["capture", *SAID, "--proposed-type", "rumour"], "rumour"),
+        (["publish", *SAID, "--object-type", "rumour"], "rumour"),
+        (["capture", *SAID, "--visibility", "friends"], "friends"),
+        (["capture", *SAID, "--due-at", "2026-02-30"], "2026-02-30"),
+        (["capture", *SAID, "--review-at", "20261201"], "20261201"),
+        (["capture", *SAID, "--ts", "yesterday"], "yesterday"),
+        (["capture", *SAID, "--confidence", "nan"], "nan"),
+        (["capture", "--scope", "global"], "--summary"),
+        (["capture", "--scope", "global", "--summary", "  "], "--summary"),
+        (["capture", "--scope", "global", "--summary", "\udcff"], "--summary"),
+        (["capture", *SAID, "--horizont", "day"], "--horizont"),
+        (["distill", "--limit", "-1"], "--limit"),
+        (["reconcile", "--id", "dec-1", "--summary", "x"], "dec-1"),
+        (["agenda", "--project", "p", "--close", "agd-1"], "agd-1"),
+        (["agenda", "--project", "p"], "exactly one action"),
+        (["agenda", "--project", "p", "--list", "--add", "x"], "exactly one action"),
+        (["lease", "acquire", "--key", "k"], "--instance-id"),
+        (["lease", "acquire", "--instance-id", "a"], "--key"),
+        (["lease", "steal"], "steal"),
+        (["hygiene", "--archive-before", "2026-13"], "2026-13"),
+        (["hygiene", "--rotate", "--max-lines", "0"], "--max-lines"),
+        (["dream"], "dream"),
+    ],
+    ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,
+)
+def test_it_is_named_and_nothing_is_written(
+    tree: Tree, capsys: pytest.CaptureFixture[str], argv: list[str], named: str
+) -> None:
+    assert run([*argv, "--root", str(tree.path)]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["ok"] is False
+    assert named in answer["error"]
+    assert not tree.path.exists()
+
+
+@pytest.mark.parametrize("verb", [["init"], ["capture", *SAID], ["stats"], ["validate"], ["lease", "list"]], ids=str)
+def test_a_root_that_is_a_file(tmp_path: Path, verb: list[str]) -> None:
+    (tmp_path / "notes").write_text("mine")
+    answer = Tree(tmp_path / "notes").ask(*verb)
+    assert (answer["ok"], str(tmp_path / "notes") in answer["error"]) == (False, True)
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "damage",
+    ['{"cut', "[]", '{"schema_version":"diasync-v1-event"}', '{"event_id":"a","event_id":"b"}', '{"a":NaN}',
+     '{"a":"\\ud800"}', b"\xff".decode("latin-1")],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    ("verb", "file"),
+    [
+        (["distill"], "streams/global/ins-a/2026-01-01.jsonl"),
+        (["reduce"], "bus/global/2026-01-01.jsonl"),
+        (["attach", "--project", "p"], "views/decisions/global/2026-01.jsonl"),
+        (["lease", "acquire", "--instance-id", "a", "--key", "k"], "coordination/leases.jsonl"),
+        (["diagnose"], "governance/findings/findings.jsonl"),
+        (["agenda", "--project", "p", "--list"], "projects/p/agenda.jsonl"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else None,
+)
+def test_a_damaged_line(tree: Tree, verb: list[str], file: str, damage: str) -> None:
+    if file.startswith(("coord", "gov", "proj")) and damage.startswith('{"schema'):
+        damage = damage.replace("event", file.rpartition("/")[2].removesuffix("s.jsonl") + "-event")
+    tree.do("capture", *SAID)
+    tree.do("publish", *SAID)
+    (tree.path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tree.path / file).write_bytes(b"\n" + damage.encode("latin-1" if damage == "\xff" else "utf-8") + b"\n")
+    before = tree.content()
+    answer = tree.ask(*verb)
+    assert answer["ok"] is False
+    assert f"{file} line 2" in answer["error"]
+    assert tree.content() == before
+    report = tree.ask("validate")
+    assert not report["ok"]
+    assert any(error.startswith(f"{file}:2: ") for error in report["errors"])
+
+
+def test_a_line_that_was_repaired_is_read(tree: Tree) -> None:
+    tree.do("publish", *SAID)
+    (file,) = tree.path.glob("bus/*/*.jsonl")
+    whole = file.read_bytes()
+    file.write_bytes(whole + b"{\n")
+    assert not tree.ask("reduce")["ok"]
+    file.write_bytes(whole)
+    assert tree.do("reduce")["created_count"] == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "verb"),
+    [
+        ("streams/notes.jsonl", ["distill"]), ("bus/global/notes.jsonl", ["reduce"]),
+        ("coordination/mine.jsonl", ["lease", "list"]), ("views/facts/notes.txt", ["validate"]),
+        ("notes.md", ["validate"]), ("streams/global/a/b/2026-01-01.jsonl", ["distill"]),
+    ],
+)  # fmt: skip
+def test_a_foreign_file(tree: Tree, file: str, verb: list[str]) -> None:
+    tree.do("capture", *SAID)
+    (tree.path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tree.path / file).write_text('{"a": 1}\n')
+    before = tree.content()
+    for argv in (verb, ["validate"]):
+        answer = tree.ask(*argv)
+        assert answer["ok"] is False
+        assert file in " ".join([answer.get("error", ""), *answer.get("errors", [])])
+    assert tree.content() == before
+
+
+def test_a_half_line_of_a_crash_spoils_no_other(tree: Tree) -> None:
+    tree.do("capture", *SAID)
+    (file,) = tree.path.glob("streams/*/*/*.jsonl")
+    with file.open("ab") as opened:
+        opened.write(b'{"event_id":"evt-half')
+    assert tree.do("distill")["created_count"] == 1
+    tree.do("capture", *SAID)
+    assert f"{file.name} line 2" in tree.ask("distill")["error"]
+
+
+def test_a_link_is_not_followed(tree: Tree, tmp_path: Path) -> None:
+    first = tree.do("capture", *SAID)
+    file = Path(str(first["path"]))
+    outside = tmp_path / "outside.jsonl"
+    file.rename(outside)
+    file.symlink_to(outside)
+    before = outside.read_bytes()
+    assert str(file) in tree.ask("capture", *SAID)["error"]
+    assert outside.read_bytes() == before
+
+
+def test_a_fault_is_an_answer_without_content(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise KeyError("what nobody may see")
+
+    monkeypatch.setattr("memferry.memory.lifecycle.capturing.capture", broken)
+    error = tree.ask("capture", *SAID)["error"]
+    assert error.startswith("fault: KeyError at ")
+    assert "nobody" not in error
+
+
+def test_an_empty_word_is_nothing_said(tree: Tree) -> None:
+    """Scripts pass what they do not know as an empty string."""
+    tree.do("capture", *SAID, "--tags", "", "--project", "", "--due-at", "", "--instance-id", "")
+    (event,) = tree.lines("streams/**/*.jsonl")
+    assert event["instance_id"] == "instance-unknown"
+    assert "due_at" not in event["payload"]
