@@ -18,6 +18,7 @@ Parse = Callable[[str, str], Document]
 # ":" would be a stream of a file on Windows, "@" parts a shard's name, "/" parts `space/file`.
 _NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 _FILES_OF_SSH = ("identity_file", "ssh_config", "known_hosts")
+TIERS = ("best", "core", "semantic", "model")
 _NAME_RULE = "letters (a-z), digits, '.', '_' and '-', at most 64, no dot at either end"
 
 
@@ -60,6 +61,17 @@ class Policy(NamedTuple):
     rules: tuple[Mapping[str, Any], ...] = ()
 
 
+class Recall(NamedTuple):
+    """How records are found. `tier`: `core`, `semantic` or `model`; `best`: the best that is installed. `importance`,
+    `recency`: how much a record's own importance, and being new, add to a score between 0 and 1; a record that is
+    `recency_days` old counts as half as new."""
+
+    tier: str = "best"
+    importance: float = 0.0
+    recency: float = 0.0
+    recency_days: float = 30.0
+
+
 class Config(NamedTuple):
     """All settings, paths absolute. `source`: the file. `machine` None: named after the computer. `backends`: by name,
     each with its `type`; the other settings of a type are checked by the backend."""
@@ -71,6 +83,7 @@ class Config(NamedTuple):
     backends: Mapping[str, Mapping[str, Any]] = {}
     policy: Policy = Policy()
     agent: Agent = Agent()
+    recall: Recall = Recall()
 
     def __repr__(self) -> str:
         """Without the settings of backends, which may hold secrets."""
@@ -109,7 +122,7 @@ def read_text(path: Path) -> str:
 def build(document: Document, path: Path, environ: Mapping[str, str], *, state: str | None = None) -> Config:
     """Check a document and fill in the defaults. Relative paths start at the folder of `path`."""
     root = _Node({} if document.value is None else document.value, "", document.lines, path)
-    fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent")
+    fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent", "recall")
     spaces = tuple(map(_space, fields["spaces"].items())) if "spaces" in fields else ()
     _refuse_doubles(fields.get("spaces"), [space.name for space in spaces])
     return Config(
@@ -120,6 +133,7 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
         backends=_backends(fields["backends"]) if "backends" in fields else {},
         policy=_policy(fields["policy"]) if "policy" in fields else Policy(),
         agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
+        recall=_recall(fields["recall"]) if "recall" in fields else Recall(),
     )
 
 
@@ -209,6 +223,16 @@ def _agent(node: _Node) -> Agent:
     return Agent(**values)
 
 
+def _recall(node: _Node) -> Recall:
+    fields = node.fields(*Recall._fields)
+    values: dict[str, Any] = {name: field.number(float) for name, field in fields.items() if name != "tier"}
+    if values.get("recency_days") == 0:
+        raise fields["recency_days"].error("must be more than 0", "remove the line to use the default")
+    if "tier" in fields:
+        values["tier"] = fields["tier"].one_of(TIERS)
+    return Recall(**values)
+
+
 def _guard(node: _Node) -> DeletionGuard:
     fields = node.fields(*DeletionGuard._fields)
     usual = DeletionGuard()
@@ -276,6 +300,12 @@ class _Node(NamedTuple):
         text = self.text()
         if not _NAME.fullmatch(text):
             raise self.error(f"{text!r} cannot be a name", f"use {_NAME_RULE}")
+        return text
+
+    def one_of(self, known: Sequence[str]) -> str:
+        text = self.text()
+        if text not in known:
+            raise self.error(f"there is no {text!r} here", _nearest(text, known))
         return text
 
     def path(self) -> Path:
