@@ -5,8 +5,8 @@ entry     every machine's newest version of each record; `current`: the one that
 words     FTS5 over passages, rowid = entry << 16 | number; without a copy of the text, so what goes out is said again
 ```
 
-With each record its predecessor in the same file is indexed too (`before`): memory is conversation and ledger, and an
-answer repeats little of the question before it.
+With each record its predecessor in the same file is indexed too (`before`, a column that counts half): memory is
+conversation and ledger, and an answer repeats little of the question before it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ create table entry(id integer primary key autoincrement, machine text not null, 
 create index entry_of_key on entry(key);
 create index entry_of_file on entry(file);
 create index entry_before on entry(before) where before is not null;
-create virtual table words using fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2');
+create virtual table words using fts5(text, before, content='', tokenize='porter unicode61 remove_diacritics 2');
 """
 REBUILD = "run `memferry recall --rebuild`: it is made again from what was read and pulled"
 
@@ -157,16 +157,16 @@ class Index:
         (last,) = self._database.execute("select seq from sqlite_sequence where name = 'entry'").fetchone()
         ends: dict[tuple[str, str], _End] = {}
         rows = []
-        words: list[tuple[int, str]] = []
+        words: list[tuple[int, str, str]] = []
         for id_, op in enumerate(puts, last + 1):
             said = prose(op)
             end = ends.get((op.space, op.file)) or self._end(machine, op)
             before, context = (end.id, end.context) if self._goes_on(end, op) else (None, "")
             rows.append(_row(id_, machine, op, said, before, current=True))
             words += _words(id_, context, said.head, said.body, rows[-1][_TAGS])
-            ends[op.space, op.file] = _End(id_, op.position, _context(said.head, said.body))
+            ends[op.space, op.file] = _End(id_, op.position, context_of(said.head, said.body))
         self._database.executemany(_INSERT, rows)
-        self._database.executemany("insert into words(rowid, text) values(?, ?)", words)
+        self._database.executemany("insert into words(rowid, text, before) values(?, ?, ?)", words)
 
     def _put(self, machine: str, op: Put) -> None:
         versions = self._all("key = ? and space = ?", op.key, op.space)
@@ -198,7 +198,7 @@ class Index:
             " order by id desc limit 1",
             (op.file, machine, op.space),
         ).fetchone()
-        return _End(row[0], row[1], _context(row[2], row[3])) if row else _End(0, _NOWHERE, "")
+        return _End(row[0], row[1], context_of(row[2], row[3])) if row else _End(0, _NOWHERE, "")
 
     def _withdraw(self, ops: Iterable[tuple[str, int]]) -> bool:
         """Whether anything was there to be taken out."""
@@ -245,18 +245,18 @@ class Index:
         self._index(entry)
 
     def _index(self, entry: _Entry) -> None:
-        self._database.executemany("insert into words(rowid, text) values(?, ?)", self._rows(entry))
+        self._database.executemany("insert into words(rowid, text, before) values(?, ?, ?)", self._rows(entry))
 
     def _hide(self, entry: _Entry) -> None:
         if entry.current:
             rows = self._rows(entry)
-            self._database.executemany("insert into words(words, rowid, text) values('delete', ?, ?)", rows)
+            self._database.executemany("insert into words(words, rowid, text, before) values('delete', ?, ?, ?)", rows)
 
-    def _rows(self, entry: _Entry) -> list[tuple[int, str]]:
+    def _rows(self, entry: _Entry) -> list[tuple[int, str, str]]:
         """What FTS5 was, or will be, given for an entry: it must be told the same words again to forget them."""
         sql = "select head, text from entry where id = ?"
         row = self._database.execute(sql, (entry.before,)).fetchone() if entry.before is not None else None
-        return _words(entry.id, _context(*row) if row else "", entry.head, entry.text, entry.tags)
+        return _words(entry.id, context_of(*row) if row else "", entry.head, entry.text, entry.tags)
 
     def _all(self, condition: str, *values: object) -> list[_Entry]:
         return [
@@ -288,16 +288,16 @@ def _row(id_: int | None, machine: str, op: Put, said: Prose, before: int | None
     )  # fmt: skip
 
 
-def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tuple[int, str]]:
-    """Rows of `words`: the first passage with the record before it."""
-    first, *more = passages(head, text)
-    texts = (f"{context}{first}{tags}", *(f"{passage}{tags}" for passage in more))
-    return [(id_ << PASSAGE_BITS | number, prepared(one)) for number, one in enumerate(texts)]
+def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tuple[int, str, str]]:
+    """Rows of `words`: the first passage has the record before it."""
+    first, *more = (prepared(f"{passage}{tags}") for passage in passages(head, text))
+    rows = [(id_ << PASSAGE_BITS, first, prepared(context))]
+    return rows + [(id_ << PASSAGE_BITS | number, one, "") for number, one in enumerate(more, 1)]
 
 
-def _context(head: str, text: str) -> str:
+def context_of(head: str, text: str) -> str:
     """What a record gives to the one behind it."""
-    return f"{head}: {text[-CONTEXT:]}\n"
+    return f"{head}: {text[-CONTEXT:]}" if head else text[-CONTEXT:]
 
 
 @contextlib.contextmanager

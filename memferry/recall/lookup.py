@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from memferry.errors import IndexBroken
 from memferry.recall.base import Passage
-from memferry.recall.index import PASSAGE_BITS, REBUILD, VERSION, explained
+from memferry.recall.index import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
 
 LOOKED_AT = 600
 """Passages that are scored for one question. FTS5 takes 2 us for each that it scores and 0.1 us for each that it
 merely finds. So the frequent words of a question decide only between passages that hold one of its rarer ones."""
+
+
+_NUMBER = (1 << PASSAGE_BITS) - 1
+BEFORE = 0.5
+"""How much a word counts that stands in the record before, not in a record itself. Tuned on five conversations."""
 
 
 class Filters(NamedTuple):
@@ -92,6 +98,16 @@ class Reader:
     def close(self) -> None:
         self._database.close()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Meanwhile it sees the index as it was at the first look, whatever is added or taken out."""
+        with explained(self.path):
+            self._database.execute("begin")
+        try:
+            yield
+        finally:
+            self._database.rollback()
+
     def rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         with explained(self.path):
             return self._database.execute(sql, values).fetchall()
@@ -129,12 +145,11 @@ class Reader:
     def _scored(self, lead: str, filters: Filters) -> dict[int, float]:
         """The newest of the passages that hold a leading term."""
         condition, values = filters.condition()
-        joined = (
-            f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS} where {condition} and"
-            if condition
-            else "where"
+        joined = f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS}" if condition else ""
+        sql = (
+            f"select words.rowid, -bm25(words, 1.0, {BEFORE}) from words {joined} where {condition or 'true'}"
+            " and words match ? order by words.rowid desc limit ?"
         )
-        sql = f"select words.rowid, -bm25(words) from words {joined} words match ? order by words.rowid desc limit ?"
         return dict(self.rows(sql, *values, lead, LOOKED_AT))
 
     def _add(self, scores: dict[int, float], lead: str, term: _Term) -> None:
@@ -151,9 +166,15 @@ class Reader:
 
     def passages(self, ids: Collection[int]) -> list[Passage]:
         """Those of the ids that the index knows."""
-        rows = self._among("id, head, text", {id_ >> PASSAGE_BITS for id_ in ids})
-        pieces = {id_: passages(head, text) for id_, head, text in rows}
-        return [Passage(id_, text) for id_ in ids if (text := _passage(pieces, id_)) is not None]
+        rows = self._among("id, before, head, text", {id_ >> PASSAGE_BITS for id_ in ids})
+        texts = {id_: passages(head, text) for id_, _, head, text in rows}
+        before = {id_: one for id_, one, *_ in rows if one is not None}
+        contexts = {id_: context_of(*said) for id_, *said in self._among("id, head, text", before.values())}
+        return [
+            Passage(id_, texts[entry][number], "" if number else contexts.get(before.get(entry, 0), ""))
+            for id_ in ids
+            if (number := id_ & _NUMBER) < len(texts.get(entry := id_ >> PASSAGE_BITS, ()))
+        ]
 
     def admitted(self, ids: Iterable[int], filters: Filters) -> set[int]:
         """Those of the passages whose records are current and pass the filters."""
@@ -199,9 +220,3 @@ def _best_of_each(scores: Mapping[int, float], limit: int) -> dict[int, float]:
         if len(best) == limit:
             break
     return dict(best.values())
-
-
-def _passage(pieces: Mapping[int, Sequence[str]], id_: int) -> str | None:
-    texts = pieces.get(id_ >> PASSAGE_BITS, ())
-    number = id_ & ((1 << PASSAGE_BITS) - 1)
-    return texts[number] if number < len(texts) else None

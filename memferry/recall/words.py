@@ -2,7 +2,7 @@
 
 FTS5 cuts at spaces, and Chinese, Japanese and Korean have few: it finds 12 % of what it should there, 82 % by trigrams,
 92 % by pairs of neighbouring characters. Single characters beside the pairs find more where a question says it in other
-words (docs/adr/0009-recall.md). So their runs are cut into both before FTS5 sees them.
+words (docs/adr/0011-recall.md). So their runs are cut into both before FTS5 sees them.
 """
 
 from __future__ import annotations
