@@ -18,19 +18,18 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memferry.errors import IndexBroken
 from memferry.model import Op, Put, Retract
+from memferry.recall.layout import HELD_FROM as HELD_FROM
+from memferry.recall.layout import PASSAGE_BITS as PASSAGE_BITS
+from memferry.recall.layout import REBUILD as REBUILD
+from memferry.recall.layout import VERSION as VERSION
+from memferry.recall.layout import context_of as context_of
+from memferry.recall.layout import explained as explained
 from memferry.recall.passages import passages
 from memferry.recall.prose import Prose, prose
 from memferry.recall.words import prepared
 
-VERSION = 2
 BATCH = 2000
-PASSAGE_BITS = 16
-HELD_FROM = 1 << 40
-"""Entries of the part for held records are numbered from here on: an id says which part it is of."""
-CONTEXT = 400
-"""Characters of the record before."""
 
 SCHEMA = """
 create table position(machine text primary key, seq integer not null) without rowid;
@@ -43,7 +42,6 @@ create index entry_of_file on entry(file);
 create index entry_before on entry(before) where before is not null;
 create virtual table words using fts5(text, before, content='', tokenize='porter unicode61 remove_diacritics 2');
 """
-REBUILD = "run `memferry recall --rebuild`: it is made again from what was read and pulled"
 
 
 class _Entry(NamedTuple):
@@ -293,27 +291,6 @@ def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tupl
     first, *more = (prepared(f"{passage}{tags}") for passage in passages(head, text))
     rows = [(id_ << PASSAGE_BITS, first, prepared(context))]
     return rows + [(id_ << PASSAGE_BITS | number, one, "") for number, one in enumerate(more, 1)]
-
-
-def context_of(head: str, text: str) -> str:
-    """What a record gives to the one behind it."""
-    return f"{head}: {text[-CONTEXT:]}" if head else text[-CONTEXT:]
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors say what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "locked" in text:
-            raise IndexBroken(f"{path} is in use by another program", hint="wait for it and try again") from error
-        if "full" in text:
-            raise IndexBroken(
-                f"no space left for {path}", hint="free some disk space; the index goes on then"
-            ) from error
-        raise IndexBroken(f"{path} cannot be used: {text}", hint=REBUILD) from error
 
 
 def remove(path: Path) -> None:

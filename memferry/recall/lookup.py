@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from memferry.errors import IndexBroken
 from memferry.recall.base import Passage
-from memferry.recall.index import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
+from memferry.recall.layout import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
 
 LOOKED_AT = 600
@@ -116,21 +116,24 @@ class Reader:
 
     def candidates(self, terms: Sequence[str], filters: Filters, limit: int) -> dict[int, float]:
         """Passage id -> BM25, the best passage of each record, best first."""
-        known = sorted((one for one in map(self._counted, terms) if one.passages), key=lambda one: one.passages)
+        known = sorted(
+            (one for one in (self._counted(term, filters) for term in terms) if one.passages), key=_frequency
+        )
         if not known:
             return {}
         leading = _leading(known)
         lead = " OR ".join(one.phrase for one in known[:leading])
         scores = self._scored(lead, filters)
         for one in known[leading:]:
-            self._add(scores, lead, one)
+            self._add(scores, lead, one.phrase, filters)
         return _best_of_each(scores, limit)
 
-    def _counted(self, phrase: str) -> _Term:
-        """How frequent a term is; where it is very frequent, judged by how far its first passages lie apart."""
-        count, last = self.rows(
-            "select count(*), max(rowid) from (select rowid from words where words match ? limit ?)", phrase, LOOKED_AT
-        )[0]
+    def _counted(self, phrase: str, filters: Filters) -> _Term:
+        """How frequent a term is among what counts; where it is very frequent, judged by how far its first passages lie
+        apart."""
+        source, values = _matching(filters)
+        sql = f"select count(*), max(id) from (select words.rowid as id from {source} and words match ? limit ?)"
+        count, last = self.rows(sql, *values, phrase, LOOKED_AT)[0]
         if count < LOOKED_AT:
             return _Term(phrase, count)
         low, high = self._range
@@ -144,21 +147,19 @@ class Reader:
 
     def _scored(self, lead: str, filters: Filters) -> dict[int, float]:
         """The newest of the passages that hold a leading term."""
-        condition, values = filters.condition()
-        joined = f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS}" if condition else ""
-        sql = (
-            f"select words.rowid, -bm25(words, 1.0, {BEFORE}) from words {joined} where {condition or 'true'}"
-            " and words match ? order by words.rowid desc limit ?"
-        )
+        source, values = _matching(filters)
+        score = f"-bm25(words, 1.0, {BEFORE})"
+        sql = f"select words.rowid, {score} from {source} and words match ? order by words.rowid desc limit ?"
         return dict(self.rows(sql, *values, lead, LOOKED_AT))
 
-    def _add(self, scores: dict[int, float], lead: str, term: _Term) -> None:
+    def _add(self, scores: dict[int, float], lead: str, phrase: str, filters: Filters) -> None:
         """What a frequent term adds to those already found: as if it stood there once, in a passage of usual length."""
         low, high = self._range
-        total = high - low + 1
-        weight = math.log(max(1.0, (total - term.passages + 0.5) / (term.passages + 0.5)))
-        sql = "select rowid from words where words match ? order by rowid desc limit ?"
-        for (id_,) in self.rows(sql, f"({lead}) AND {term.phrase}", LOOKED_AT):
+        total, everywhere = high - low + 1, self._counted(phrase, Filters()).passages
+        weight = math.log(max(1.0, (total - everywhere + 0.5) / (everywhere + 0.5)))
+        source, values = _matching(filters)
+        sql = f"select words.rowid from {source} and words match ? order by words.rowid desc limit ?"
+        for (id_,) in self.rows(sql, *values, f"({lead}) AND {phrase}", LOOKED_AT):
             if id_ in scores:
                 scores[id_] += weight
 
@@ -201,6 +202,19 @@ class Reader:
     def _among(self, columns: str, ids: Iterable[int], further: str = "") -> list[tuple]:  # type: ignore[type-arg]
         sql = f"select {columns} from entry where id in (select value from json_each(?)) {further}"
         return self.rows(sql, repr(list(ids)))
+
+
+def _matching(filters: Filters) -> tuple[str, list[str]]:
+    """What to search, in SQL up to the last condition, with its values."""
+    condition, values = filters.condition()
+    joined = (
+        f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS} where {condition}" if condition else "where true"
+    )
+    return f"words {joined}", values
+
+
+def _frequency(term: _Term) -> float:
+    return term.passages
 
 
 def _leading(terms: Sequence[_Term]) -> int:

@@ -6,14 +6,14 @@ import contextlib
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from memferry.config import Recall
 from memferry.errors import ConfigError, EmbedderBroken
 from memferry.recall import rank
 from memferry.recall.base import CORE, Scores, Tier
 from memferry.recall.fuse import fuse
-from memferry.recall.index import HELD_FROM, PASSAGE_BITS
+from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
 from memferry.recall.marks import Marked, Marker
 from memferry.recall.words import terms
@@ -76,6 +76,12 @@ class Searcher:
         self._settings = settings
         self._now = now
         self._marker = Marker()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._marker.close()

@@ -13,7 +13,8 @@ import pytest
 
 from memferry.errors import IndexBroken
 from memferry.model import Retract
-from memferry.recall.index import HELD_FROM, Index
+from memferry.recall.index import Index
+from memferry.recall.layout import HELD_FROM
 from memferry.recall.lookup import Reader
 from tests.recall.records import indexed, keys, put, search
 

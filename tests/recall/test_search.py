@@ -13,7 +13,7 @@ from memferry.config import Recall
 from memferry.errors import ConfigError, EmbedderBroken
 from memferry.recall import lookup
 from memferry.recall.base import CORE, Passage, Scores, Tier
-from memferry.recall.index import PASSAGE_BITS
+from memferry.recall.layout import PASSAGE_BITS
 from memferry.recall.lookup import Filters, Reader
 from memferry.recall.rank import Facts, additions, effective_importance
 from memferry.recall.search import Answers, Searcher, Wanted
