@@ -36,7 +36,8 @@ create table position(machine text primary key, seq integer not null) without ro
 create table entry(id integer primary key autoincrement, machine text not null, seq integer not null,
   space text not null, key text not null, file text not null, place integer not null, before integer,
   current integer not null, hlc text not null, digest text not null, type text, tags text not null, ts text, scope text,
-  sensitivity text, importance real, used text, head text not null, text text not null, unique(machine, seq));
+  sensitivity text, importance real, used text, head text not null, text text not null);
+create index entry_of_seq on entry(seq); -- short and mostly ascending; a machine is looked at then
 create index entry_of_key on entry(key);
 create index entry_of_file on entry(file);
 create index entry_before on entry(before) where before is not null;
