@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from memferry import places, yamltext
 from memferry.errors import ConfigError
+from memferry.secret import ENVIRONMENT, FILE, Secret
 from memferry.yamltext import Document
 
 Parse = Callable[[str, str], Document]
@@ -130,7 +131,7 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
         state=_state(environ, state, fields.get("state")),
         machine=fields["machine"].name() if "machine" in fields else None,
         spaces=spaces,
-        backends=_backends(fields["backends"]) if "backends" in fields else {},
+        backends=_backends(fields["backends"], environ) if "backends" in fields else {},
         policy=_policy(fields["policy"]) if "policy" in fields else Policy(),
         agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
         recall=_recall(fields["recall"]) if "recall" in fields else Recall(),
@@ -184,11 +185,11 @@ def _refuse_doubles(node: _Node | None, names: Sequence[str]) -> None:
             raise node.items()[number].error(taken, "give each space its own name")
 
 
-def _backends(node: _Node) -> dict[str, dict[str, Any]]:
-    return {name: _backend(name, settings) for name, settings in node.mapping().items()}
+def _backends(node: _Node, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    return {name: _backend(name, settings, environ) for name, settings in node.mapping().items()}
 
 
-def _backend(name: str, node: _Node) -> dict[str, Any]:
+def _backend(name: str, node: _Node, environ: Mapping[str, str]) -> dict[str, Any]:
     _Node(name, node.place, node.lines, node.file).name()
     settings = node.mapping()
     if "type" not in settings:
@@ -200,7 +201,20 @@ def _backend(name: str, node: _Node) -> dict[str, Any]:
         values["path"] = str(settings["path"].path())
     if settings["type"].text() == "ssh":
         values |= {key: str(settings[key].path()) for key in _FILES_OF_SSH if key in settings}
+    if settings["type"].text() == "qdrant":
+        values |= {"path": str(settings["path"].path())} if "path" in settings else {}
+        values |= {"api_key": _secret(settings["api_key"], environ)} if "api_key" in settings else {}
     return values
+
+
+def _secret(node: _Node, environ: Mapping[str, str]) -> Secret:
+    """Never the secret itself: this file is shared, copied and shown."""
+    text = node.text()
+    if name := text.removeprefix(ENVIRONMENT) if text.startswith(ENVIRONMENT) else "":
+        return Secret(text, environ.get(name))
+    if path := text.removeprefix(FILE) if text.startswith(FILE) else "":
+        return Secret(FILE + str(node._replace(value=path).path()))
+    raise node.error("a secret does not belong into this file", "write `env:NAME` or `file:PATH`, where it lies")
 
 
 def _policy(node: _Node) -> Policy:

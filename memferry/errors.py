@@ -84,7 +84,9 @@ class BackendError(MemferryError):
 
 
 class TransientError(BackendError):
-    """May work later: a cut line, a busy disk."""
+    """May work later: a cut line, a busy disk. `retry_after_s`: what the destination asked to wait; None: nothing."""
+
+    retry_after_s: float | None = None
 
 
 class PreconditionFailed(BackendError):

@@ -93,6 +93,14 @@ class Catalog:
         unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
         return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
 
+    def stats_of(self, files: Collection[int]) -> list[tuple[str, str, Stat]]:
+        """(space, path, stat as last read) of those of these files that are not gone."""
+        rows = self._state.among(
+            "select space, path, stat from file where not gone and stat is not null"
+            " and id in (select value from json_each(?))", files
+        )  # fmt: skip
+        return [(space, path, Stat._make(_STAT.unpack(packed))) for space, path, packed in rows]
+
     def file(self, space: str, path: str) -> KnownFile | None:
         row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
         try:

@@ -19,6 +19,7 @@ from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
 from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
 
+TENDED_IN_A_PUSH = 20
 Report = dict[str, Any]
 """What a command answers, ready to be printed as JSON."""
 
@@ -70,8 +71,11 @@ def _push(agent: Agent, scope: Scope, kind: str) -> SyncReport:
             _foretell(agent, report, scope)
         return report
     outcome, halted = agent.ingest_all(scope)
+    delivery = agent.deliver(scope.backends, outcome=outcome)
     report = sync_report(outcome, halted, dry_run=False)
-    for name, delivered in agent.deliver(scope.backends).items():
+    for name, delivered in delivery.items():
+        if not delivered.error:
+            _tend(agent, name)
         capacity = _capacity(agent, name) if delivered.sent and not delivered.error else None
         report.backends[name] = backend_report(name, delivered, outcome.sample, capacity)
     _finish(agent, report, kind, started)
@@ -82,6 +86,12 @@ def _capacity(agent: Agent, name: str) -> Capacity | None:
     with contextlib.suppress(BackendError), agent.backend(name) as backend:
         return backend.capacity()
     return None
+
+
+def _tend(agent: Agent, name: str) -> None:
+    """Some of what can wait, for those without a service; what is left, the next push or `verify --repair` does."""
+    with contextlib.suppress(BackendError):
+        any(not agent.tend(name) for _ in range(TENDED_IN_A_PUSH))
 
 
 def _foretell(agent: Agent, report: SyncReport, scope: Scope) -> None:

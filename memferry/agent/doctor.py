@@ -12,7 +12,7 @@ from memferry.agent.lock import StateLock, holder
 from memferry.agent.rebuild import set_aside
 from memferry.agent.service import opened
 from memferry.agent.state import DATABASE
-from memferry.backends.base import Probed, Readable
+from memferry.backends.base import Backend, Capacity, Probed, Readable
 from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
@@ -80,13 +80,18 @@ def _backend(config: Config, name: str) -> Iterator[Check]:
                 if not probe.good:
                     return
             capacity = backend.capacity()
-            names = [log.name for log in backend.survey().logs] if isinstance(backend, Readable) else []
+            holds = _held(backend, capacity)
     except MemferryError as error:
         yield Check(f"backend {name}", False, str(error), error.hint)
         return
-    machines = f"machines: {', '.join(names) or 'none yet'}"
     free = "" if capacity.free_bytes is None else f", {capacity.free_bytes / 1e9:.1f} GB free"
-    yield Check(f"backend {name}", True, machines + free)
+    yield Check(f"backend {name}", True, holds + free)
+
+
+def _held(backend: Backend, capacity: Capacity) -> str:
+    if isinstance(backend, Readable):
+        return f"machines: {', '.join(log.name for log in backend.survey().logs) or 'none yet'}"
+    return "an index" if capacity.points is None else f"an index of {capacity.points} points"
 
 
 def _rebuild(config: Config) -> Check:

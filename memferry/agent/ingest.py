@@ -108,7 +108,9 @@ class Ingest:
     def _read_ledger(self, descriptor: int, stat: Stat, path: str, kind: Kind) -> None:
         known = self._meet(path, kind)
         cursor = None if self._reading.force else known.cursor
-        start = tail.resume(descriptor, stat, cursor, self._fingerprint, whole=self._reading.thorough)
+        start = tail.resume(
+            descriptor, stat, cursor, self._fingerprint, now=self._state.clock(), whole=self._reading.thorough
+        )
         if isinstance(start, tail.Restart):
             self._note_restart(start.reason)
         again = start.trail.offset == 0 and (known.placed > 0 or self._catalog.holds_of(known.id))
@@ -122,7 +124,7 @@ class Ingest:
                 for part in _up_to(COMMIT_BYTES, chain((first,), parts)):
                     start.trail.advance(part, descriptor)
                     self._store(this, _records(reader, source, part), start.trail.cursor())
-        self._finish(this, stat, cursor=start.trail.cursor())
+        self._finish(this, stat if start.trail.is_proved else stat.doubted, cursor=start.trail.cursor())
 
     def _read_archive(self, descriptor: int, stat: Stat, path: str, kind: Kind) -> None:
         this = _Pass(self._meet(path, kind), kind)
@@ -163,7 +165,7 @@ class Ingest:
     def _goes_on(self, descriptor: int, stat: Stat, known: KnownFile) -> bool:
         """Whether an open file begins with what was read of a known ledger: its inode alone proves nothing."""
         return known.cursor is not None and isinstance(
-            tail.resume(descriptor, stat, known.cursor, self._fingerprint), tail.Resume
+            tail.resume(descriptor, stat, known.cursor, self._fingerprint, now=self._state.clock()), tail.Resume
         )
 
     def is_renamed(self, path: str, was: str) -> bool:
@@ -302,7 +304,7 @@ class Ingest:
         self._catalog.release(made.released)
         self._catalog.store(made)
         if sealing is not None:
-            self._journal.append(sealing())
+            self._journal.append(sealing(), this.known.id)
             this.wrote = True
             this.known = self._catalog.save_file(this.known._replace(cleared=True))
         if made.held:

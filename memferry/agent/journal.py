@@ -18,7 +18,6 @@ from memferry.agent.state import REBUILD, State, StateDamaged
 from memferry.model import Op, Put, Retract, Sealed, Sighting
 
 ZSTD_LEVEL = 3
-DELIVERY_BYTES = 8 << 20
 COLUMNS = "first, last, count, raw_bytes, frame, retracts"
 
 _encode = msgspec.json.Encoder()
@@ -97,16 +96,24 @@ class Journal:
         if hlc > (self._state.meta("hlc") or ""):
             self._state.set_meta("hlc", hlc)
 
-    def append(self, sealed: Sealed) -> None:
+    def append(self, sealed: Sealed, file: int = 0) -> None:
+        """`file`: where its records were read, by id."""
+        retracts = json.dumps(sealed.retracts)
         self._state.execute(
-            "insert into journal values(?, ?, ?, ?, ?, ?)",
-            (sealed.first, sealed.last, sealed.count, sealed.raw_bytes, json.dumps(sealed.retracts), sealed.frame),
+            "insert into journal values(?, ?, ?, ?, ?, ?, ?)",
+            (sealed.first, sealed.last, sealed.count, sealed.raw_bytes, retracts, sealed.frame, file),
         )
         self._state.set_meta("seq", max(self.last_seq, sealed.last))
 
-    def append_ops(self, ops: Sequence[Op]) -> None:
+    def append_ops(self, ops: Sequence[Op], file: int = 0) -> None:
         if ops:
-            self.append(seal(ops, self.machine))
+            self.append(seal(ops, self.machine), file)
+
+    def files(self, first: int, last: int) -> set[int]:
+        """Ids of the files whose records lie in the rows that overlap `first`..`last`."""
+        start = self._state.one("select max(first) from journal where first <= ?", first)
+        sql = "select distinct file from journal where file > 0 and first between ? and ?"
+        return {row[0] for row in self._state.rows(sql, (start[0] if start else None) or first, last)}
 
     def sealed(self, first: int, last: int) -> Iterator[Sealed]:
         """Rows that overlap `first`..`last`, ascending."""
@@ -119,7 +126,7 @@ class Journal:
             if row[1] >= first:
                 yield _row(row)
 
-    def after(self, seq: int, limit_bytes: int = DELIVERY_BYTES) -> list[Sealed]:
+    def after(self, seq: int, limit_bytes: int) -> list[Sealed]:
         """The next rows beyond `seq`, about `limit_bytes` of frames, at least one if there is any."""
         batch: list[Sealed] = []
         size = 0
@@ -167,8 +174,9 @@ class Journal:
         kept = [op for op in unseal(sealed) if op.seq not in doomed]
         if len(kept) == sealed.count:
             return
+        (file,) = self._state.rows("select file from journal where first = ?", sealed.first)[0]
         self._state.execute("delete from journal where first = ?", (sealed.first,))
-        self.append_ops(kept)
+        self.append_ops(kept, file)
 
 
 def _row(row: Sequence[object]) -> Sealed:

@@ -1,29 +1,18 @@
-"""One instance per state directory: a lock that the kernel keeps, and gives back at once when its holder dies."""
+"""One instance per state directory."""
 
 from __future__ import annotations
 
-import json
-import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Self
 
+from memferry import locks
 from memferry.errors import StateError, StateLocked
+from memferry.locks import FileLock, Holder
 
 LOCK_FILE = "lock"
-_ATTEMPTS = 6
-_PAUSE_S = 0.02
-_LONGEST_NOTE = 4096
-
-
-class Holder(NamedTuple):
-    """Who holds a state directory: for messages only, the lock is the truth. `pid` 0: not known yet."""
-
-    pid: int
-    purpose: str
 
 
 class StateLock:
@@ -36,60 +25,30 @@ class StateLock:
 
     def __init__(self, directory: Path, purpose: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
         self._directory = directory
-        self._purpose = purpose
-        self._sleep = sleep
-        self._descriptor: int | None = None
+        self._lock = FileLock(directory / LOCK_FILE, purpose, sleep=sleep)
 
     def __enter__(self) -> Self:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._descriptor = self._take()
-            _write(self._descriptor, json.dumps({"pid": os.getpid(), "purpose": self._purpose}).encode())
+            if not self._lock.take():
+                raise _locked(self._directory)
         except OSError as error:
-            self._release()
+            self._lock.release()
             raise _unusable(self._directory, error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._release()
-
-    def _take(self) -> int:
-        path = self._directory / LOCK_FILE
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._sleep(_PAUSE_S)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
-            if _try_lock(descriptor, shared=False) and _is(path, descriptor):
-                return descriptor
-            os.close(descriptor)
-        raise _locked(self._directory)
-
-    def _release(self) -> None:
-        """The file stays: removing it would let two instances lock two files of one name."""
-        if self._descriptor is not None:
-            descriptor, self._descriptor = self._descriptor, None
-            try:
-                os.ftruncate(descriptor, 0)
-            finally:
-                os.close(descriptor)
+        self._lock.release()
 
 
 def holder(directory: Path) -> Holder | None:
     """Who holds the state now, None when nobody does. Takes nothing away from anybody. Raises StateError."""
     try:
-        descriptor = os.open(directory / LOCK_FILE, os.O_RDONLY | _FLAGS)
-    except FileNotFoundError:
-        return None
+        return locks.holder(directory / LOCK_FILE)
     except OSError as error:
         raise _unusable(directory, error) from error
-    try:
-        if _try_lock(descriptor, shared=True):
-            return None
-        return _read(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unusable(directory: Path, error: OSError) -> StateError:
@@ -101,61 +60,7 @@ def _unusable(directory: Path, error: OSError) -> StateError:
 
 def _locked(directory: Path) -> StateLocked:
     other = holder(directory) or Holder(0, "")
-    who = f"memferry {other.purpose}".strip() + (f" (process {other.pid})" if other.pid else "")
     return StateLocked(
-        f"{who} holds the state directory {directory}",
-        hint="wait until it has finished, or stop it" + (f" with `{_STOP} {other.pid}`" if other.pid else ""),
+        f"{other} holds the state directory {directory}",
+        hint=f"wait until it has finished, or stop it{locks.how_to_stop(other)}",
     )
-
-
-def _is(path: Path, descriptor: int) -> bool:
-    """Whether `path` still names the file that was opened."""
-    try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
-
-
-def _write(descriptor: int, note: bytes) -> None:
-    os.ftruncate(descriptor, 0)
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    os.write(descriptor, note)
-
-
-def _read(descriptor: int) -> Holder:
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    try:
-        note = json.loads(os.read(descriptor, _LONGEST_NOTE))
-        return Holder(int(note["pid"]), str(note["purpose"]))
-    except (ValueError, TypeError, KeyError):
-        return Holder(0, "")
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _FLAGS = os.O_BINARY | os.O_NOINHERIT
-    _STOP = "taskkill /PID"
-    _BEYOND = 1 << 30  # a locked byte cannot be read by others, so it lies behind the note
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        """There is no shared lock there: looking takes the lock until the descriptor is closed."""
-        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
-        try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError:
-            return False
-        return True
-
-else:
-    import fcntl
-
-    _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
-    _STOP = "kill"
-
-    def _try_lock(descriptor: int, *, shared: bool) -> bool:
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True

@@ -76,7 +76,9 @@ def machines(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 def _listed(agent: Agent, name: str) -> Report:
     try:
         with agent.backend(name) as backend:
-            logs = list(backend.machines()) if isinstance(backend, Readable) else []
+            if not isinstance(backend, Readable):
+                return {"backend": name, "index": True, "machines": []}
+            logs = list(backend.machines())
             members = getattr(backend, "members", None)
             ring = members.refresh() if isinstance(members, Members) and logs else None
     except BackendError as error:

@@ -128,6 +128,7 @@ def capacity_report(capacity: Capacity | None) -> dict[str, object] | None:
     if capacity.total_bytes and free is not None:
         percent = round(100 * (1 - free / capacity.total_bytes), 1)
     return {
+        "points": capacity.points,
         "used_bytes": used,
         "free_bytes": free,
         "used_percent": percent,

@@ -100,6 +100,7 @@ class _Loop:
         self._pull_problems = set(agent.config.backends)  # an earlier run may have left one
         self._warned: str | None = None
         self._overflows = 0
+        self._busy = False
         self._last: dict[str, object] = {}
 
     def run(self) -> None:
@@ -127,6 +128,7 @@ class _Loop:
             self._cycle(wake)
         elif not self._stop.asked:
             self._agent.indexing.keep_up()
+            self._tend()
         self._on_time()
 
     def _step(self, what: str, done: int, total: int) -> None:
@@ -137,6 +139,8 @@ class _Loop:
 
     def _patience(self) -> float:
         """Until the next thing that the clock asks for; a dead watcher must be noticed too."""
+        if self._busy:
+            return 0.0
         now = time.monotonic()
         return max(0.0, min(CHECK_S, *(due - now for due in self._due.values())))
 
@@ -190,7 +194,7 @@ class _Loop:
                 log.warning("halted: %s", error)
         if outcome.unsettled:
             self._look_again(outcome.unsettled)
-        self._deliver()
+        self._deliver(outcome)
         if outcome.new or outcome.modified or outcome.withdrawn:
             log.info("stored new=%d modified=%d held=%d withdrawn=%d", outcome.new, outcome.modified,
                      outcome.held.total(), outcome.withdrawn)  # fmt: skip
@@ -205,11 +209,26 @@ class _Loop:
 
     # -- what it carries
 
-    def _deliver(self) -> None:
+    def _deliver(self, outcome: Outcome | None = None) -> None:
         """To every backend that is due; one that failed is due again when its rest is over."""
-        for name, one in self._agent.deliver(patient=False).items():
+        for name, one in self._agent.deliver(patient=False, outcome=outcome).items():
             if one.error:
                 log.warning("backend %s: %s", name, one.error)
+
+    def _tend(self) -> None:
+        """What can wait, at every backend that is not known to be away. Where there is more of it, the next turn comes
+        at once."""
+        self._busy = False
+        for name in self._agent.config.backends:
+            if self._agent.checkpoints.is_away(name):
+                continue
+            try:
+                more = self._agent.tend(name)
+            except BackendError as error:
+                log.warning("backend %s: %s", name, error)
+                self._agent.checkpoints.failed(name, error)
+                continue
+            self._busy = self._busy or more
 
     def _pull(self) -> None:
         """From every backend whose time has come, but for those that are known to be away."""

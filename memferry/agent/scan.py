@@ -38,6 +38,11 @@ class Stat(NamedTuple):
     def identity(self) -> tuple[int, int]:
         return self.device, self.inode
 
+    @property
+    def doubted(self) -> Stat:
+        """The same moment, to be remembered where not all of the file was compared: no scan takes it for unchanged."""
+        return self._replace(ctime_ns=-self.ctime_ns)
+
 
 class Found(NamedTuple):
     """A regular file. `file`: path below the root, `/`-separated."""
@@ -113,6 +118,14 @@ def look(root: Path, file: str) -> Found | Skipped | None:
     _root_identity(root)
     files, _ = _way(root, file, lambda folder: True)
     return files[0] if files else None
+
+
+def stat_at(root: Path, file: str) -> Stat | None:
+    """What lies there now, link or not; None when nothing does, or it cannot be told."""
+    try:
+        return stat_of(os.lstat(root / file))
+    except OSError:
+        return None
 
 
 def changes(seen: Iterable[Found | Skipped], known: Mapping[str, Stat]) -> Changes:

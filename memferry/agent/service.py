@@ -7,14 +7,15 @@ import gc
 import json
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from memferry.agent import fork, identity
+from memferry.agent import fork, identity, scan
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
-from memferry.agent.deliver import Delivered, Delivery
+from memferry.agent.deliver import Delivered, Delivery, Pace
 from memferry.agent.indexing import Indexing
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
@@ -31,17 +32,20 @@ from memferry.agent.state import DATABASE, State
 from memferry.agent.sync import Cycle, Guard
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
-from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
+from memferry.backends.base import Backend, HeadSeen, Informed, Known, MachineLog, Readable, Tended
 from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
-from memferry.backends.wrappers import Backoff, Logged, Retrying
+from memferry.backends.wrappers import Backoff, Logged, Retry
 from memferry.config import Config, Space
+from memferry.embedder import Embedder
 from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
+from memferry.recall import grams
+from memferry.recall.prose import text_of
 
 RUNS_KEPT = 100
 ATTEMPTS = 3
@@ -68,6 +72,8 @@ class Agent:
         self.keys = Keys(config.state)
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
+        self._paces: defaultdict[str, Pace] = defaultdict(Pace)
+        self._embedder: Embedder | None = None
         self.become(me)
         self.trees: dict[str, Tree] = {}
         self.look_at_spaces()
@@ -145,24 +151,38 @@ class Agent:
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, with the newest head of our own log that it acknowledged. It stays open, and so does its
         connection, until `close`."""
+        backend = self._opened(name)
+        if isinstance(backend, Informed):
+            backend.inform(self._known(name))
+        yield backend
+
+    def _opened(self, name: str) -> Backend:
         if name not in self._backends:
             made = open_backend(name, self.config.backends[name], self.me, self.keys)
             self._backends[name] = self._wrapped(made)
-        backend = self._backends[name]
+        return self._backends[name]
+
+    def _known(self, name: str) -> Known:
         checkpoint = self.checkpoints.of(name)
-        expect, make_way = getattr(backend, "expect", None), getattr(backend, "make_way", None)
-        if make_way is not None and not checkpoint.attempted:
-            make_way()
-        if expect is not None:
-            expect(checkpoint.head, written=self.journal.last_seq)
-        if (attest := getattr(backend, "attest", None)) is not None:
-            attest(self.heads_seen(name))
-        yield backend
+        refused = frozenset(row[0] for row in self.state.rows("select seq from refused where backend = ?", name))
+        return Known(
+            checkpoint.head, checkpoint.through, refused, checkpoint.attempted > 0, self.journal.last_seq,
+            self.heads_seen(name), self.journal, text_of, self.embedder,
+        )  # fmt: skip
+
+    def embedder(self) -> Embedder:
+        """What turns texts into vectors, made when it is first needed. Raises EmbedderBroken."""
+        if self._embedder is None:
+            self._embedder = grams.embedder()
+        return self._embedder
 
     def close(self) -> None:
-        """Close what is open at the backends, and the index."""
+        """Close what is open at the backends, the index, and the embedder."""
         self.indexing.close()
         self._close_backends()
+        if self._embedder is not None:
+            self._embedder.close()
+            self._embedder = None
 
     def _close_backends(self) -> None:
         while self._backends:
@@ -175,36 +195,63 @@ class Agent:
 
     def _wrapped(self, backend: Backend) -> Backend:
         """Every backend is met through these."""
-        return Logged(Retrying(backend, RETRY_SOON, time.sleep, ATTEMPTS, self.random), time.monotonic)
+        return Logged(backend, time.monotonic)
 
-    def delivery(self, backend: Backend) -> Delivery:
-        return Delivery(self.state, self.journal, backend, self.checkpoints, self.random)
+    def delivery(self, backend: Backend, outcome: Outcome | None = None) -> Delivery:
+        """`outcome`: counts what turns out while it is at work."""
+        retry = Retry(RETRY_SOON, ATTEMPTS, self.random)
+        look = partial(self._look_again, outcome or Outcome(self.journal.last_seq + 1))
+        return Delivery(
+            self.state, self.journal, backend, self.checkpoints, retry, self._paces[backend.name], look
+        )  # fmt: skip
 
-    def deliver(self, names: Sequence[str] = (), *, patient: bool = True) -> dict[str, Delivered]:
+    def _look_again(self, outcome: Outcome, first: int, last: int) -> bool:
+        """Read files again that changed since these operations of theirs were queued: what became private meanwhile
+        must not leave. Returns whether any did."""
+        changed: defaultdict[str, list[str]] = defaultdict(list)
+        for space, file, before in self.catalog.stats_of(self.journal.files(first, last)):
+            now = scan.stat_at(self.trees[space].root, file) if space in self.trees else None
+            if now is not None and before not in (now, now.doubted):
+                changed[space].append(file)
+        for space, files in changed.items():
+            with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
+                self.ingest(self.trees[space], Scope(thorough=True), outcome, files)
+        return bool(changed)
+
+    def deliver(
+        self, names: Sequence[str] = (), *, patient: bool = True, outcome: Outcome | None = None
+    ) -> dict[str, Delivered]:
         """To every backend (or these). `patient`: also to one that failed a moment ago; without it none is opened to
-        which nothing is due. Where another state has continued this machine's log, this one goes on under an identity
-        of its own."""
+        which nothing is due. `outcome`: counts what turns out while it is at work. Where another state has continued
+        this machine's log, this one goes on under an identity of its own."""
         wanted = names or tuple(self.config.backends)
         try:
-            return self._deliver(wanted, patient)
+            return self._deliver(wanted, patient, outcome)
         except ForkedLog:
             fork.part(self, self._names_taken())
             self.pull()
         try:
-            return self._deliver(wanted, patient)
+            return self._deliver(wanted, patient, outcome)
         except ForkedLog as error:
             return {error.backend: self._note_failure(error.backend, error)}
 
     def is_due(self, name: str) -> bool:
         return self.checkpoints.due(name, self.journal.last_seq)
 
-    def _deliver(self, names: Sequence[str], patient: bool) -> dict[str, Delivered]:
-        return {name: self._deliver_to(name) for name in names if patient or self.is_due(name)}
+    def tend(self, name: str) -> bool:
+        """A little of the work at a backend that can wait; True: there is more. Raises BackendError."""
+        if not isinstance(self._opened(name), Tended):
+            return False
+        with self.backend(name) as backend:
+            return isinstance(backend, Tended) and backend.tend()
 
-    def _deliver_to(self, name: str) -> Delivered:
+    def _deliver(self, names: Sequence[str], patient: bool, outcome: Outcome | None) -> dict[str, Delivered]:
+        return {name: self._deliver_to(name, outcome) for name in names if patient or self.is_due(name)}
+
+    def _deliver_to(self, name: str, outcome: Outcome | None) -> Delivered:
         try:
             with self.backend(name) as backend:
-                return self.delivery(backend).run(partial(self.progress, name))
+                return self.delivery(backend, outcome).run(partial(self.progress, name))
         except ForkedLog:
             raise
         except BackendError as error:  # it could not be opened

@@ -51,8 +51,9 @@ create table ref(target integer, id integer, primary key(target, id)) without ro
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
 
 -- What is queued and what is acknowledged.
+-- `file`: the one whose records a row of the journal holds; 0: it holds none.
 create table journal(first integer primary key, last integer not null, count integer not null,
-  raw_bytes integer not null, retracts text not null, frame blob not null);
+  raw_bytes integer not null, retracts text not null, frame blob not null, file integer not null);
 create table checkpoint(backend text primary key, through integer not null default 0,
   attempted integer not null default 0, head text, acknowledged_at real, failures integer not null default 0,
   next_attempt_at real not null default 0, error text, hint text) without rowid;

@@ -3,10 +3,11 @@ prove it is still the same file, and a thin reader.
 
 "Still the same" is never taken from a size or an inode alone. A cursor remembers three keyed fingerprints: of the
 file's head, of a window of one to two blocks before the offset, and of every block before that window. Head and
-window are compared whenever the file has grown; everything is, when the file changed without growing or when
-`whole` asks for it. So an edit in the middle of a file of up to 128 KiB is seen at once, and in a larger one that
-also grew meanwhile, by the next whole check. Any disagreement means: read again from 0 and let the records' digests
-tell what is known. A last line without a newline waits, however long, until its newline is there.
+window are compared whenever the file has grown; everything is, when it changed without growing, when it is small, when
+`whole` asks for it, and else as often as costs a few hundredths of a core. So an edit in the middle is seen at once,
+and in a file of more than 4 MiB that also grew meanwhile, by the next scan or sooner. Any disagreement means: read
+again from 0 and let the records' digests tell what is known. A last line without a newline waits, however long, until
+its newline is there.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ HEAD_BYTES = 4096
 BLOCK_BYTES = 64 * 1024
 CHUNK_BYTES = 2 * 1024 * 1024
 LINE_BYTES = 16 * 1024 * 1024
+PROVED_ALWAYS_BYTES = 4 * 1024 * 1024
+PROVED_BYTES_PER_S = 16 * 1024 * 1024
+"""A whole comparison reads half a GB a second or more: this much of it hardly shows."""
 _OVERLAP_BYTES = 256
 
 
@@ -99,6 +103,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
     `offset`: behind the last newline that was consumed. `size_bytes`: the file's size at that read.
     `head`: the first `head_bytes`. `window`: the `window_bytes` before the offset. `chain`: all before the window.
+    `proved_at`: when all of it was last read or compared, in seconds since 1970.
     """
 
     device: int
@@ -110,15 +115,22 @@ class Cursor(msgspec.Struct, frozen=True):
     window_bytes: int
     window_hash: int
     chain: int
+    proved_at: float
 
     @property
     def pending_bytes(self) -> int:
         """Bytes of a last line that had no newline yet."""
         return self.size_bytes - self.offset
 
+    def is_due(self, now: float) -> bool:
+        """Whether all of it is to be compared, although it has only grown: the larger, the more seldom."""
+        seconds = self.offset / PROVED_BYTES_PER_S if self.offset > PROVED_ALWAYS_BYTES else 0.0
+        return not 0 <= now - self.proved_at < seconds
+
 
 class Trail:
-    """Fingerprints of what has been consumed, carried along while reading. `offset`: how far."""
+    """Fingerprints of what has been consumed, carried along while reading. `offset`: how far; `proved_at`: see
+    Cursor; `is_proved`: whether all of it was compared just now."""
 
     def __init__(
         self,
@@ -129,8 +141,12 @@ class Trail:
         head: bytes = b"",
         window: bytes = b"",
         chain: int = 0,
+        proved_at: float,
+        is_proved: bool = True,
     ) -> None:
         self.offset = offset
+        self.proved_at = proved_at
+        self.is_proved = is_proved
         self._fingerprint = fingerprint
         self._stat = stat
         self._head = head
@@ -160,6 +176,7 @@ class Trail:
             window_bytes=len(self._window),
             window_hash=self._fingerprint(self._window),
             chain=self._chain,
+            proved_at=self.proved_at,
         )
 
     def _add(self, data: bytes) -> None:
@@ -196,13 +213,13 @@ class Restart(NamedTuple):
 
 
 def resume(
-    descriptor: int, stat: Stat, cursor: Cursor | None, fingerprint: Fingerprinter, *, whole: bool = False
+    descriptor: int, stat: Stat, cursor: Cursor | None, fingerprint: Fingerprinter, *, now: float, whole: bool = False
 ) -> Resume | Restart:
-    """Whether the file behind `descriptor` goes on where `cursor` ended. `stat`: its fstat, taken just now.
+    """Whether the file behind `descriptor` goes on where `cursor` ended. `stat`: its fstat, taken just now, at `now`.
 
-    `whole`: compare every byte, not only head and window; also done when the file has not grown since.
+    `whole`: compare every byte, not only head and window; also done when the file has not grown since, or it is time.
     """
-    afresh = Trail(fingerprint, stat)
+    afresh = Trail(fingerprint, stat, proved_at=now)
     if cursor is None:
         return Restart("new", afresh)
     if stat.identity != (cursor.device, cursor.inode):
@@ -213,9 +230,14 @@ def resume(
     window = read_at(descriptor, cursor.window_bytes, cursor.offset - cursor.window_bytes)
     if (fingerprint(head), fingerprint(window)) != (cursor.head_hash, cursor.window_hash):
         return Restart("rewritten", afresh)
-    if (whole or stat.size <= cursor.size_bytes) and _chain_of(descriptor, cursor, fingerprint) != cursor.chain:
+    proves = whole or stat.size <= cursor.size_bytes or cursor.is_due(now)
+    if proves and _chain_of(descriptor, cursor, fingerprint) != cursor.chain:
         return Restart("rewritten", afresh)
-    return Resume(Trail(fingerprint, stat, offset=cursor.offset, head=head, window=window, chain=cursor.chain))
+    trail = Trail(
+        fingerprint, stat, offset=cursor.offset, head=head, window=window, chain=cursor.chain,
+        proved_at=now if proves else cursor.proved_at, is_proved=proves,
+    )  # fmt: skip
+    return Resume(trail)
 
 
 def _chain_of(descriptor: int, cursor: Cursor, fingerprint: Fingerprinter) -> int:

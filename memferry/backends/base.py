@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
+from memferry.embedder import Embedder
 from memferry.errors import TargetRefused
-from memferry.model import Op, Sealed
+from memferry.model import Op, Put, Sealed
 
 
 class Entry(NamedTuple):
@@ -102,11 +103,13 @@ class Receipt(NamedTuple):
 
 
 class Capacity(NamedTuple):
-    """Bytes used by memferry, free, and in all at the destination; None where it does not tell."""
+    """Bytes used by memferry, free, and in all at the destination, and how many points it holds; None where it does not
+    tell, or has none."""
 
     used_bytes: int | None
     free_bytes: int | None
     total_bytes: int | None = None
+    points: int | None = None
 
 
 class Backend(Protocol):
@@ -193,6 +196,45 @@ class Refill(Protocol):
 
     def sealed(self, first: int, last: int) -> Iterator[Sealed]:
         """Those that overlap `first`..`last`, ascending."""
+        ...
+
+
+class Known(NamedTuple):
+    """What this machine knows when it turns to a backend.
+
+    `head`: the newest head of its own log there that was acknowledged. `through`: the last seq that was; `refused`:
+    those up to it that the backend would not take. `attempted`: whether anything may have arrived ever. `written`: the
+    last seq that this state has given out. `peers`: the newest heads that were seen there of the other machines' logs.
+    `journal`: its own operations. `prose`: what a person would read of a record. `embedder`: turns it into vectors;
+    loaded when it is first asked for (EmbedderBroken).
+    """
+
+    head: HeadSeen | None
+    through: int
+    refused: Collection[int]
+    attempted: bool
+    written: int
+    peers: Mapping[str, HeadSeen]
+    journal: Refill
+    prose: Callable[[Put], str]
+    embedder: Callable[[], Embedder]
+
+
+@runtime_checkable
+class Informed(Protocol):
+    """A backend that needs to know more than the operations that it is to take."""
+
+    def inform(self, known: Known) -> None:
+        """Before every use by a machine with a state. Reaches for nothing at the destination."""
+        ...
+
+
+@runtime_checkable
+class Tended(Protocol):
+    """A backend with work that can wait."""
+
+    def tend(self) -> bool:
+        """Do a little of it, in about a second; True: there is more. Whatever interrupts it, nothing is lost."""
         ...
 
 

@@ -29,6 +29,7 @@ class Offer(NamedTuple):
 
 OFFERS: Mapping[str, Offer] = {
     "local": Offer("memferry.backends.local:open_backend"),
+    "qdrant": Offer("memferry.backends.qdrant:open_backend", extra="qdrant"),
     "ssh": Offer("memferry.backends.ssh:open_backend", extra="ssh"),
 }
 

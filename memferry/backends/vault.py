@@ -14,6 +14,7 @@ from memferry.backends.base import (
     Finding,
     Gathering,
     HeadSeen,
+    Known,
     MachineLog,
     Measured,
     Probe,
@@ -121,6 +122,13 @@ class Vault:
         self._store.close()
 
     # -- whose log it is
+
+    def inform(self, known: Known) -> None:
+        """See `Informed`."""
+        if not known.attempted:
+            self.make_way()
+        self.expect(known.head, written=known.written)
+        self.attest(known.peers)
 
     def make_way(self) -> None:
         """Nothing was ever delivered from here: make what the store needs, where that can be made."""

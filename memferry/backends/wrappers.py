@@ -1,7 +1,8 @@
-"""Retrying and logging, around any backend. What to wait for and when to give up are values without I/O."""
+"""Logging around any backend; and when to try again, to rest and to give up, as values without I/O."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 import time
@@ -54,13 +55,46 @@ class Breaker:
         return Breaker(failures, now + backoff.delay(failures, random))
 
 
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Tries again after a TransientError, up to `attempts` times in all, the last of which begins within `patience_s`:
+    what took longer is no hiccup, and is for the next delivery. Every other error rises at once. `clock`: seconds,
+    monotonic."""
+
+    backoff: Backoff
+    attempts: int
+    random: random.Random
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    patience_s: float = 20.0
+
+    def __call__(self, call: Callable[[], _T]) -> _T:
+        """What `call` returns. It is asked anew each time, so that it can look again at what it is about to do."""
+        end = self.clock() + self.patience_s
+        for attempt in range(1, self.attempts):
+            try:
+                return call()
+            except TransientError as error:
+                wait = max(self.backoff.delay(attempt, self.random), error.retry_after_s or 0.0)
+                if self.clock() + wait > end:
+                    raise
+                self.sleep(wait)
+        return call()
+
+
 class Wrapper:
     """Passes everything on, so that what a backend can do beyond `Backend` (be read, verified), a wrapped one can
-    too."""
+    too.
+
+    Its methods become attributes of the wrapper: since Python 3.12 `isinstance` does not ask `__getattr__` what
+    a protocol wants (https://docs.python.org/3/whatsnew/3.12.html#typing)."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self.name = backend.name
+        for name in dir(backend):
+            if not name.startswith("_") and not hasattr(type(self), name) and _is_method(backend, name):
+                setattr(self, name, getattr(backend, name))
 
     def deliver(self, batch: Sequence[Sealed]) -> Receipt:
         """See `Backend`."""
@@ -80,49 +114,9 @@ class Wrapper:
         return getattr(self._backend, name)
 
 
-class Retrying(Wrapper):
-    """Tries again after a TransientError, up to `attempts` times in all, the last of which begins within `patience_s`:
-    what took longer is no hiccup, and is for the next delivery. Every other error rises at once. `clock`: seconds,
-    monotonic."""
-
-    def __init__(
-        self,
-        backend: Backend,
-        backoff: Backoff,
-        sleep: Callable[[float], None],
-        attempts: int,
-        random: random.Random,
-        *,
-        patience_s: float = 20.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        super().__init__(backend)
-        self._backoff = backoff
-        self._sleep = sleep
-        self._attempts = attempts
-        self._random = random
-        self._patience_s = patience_s
-        self._clock = clock
-
-    def deliver(self, batch: Sequence[Sealed]) -> Receipt:
-        """See `Backend`."""
-        return self._tried(lambda: self._backend.deliver(batch))
-
-    def capacity(self) -> Capacity:
-        """See `Backend`."""
-        return self._tried(self._backend.capacity)
-
-    def _tried(self, call: Callable[[], _T]) -> _T:
-        end = self._clock() + self._patience_s
-        for attempt in range(1, self._attempts):
-            try:
-                return call()
-            except TransientError:
-                wait = self._backoff.delay(attempt, self._random)
-                if self._clock() + wait > end:
-                    raise
-                self._sleep(wait)
-        return call()
+def _is_method(backend: Backend, name: str) -> bool:
+    """Looked at without asking for its value, which a property may not have yet."""
+    return callable(inspect.getattr_static(backend, name))
 
 
 class Logged(Wrapper):

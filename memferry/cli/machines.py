@@ -62,6 +62,9 @@ def _listed(backends: list[Mapping[str, Any]]) -> Iterator[str]:
         if "error" in backend:
             yield from problem(f"{backend['backend']}: {backend['error']}", backend["hint"])
             continue
+        if backend.get("index"):
+            yield f"{backend['backend']}: an index, which tells of no machines"
+            continue
         keys = f", keys {backend['fingerprint']} (generation {backend['generation']})" if backend["fingerprint"] else ""
         yield f"{backend['backend']}: encryption {backend['encryption']}{keys}"
         yield from rows(map(_row, backend["machines"]), "  ")

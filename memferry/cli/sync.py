@@ -151,6 +151,8 @@ def _room(backend: Report) -> str:
     capacity = backend["capacity"] or {}
     names = {"used_bytes": "used", "free_bytes": "free"}
     facts = [f"{size(capacity[name])} {word}" for name, word in names.items() if capacity.get(name) is not None]
+    if capacity.get("points") is not None:
+        facts.append(f"{capacity['points']} points")
     if capacity.get("used_percent") is not None:
         facts.append(f"disk {capacity['used_percent']} % full")
     return f" ({', '.join(facts)})" if facts else ""

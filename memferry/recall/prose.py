@@ -57,6 +57,11 @@ def prose(put: Put) -> Prose:
     return _of_fields(put, fields) if isinstance(fields, dict) else Prose(day(put.ts), _joined(fields) or put.body)
 
 
+def text_of(put: Put) -> str:
+    """The words alone."""
+    return prose(put).body
+
+
 @lru_cache(1024)
 def day(ts: str | None) -> str:
     """A date as people write and ask for it, `8 May 2023`; other times as they are."""

@@ -102,6 +102,8 @@ class Tail:
     def __init__(self, path: Path, *, chunk_bytes: int = tail.CHUNK_BYTES, line_bytes: int = tail.LINE_BYTES) -> None:
         self.path = path
         self.kept: list[bytes | int] = []
+        self.now = 1000.0
+        self.is_proved = False
         self._stored: bytes | None = None
         self._sizes = {"chunk_bytes": chunk_bytes, "line_bytes": line_bytes}
 
@@ -112,13 +114,14 @@ class Tail:
     def look(self, *, whole: bool = False, path: Path | None = None) -> Look:
         path = path or self.path
         with opened(path.parent, path.name) as (descriptor, stat):
-            found = resume(descriptor, stat, self.cursor, FINGERPRINT, whole=whole)
+            found = resume(descriptor, stat, self.cursor, FINGERPRINT, now=self.now, whole=whole)
             trail = found.trail
             lines = []
             for part in read_lines(descriptor, trail.offset, end=stat.size, **self._sizes):
                 trail.advance(part, descriptor)
                 lines.extend(lines_of([part]))
             self._stored = msgspec.msgpack.encode(trail.cursor())
+            self.is_proved = trail.is_proved
         begin = found.reason if isinstance(found, Restart) else "resume"
         self.kept = [*(self.kept if begin == "resume" else []), *lines]
         return Look(begin, lines)
@@ -329,8 +332,8 @@ def test_an_edit_of_one_byte_anywhere(tailed: Tail, where: float) -> None:
     assert tailed.look() == Look("rewritten", parts(tailed.path.read_bytes()))
 
 
-@pytest.mark.parametrize("size", [50, 1_300])
-def test_an_edit_followed_by_growth_is_seen_at_once_in_a_file_up_to_128_kib(log: Path, size: int) -> None:
+@pytest.mark.parametrize("size", [50, 1_300, 5_000, tail.PROVED_ALWAYS_BYTES // 100])
+def test_an_edit_followed_by_growth_is_seen_at_once_in_a_small_file(log: Path, size: int) -> None:
     for where in (0, size // 2, size - 1):
         log.write_bytes(some(0, size))
         following = Tail(log)
@@ -340,9 +343,12 @@ def test_an_edit_followed_by_growth_is_seen_at_once_in_a_file_up_to_128_kib(log:
         assert following.look() == Look("rewritten", parts(log.read_bytes()))
 
 
+LARGE = tail.PROVED_ALWAYS_BYTES // 100 + 1
+
+
 def large_and_grown(log: Path, *, edit_at: int) -> Tail:
-    """A log of 500 kB that was read, edited at one byte, and has grown since."""
-    log.write_bytes(some(0, 5_000))
+    """A log of more than 4 MiB that was read, edited at one byte, and has grown since."""
+    log.write_bytes(some(0, LARGE))
     following = Tail(log)
     following.look()
     overwrite(log, edit_at, b"!")
@@ -350,18 +356,34 @@ def large_and_grown(log: Path, *, edit_at: int) -> Tail:
     return following
 
 
-@pytest.mark.parametrize("edit_at", [0, 4_000, 499_000], ids=["head", "end of the head", "window"])
+@pytest.mark.parametrize("edit_at", [0, 4_000, LARGE * 100 - 100], ids=["head", "end of the head", "window"])
 def test_an_edit_of_the_head_or_the_window_of_a_large_file_that_also_grew_is_seen_at_once(
     log: Path, edit_at: int
 ) -> None:
     assert large_and_grown(log, edit_at=edit_at).look() == Look("rewritten", parts(log.read_bytes()))
 
 
-def test_an_edit_deep_inside_a_large_file_that_also_grew_is_found_by_the_whole_check(log: Path) -> None:
-    assert large_and_grown(log, edit_at=100_050).look().begin == "resume"
+def test_an_edit_deep_inside_a_large_file_that_also_grew_is_found_by_the_next_look(log: Path) -> None:
+    """The first takes in what is new and does not vouch for the rest."""
     following = large_and_grown(log, edit_at=100_050)
-    assert following.look(whole=True) == Look("rewritten", parts(log.read_bytes()))
-    assert following.look(whole=True) == Look("resume", [])
+    assert following.look().begin == "resume"
+    assert not following.is_proved
+    assert following.look() == Look("rewritten", parts(log.read_bytes()))
+    assert following.is_proved
+
+
+def test_a_large_file_that_never_stops_growing_is_compared_from_time_to_time(log: Path) -> None:
+    following = large_and_grown(log, edit_at=100_050)
+    assert following.look().begin == "resume"
+    append(log, line(8))
+    following.now += LARGE * 100 / tail.PROVED_BYTES_PER_S + 0.1
+    assert following.look() == Look("rewritten", parts(log.read_bytes()))
+
+
+def test_a_clock_that_was_set_back_delays_no_comparison(log: Path) -> None:
+    following = large_and_grown(log, edit_at=100_050)
+    following.now -= 3600
+    assert following.look().begin == "rewritten"
 
 
 def test_the_last_line_removed(tailed: Tail) -> None:
@@ -393,7 +415,7 @@ def test_a_touched_file_is_still_the_same(tailed: Tail) -> None:
 def test_the_cursor_holds_nothing_that_can_be_guessed(tailed: Tail) -> None:
     """Another key gives other hashes: without it a dictionary of likely texts finds nothing."""
     with opened(tailed.path.parent, tailed.path.name) as (descriptor, stat):
-        assert resume(descriptor, stat, tailed.cursor, Fingerprinter(b"K" * 32)).trail.offset == 0
+        assert resume(descriptor, stat, tailed.cursor, Fingerprinter(b"K" * 32), now=0).trail.offset == 0
 
 
 # -- while somebody writes
@@ -427,14 +449,14 @@ def test_a_line_too_long_that_is_cut_before_it_is_fingerprinted_is_read_again(lo
     data = b"x" * 200_000 + b"\n" + line(1)
     log.write_bytes(data)
     with opened(log.parent, log.name) as (descriptor, stat):
-        trail = Trail(FINGERPRINT, stat)
+        trail = Trail(FINGERPRINT, stat, proved_at=0)
         reading = read_lines(descriptor, 0, end=stat.size, line_bytes=1000)
         part = next(reading)
         os.truncate(log, 100_000)
         trail.advance(part, descriptor)
         cursor = trail.cursor()
         log.write_bytes(data)
-        assert isinstance(resume(descriptor, stat, cursor, FINGERPRINT), Restart)
+        assert isinstance(resume(descriptor, stat, cursor, FINGERPRINT, now=0), Restart)
 
 
 def test_a_writer_in_fragments_loses_no_line(log: Path) -> None:

@@ -263,7 +263,7 @@ class BackendContract:
         before = backend.capacity()
         assert before.used_bytes == 0
         backend.deliver([seal(puts(1, 3))])
-        used, free, total = backend.capacity()
+        used, free, total, _ = backend.capacity()
         assert used is not None
         assert used > 0
         assert free is None or total is None or 0 < free <= total

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import logging
 import random
 import sys
@@ -19,7 +20,7 @@ from memferry.backends.local import LocalStore
 from memferry.backends.memory import MemoryStore
 from memferry.backends.registry import Offer, open_backend
 from memferry.backends.vault import Vault
-from memferry.backends.wrappers import Backoff, Breaker, Logged, Retrying, Wrapper
+from memferry.backends.wrappers import Backoff, Breaker, Logged, Retry, Wrapper
 from memferry.errors import AccessDenied, BackendError, ConfigError, TransientError
 from memferry.model import Sealed
 from tests.backends.contract import BackendContract, StoreContract, held
@@ -39,11 +40,6 @@ class TestWrapper(BackendContract):
         return Wrapper(vault_at(tmp_path))
 
 
-class TestRetrying(BackendContract):
-    def make_backend(self, tmp_path: Path) -> Backend:
-        return Retrying(vault_at(tmp_path), Backoff(1), no_sleep, 3, random.Random(1))
-
-
 class TestLogged(BackendContract):
     def make_backend(self, tmp_path: Path) -> Backend:
         return Logged(vault_at(tmp_path), lambda: 0.0)
@@ -52,24 +48,6 @@ class TestLogged(BackendContract):
 class TestFaultyBackendWithoutFaults(BackendContract):
     def make_backend(self, tmp_path: Path) -> Backend:
         return FaultyBackend(vault_at(tmp_path), Fault(None))
-
-
-class TestRetryingAroundFaults(BackendContract):
-    """Every other delivery fails, and its reply is lost."""
-
-    def make_backend(self, tmp_path: Path) -> Backend:
-        class EveryOther(Fault):
-            failed = False
-
-            def around(self, call):  # type: ignore[no-untyped-def]
-                result = call()
-                self.failed = not self.failed
-                if self.failed:
-                    raise TransientError("lost reply")
-                return result
-
-        faulty = FaultyBackend(vault_at(tmp_path), EveryOther(None))
-        return Retrying(faulty, Backoff(1), lambda seconds: None, 2, random.Random(1))
 
 
 class TestFaultyStoreWithoutFaults(StoreContract):
@@ -117,7 +95,7 @@ def test_a_breaker_rests_longer_with_each_failure_and_then_allows_one_try() -> N
             assert not breaker.allows(now)
 
 
-# -- retrying
+# -- trying again
 
 
 class Failing:
@@ -145,13 +123,11 @@ class Failing:
         pass
 
 
-@pytest.mark.parametrize("method", ["deliver", "capacity"])
-def test_transient_errors_are_tried_again_after_a_wait(method: str) -> None:
+def test_transient_errors_are_tried_again_after_a_wait() -> None:
     slept: list[float] = []
     failing = Failing(TransientError("busy"), 2)
-    backend = Retrying(failing, Backoff(1), slept.append, 3, random.Random(1))
-    result = backend.deliver([]) if method == "deliver" else backend.capacity()
-    assert result in (Receipt(7, {}), Capacity(1, 2))
+    retry = Retry(Backoff(1), 3, random.Random(1), slept.append)
+    assert retry(lambda: failing.deliver([])) == Receipt(7, {})
     assert failing.calls == 3
     assert len(slept) == 2
     assert slept[0] <= 1
@@ -162,7 +138,7 @@ def test_the_last_attempt_tells_its_error_without_a_wait() -> None:
     slept: list[float] = []
     failing = Failing(TransientError("busy"), 9)
     with pytest.raises(TransientError, match="busy"):
-        Retrying(failing, Backoff(1), slept.append, 3, random.Random(1)).deliver([])
+        Retry(Backoff(1), 3, random.Random(1), slept.append)(lambda: failing.deliver([]))
     assert (failing.calls, len(slept)) == (3, 2)
 
 
@@ -171,24 +147,25 @@ def test_what_took_long_is_not_tried_again() -> None:
     slept: list[float] = []
     failing = Failing(TransientError("silent"), 9)
     clock = iter([100.0, 101.0, 131.0])
-    backend = Retrying(failing, Backoff(1), slept.append, 5, random.Random(1), patience_s=20, clock=lambda: next(clock))
+    retry = Retry(Backoff(1), 5, random.Random(1), slept.append, clock=lambda: next(clock), patience_s=20)
     with pytest.raises(TransientError, match="silent"):
-        backend.deliver([])
+        retry(lambda: failing.deliver([]))
     assert (failing.calls, len(slept)) == (2, 1)
 
 
 def test_other_errors_rise_at_once() -> None:
     failing = Failing(AccessDenied("read-only"), 9)
     with pytest.raises(AccessDenied):
-        Retrying(failing, Backoff(1), no_sleep, 3, random.Random(1)).deliver([])
+        Retry(Backoff(1), 3, random.Random(1), no_sleep)(lambda: failing.deliver([]))
     assert failing.calls == 1
 
 
 def test_what_a_backend_can_do_a_wrapped_one_can_too(tmp_path: Path) -> None:
-    wrapped = Logged(Retrying(vault_at(tmp_path), Backoff(1), no_sleep, 3, random.Random(1)), lambda: 0.0)
+    wrapped = Logged(Wrapper(vault_at(tmp_path)), lambda: 0.0)
     wrapped.deliver([seal(puts(1, 2))])
     assert isinstance(wrapped, Readable)
     assert isinstance(wrapped, Verifiable)
+    assert all(inspect.getattr_static(wrapped, name) for name in ("survey", "verify")), "as isinstance looks since 3.12"
     assert wrapped.verify({}) == []
     assert not isinstance(Wrapper(Failing(TransientError(""), 0)), Readable)
     with pytest.raises(AttributeError):

@@ -36,6 +36,7 @@ def answers_lost(trial: Trial) -> None:
                     if number in chosen:
                         far.proxy.cut_reply(chance.randint(1, REPLIES))
                     _push(trial.result, agent, number)
+        far.proxy.heal()
         _judge(trial.result, far, machine, source.book)
         trial.result.n = far.proxy.cuts
         trial.result.notes.append(f"{far.proxy.cuts} cuts in {uploads} uploads, {far.proxy.replies} replies")
@@ -66,9 +67,8 @@ class _Source:
         self._lines[at] = doomed.replace('"project"', '"private"')
         self.book.public.discard(doomed)
         self.book.private |= {doomed, self._lines[at]}
-        draft = self._path.with_suffix(".draft")  # in place, and grown since, it would be seen by the hourly look only
-        draft.write_bytes(joined(self._lines))
-        draft.replace(self._path)
+        with self._path.open("r+b") as ledger:  # the hardest way to notice: in place, and then it grows
+            ledger.write(joined(self._lines))
 
 
 def _push(result: Result, agent: Agent, number: int) -> None:

@@ -77,7 +77,7 @@ FAULTS = (
 
 @bar("B16", "a bad network", tools=TOOLS)
 def bad_network(trial: Trial) -> None:
-    patient, hasty = (Timeouts(30, 30),) * 2 if trial.size == "full" else (Timeouts(4, 2), Timeouts(1, 1))
+    patient, hasty = (Timeouts(30, 30),) * 2 if trial.size == "full" else (Timeouts(4, 2), Timeouts(3, 3))
     with far_away(trial.folder("server")) as far:
         agent = f"{SETTINGS}\n  pull_interval_s: 1"
         ant = far.machine(trial.folder("ant"), "ant", agent=agent, **patient.settings)

@@ -63,7 +63,8 @@ class Proxy:
         self._set_stuck(True)
 
     def heal(self) -> None:
-        """What was stuck goes on."""
+        """What was stuck goes on, and no cut is due any more."""
+        self.cut_at = None
         self._do(lambda: self._set_stuck(False))
 
     def cut_reply(self, number: int) -> None:

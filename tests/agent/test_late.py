@@ -1,0 +1,189 @@
+"""What becomes private while it waits to be sent, or between two tries: it stays."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from memferry.agent import tail
+from memferry.agent.deliver import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, Delivered, Pace
+from memferry.agent.outcome import Outcome
+from memferry.agent.scope import Scope
+from memferry.agent.service import Agent, opened
+from memferry.backends.faulty import Fault, FaultyBackend
+from memferry.errors import TransientError
+from tests.agent.machines import Machine
+
+_T = TypeVar("_T")
+OPEN, PRIVATE = '"visibility": "project"', '"visibility": "private"'
+CANARY = "the boiler code is 4-8-1-5"
+
+
+def entry(number: int, text: str = "an ordinary thought") -> str:
+    return json.dumps({"id": f"entry-{number}", "visibility": "project", "text": f"{text} {number}"})
+
+
+def relabel(path: Path, *, grow: bool = False) -> None:
+    """The second line becomes private, in place: inode, size and all other bytes are as before."""
+    text = path.read_text()
+    lines = text.split("\n")
+    assert OPEN in lines[1]
+    start = text.index(lines[1])
+    with path.open("r+b") as file:
+        file.seek(start)
+        file.write(lines[1].replace(OPEN, PRIVATE).encode())
+        if grow:
+            file.seek(0, os.SEEK_END)
+            file.write(f"{entry(0)}\n".encode())
+
+
+class Meanwhile(Fault):
+    """Something happens while a backend is at work, which then fails."""
+
+    def __init__(self, happens: Callable[[], None]) -> None:
+        super().__init__(None)
+        self._happens = happens
+
+    def around(self, call: Callable[[], _T]) -> _T:
+        self.calls += 1
+        if self.calls == 1:
+            self._happens()
+            raise TransientError("the line broke before a byte was sent")
+        return call()
+
+
+def deliver(agent: Agent, fault: Fault | None = None) -> Delivered:
+    with agent.backend("vault") as backend:
+        return agent.delivery(FaultyBackend(backend, fault or Fault(None))).run()
+
+
+def in_vault(machine: Machine) -> list[str]:
+    return [op["key"] for op in machine.stored() if op["op"] == "put"]
+
+
+def written(machine: Machine, count: int = 4) -> Path:
+    lines = [entry(1), entry(2, CANARY), *(entry(number) for number in range(3, count + 1))]
+    return machine.write("log.jsonl", "\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("grow", [False, True], ids=["in place", "and it grows"])
+def test_what_became_private_while_it_was_queued_is_not_sent(ant: Machine, grow: bool) -> None:
+    path = written(ant)
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        relabel(path, grow=grow)
+        assert deliver(agent).refused == 0
+    assert in_vault(ant) == ["entry-1", "entry-3", "entry-4", *(["entry-0"] if grow else [])]
+    assert CANARY.encode() not in ant.outside()
+
+
+def test_what_became_private_between_two_tries_is_not_sent(ant: Machine) -> None:
+    path = written(ant)
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        fault = Meanwhile(lambda: relabel(path, grow=True))
+        assert deliver(agent, fault).error is None
+        assert fault.calls == 2
+    assert "entry-2" not in in_vault(ant)
+    assert CANARY.encode() not in ant.outside()
+
+
+def test_a_large_ledger_is_compared_whole_before_what_waits_is_sent(ant: Machine) -> None:
+    path = written(ant, 52_000)
+    assert path.stat().st_size > tail.PROVED_ALWAYS_BYTES
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        relabel(path, grow=True)
+        deliver(agent)
+    assert CANARY.encode() not in ant.outside()
+    assert len(in_vault(ant)) == 52_000
+
+
+def test_a_document_that_became_private_while_it_was_queued_is_not_sent(ant: Machine) -> None:
+    path = ant.write("note.md", f"# Boiler\n\n{CANARY}\n")
+    ant.write("other.md", "# Garden\n\nroses\n")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        path.write_text(f"---\nprivate: true\n---\n# Boiler\n\n{CANARY}\n")
+        deliver(agent)
+    assert in_vault(ant) == ["other.md"]
+
+
+def test_what_was_sent_before_is_withdrawn_by_the_same_delivery(ant: Machine) -> None:
+    """The reply was lost, so it may have arrived."""
+    path = written(ant)
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+
+        class Lost(Meanwhile):
+            def around(self, call: Callable[[], _T]) -> _T:
+                if self.calls == 0:
+                    call()
+                return super().around(call)
+
+        assert deliver(agent, Lost(lambda: relabel(path))).error is None
+    assert "entry-2" not in in_vault(ant)
+    assert CANARY.encode() not in ant.outside()
+
+
+def test_the_report_counts_what_turned_out_late(ant: Machine) -> None:
+    path = written(ant)
+    with opened(ant.config, "test") as agent:
+        outcome, _ = agent.ingest_all(Scope())
+        assert outcome.new == 4
+        relabel(path)
+        agent.deliver(outcome=outcome)
+        assert outcome.new == 3
+        assert outcome.held == {("labels.visibility", "its label says so"): 1}
+
+
+def test_a_writer_who_never_rests_does_not_keep_a_delivery_going(ant: Machine) -> None:
+    """What is appended meanwhile is for the next one, however often it is looked at."""
+    path = written(ant)
+    appended = iter(range(100, 10_000))
+
+    class Writing(Fault):
+        def around(self, call: Callable[[], _T]) -> _T:
+            self.calls += 1
+            with path.open("a") as file:
+                file.write(entry(next(appended)) + "\n")
+            return call()
+
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        fault = Writing(None)
+        deliver(agent, fault)
+        assert fault.calls <= 2
+
+
+def test_nothing_is_read_again_where_nothing_changed(ant: Machine) -> None:
+    written(ant)
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        outcome = Outcome(agent.journal.last_seq + 1)
+        agent.deliver(outcome=outcome)
+        assert outcome.changed_files == []
+
+
+# -- how much is sent at once
+
+
+def test_a_fast_line_is_given_more_and_a_slow_one_less() -> None:
+    pace = Pace()
+    assert pace.size_bytes == FIRST_BYTES
+    for _ in range(10):
+        pace.took(0.01)
+    assert pace.size_bytes == MOST_BYTES
+    pace.took(0.7)
+    assert pace.size_bytes == MOST_BYTES
+    for _ in range(20):
+        pace.took(30)
+    assert pace.size_bytes == LEAST_BYTES
+    pace.took(0.01)
+    pace.failed()
+    assert pace.size_bytes == LEAST_BYTES
