@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Parse = Callable[[str, str], Document]
 
 _FILES_OF_SSH = ("identity_file", "ssh_config", "known_hosts")
+TIERS = ("best", "core", "semantic", "model")
 
 
 class DeletionGuard(NamedTuple):
@@ -75,6 +76,17 @@ class Policy(NamedTuple):
     secrets: str = "on"
 
 
+class Recall(NamedTuple):
+    """How records are found. `tier`: `core`, `semantic` or `model`; `best`: the best that is installed. `importance`,
+    `recency`: how much a record's own importance, and being new, add to a score between 0 and 1; a record that is
+    `recency_days` old counts as half as new."""
+
+    tier: str = "best"
+    importance: float = 0.0
+    recency: float = 0.0
+    recency_days: float = 30.0
+
+
 class Config(NamedTuple):
     """All settings, paths absolute. `source`: the file. `machine` None: named after the computer. `backends`: by name,
     each with its `type`; the other settings of a type are checked by the backend."""
@@ -86,6 +98,7 @@ class Config(NamedTuple):
     backends: Mapping[str, Mapping[str, Any]] = {}
     policy: Policy = Policy()
     agent: Agent = Agent()
+    recall: Recall = Recall()
 
     def __repr__(self) -> str:
         """Without the settings of backends, which may hold secrets."""
@@ -124,7 +137,7 @@ def read_text(path: Path) -> str:
 def build(document: Document, path: Path, environ: Mapping[str, str], *, state: str | None = None) -> Config:
     """Check a document and fill in the defaults. Relative paths start at the folder of `path`."""
     root = Node({} if document.value is None else document.value, "", document.lines, path)
-    fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent")
+    fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent", "recall")
     spaces = tuple(map(_space, fields["spaces"].items())) if "spaces" in fields else ()
     _refuse_doubles(fields.get("spaces"), [space.name for space in spaces])
     return Config(
@@ -135,6 +148,7 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
         backends=_backends(fields["backends"], environ) if "backends" in fields else {},
         policy=_policy(fields["policy"]) if "policy" in fields else Policy(),
         agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
+        recall=_recall(fields["recall"]) if "recall" in fields else Recall(),
     )
 
 
@@ -260,6 +274,16 @@ def _agent(node: Node) -> Agent:
     if guard is not None:
         values["deletion_guard"] = _guard(guard)
     return Agent(**values)
+
+
+def _recall(node: Node) -> Recall:
+    fields = node.fields(*Recall._fields)
+    values: dict[str, Any] = {name: field.number(float) for name, field in fields.items() if name != "tier"}
+    if values.get("recency_days") == 0:
+        raise fields["recency_days"].error("must be more than 0", "remove the line to use the default")
+    if "tier" in fields:
+        values["tier"] = fields["tier"].among(TIERS)
+    return Recall(**values)
 
 
 def _guard(node: Node) -> DeletionGuard:

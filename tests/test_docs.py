@@ -17,7 +17,7 @@ from memferry import config, yamltext
 from memferry.backends import qdrant_settings
 from memferry.backends.ssh_config import Settings
 from memferry.cli.main import COMMANDS, EXIT_CODES, command, parser, run
-from memferry.config import Agent, Config, DeletionGuard, Space
+from memferry.config import Agent, Config, DeletionGuard, Recall, Space
 from memferry.errors import ConfigError, StateLocked, TargetRefused
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,6 +127,7 @@ def settings() -> dict[str, object]:
     for name, value in Agent()._asdict().items():
         if not isinstance(value, DeletionGuard):
             found[f"agent.{name}"] = value
+    found |= {f"recall.{name}": value for name, value in Recall()._asdict().items()}
     return found | {f"agent.deletion_guard.{name}": value for name, value in DeletionGuard()._asdict().items()}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import doorbell, indexing, machines, resolve
+from memferry.agent import doorbell, machines, resolve
 from memferry.agent import held as held_records
 from memferry.agent.decisions import Decision
 from memferry.agent.explain import explain_target
@@ -20,7 +20,6 @@ from memferry.backends.base import Capacity, HeadSeen, Readable, Verifiable
 from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
 from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
-from memferry.recall.index import Wanted
 
 TENDED_IN_A_PUSH = 20
 Report = dict[str, Any]
@@ -280,9 +279,10 @@ def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     }
 
 
-def recall(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """Search everything that was carried."""
-    return {"hits": [hit._asdict() for hit in indexing.recall(agent, Wanted(**arguments))]}
+def index(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Bring the local index up to date; with `rebuild`, make it again. Whoever searches reads it directly."""
+    indexing = agent.indexing
+    return {"indexed": indexing.rebuild() if arguments.get("rebuild") else indexing.catch_up(), "exit_code": 0}
 
 
 def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
@@ -309,7 +309,7 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "explain": explain,
     "held": held,
     "conflicts": conflicts,
-    "recall": recall,
+    "index": index,
     "restore": restore,
     "machines": machines.machines,
     "revoke": machines.revoke,

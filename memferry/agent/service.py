@@ -17,6 +17,7 @@ from memferry.agent.audit import Audit
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery, Pace
+from memferry.agent.indexing import Indexing
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
 from memferry.agent.judging import Judging, personal_of
@@ -48,7 +49,7 @@ from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
 from memferry.recall import grams
-from memferry.recall.index import prose
+from memferry.recall.prose import text_of
 
 RUNS_KEPT = 100
 SCANNER = "scanner"
@@ -88,6 +89,7 @@ class Agent:
         self.look_at_spaces()
         self.random = random.Random()
         self.checkpoints = Checkpoints(state, REST, self.random)
+        self.indexing = Indexing(self)
 
     @property
     def missing(self) -> list[Space]:
@@ -220,7 +222,7 @@ class Agent:
         refused = frozenset(row[0] for row in self.state.rows("select seq from refused where backend = ?", name))
         return Known(
             checkpoint.head, checkpoint.through, refused, checkpoint.attempted > 0, self.journal.last_seq,
-            self.heads_seen(name), self.journal, prose, self.embedder,
+            self.heads_seen(name), self.journal, text_of, self.embedder,
         )  # fmt: skip
 
     def embedder(self) -> Embedder:
@@ -230,12 +232,16 @@ class Agent:
         return self._embedder
 
     def close(self) -> None:
-        """Close what is open at the backends, and the embedder."""
-        while self._backends:
-            self._backends.popitem()[1].close()
+        """Close what is open at the backends, the index, and the embedder."""
+        self.indexing.close()
+        self._close_backends()
         if self._embedder is not None:
             self._embedder.close()
             self._embedder = None
+
+    def _close_backends(self) -> None:
+        while self._backends:
+            self._backends.popitem()[1].close()
 
     def heads_seen(self, name: str) -> dict[str, HeadSeen]:
         """The newest heads of the other machines' logs that were pulled from a backend, by machine."""
@@ -341,7 +347,7 @@ class Agent:
 
     def become(self, me: Identity) -> None:
         """Go on under another identity."""
-        self.close()
+        self._close_backends()
         self.me = me
         self.journal = Journal(self.state, me.id)
         self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id)

@@ -46,6 +46,7 @@ create table holding(file integer, rule integer, count integer not null, primary
 create table passage(mark integer, whole integer, length integer, id integer,
   primary key(mark, whole, length, id)) without rowid;
 create table held_name(name integer, id integer, primary key(name, id)) without rowid;
+create table held_change(number integer primary key, id integer not null); -- since the local index last looked
 create table ref(target integer, id integer, primary key(target, id)) without rowid;
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
 

@@ -16,7 +16,7 @@ from memferry.backends.qdrant_settings import Settings
 from memferry.embedder import Embedder, Model
 from memferry.model import Identity, Op
 from memferry.recall.grams import HashedGrams
-from memferry.recall.index import prose
+from memferry.recall.prose import text_of as prose
 from tests.backends.samples import ME, Journal, seal
 
 

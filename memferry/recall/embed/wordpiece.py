@@ -1,0 +1,101 @@
+"""WordPiece, as uncased BERT models read text: characters folded, words cut, pieces looked up in a vocabulary.
+
+Source: `tokenization.py` of google-research/bert; the result is that of the tokenizer that MiniLM was trained with.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+LONGEST_WORD = 100
+_WORDS_REMEMBERED = 50_000
+_IDEOGRAPHS = (
+    (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
+    (0x2B820, 0x2CEAF), (0x2F800, 0x2FA1F),
+)  # fmt: skip
+_ASCII_PUNCTUATION = ((33, 47), (58, 64), (91, 96), (123, 126))
+
+
+class WordPiece:
+    """Text to piece numbers. `vocabulary`: a piece a line, its number is its line; `##` starts what goes on a word."""
+
+    def __init__(self, vocabulary: Path) -> None:
+        with open(vocabulary, encoding="utf-8") as lines:
+            self._numbers = {line.rstrip("\n"): number for number, line in enumerate(lines)}
+        self.unknown = self._numbers["[UNK]"]
+        self.start = self._numbers["[CLS]"]
+        self.end = self._numbers["[SEP]"]
+        self._pieces_of = lru_cache(_WORDS_REMEMBERED)(self._cut)
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def pieces(self, text: str, limit: int) -> list[int]:
+        """At most `limit` numbers, without the marks of start and end."""
+        found: list[int] = []
+        for word in _words(text):
+            found += self._pieces_of(word)
+            if len(found) >= limit:
+                break
+        return found[:limit]
+
+    def _cut(self, word: str) -> tuple[int, ...]:
+        """The longest known piece, again and again; a word that cannot be made of pieces is unknown as a whole."""
+        if len(word) > LONGEST_WORD:
+            return (self.unknown,)
+        found = []
+        start = 0
+        while start < len(word):
+            end, number = self._longest(word, start)
+            if number is None:
+                return (self.unknown,)
+            found.append(number)
+            start = end
+        return tuple(found)
+
+    def _longest(self, word: str, start: int) -> tuple[int, int | None]:
+        mark = "##" if start else ""
+        for end in range(len(word), start, -1):
+            number = self._numbers.get(mark + word[start:end])
+            if number is not None:
+                return end, number
+        return start, None
+
+
+def _words(text: str) -> Iterator[str]:
+    """Lower case without accents; punctuation and ideographs stand alone. The rest of a long text costs nothing."""
+    for chunk in text.split():
+        folded = unicodedata.normalize("NFD", "".join(_spaced(chunk)).lower())
+        for part in folded.split():
+            yield from _parts(part)
+
+
+def _spaced(chunk: str) -> Iterable[str]:
+    return chunk if chunk.isascii() else (f" {char} " if _within(ord(char), _IDEOGRAPHS) else char for char in chunk)
+
+
+def _parts(chunk: str) -> Iterator[str]:
+    if chunk.isalnum() and chunk.isascii():
+        yield chunk
+        return
+    word = ""
+    for char in chunk:
+        category = unicodedata.category(char)
+        if _is_punctuation(char, category):
+            yield from filter(None, (word, char))
+            word = ""
+        elif category != "Mn" and category[0] != "C" and char != "\ufffd":
+            word += char
+    if word:
+        yield word
+
+
+def _is_punctuation(char: str, category: str) -> bool:
+    return category[0] == "P" or _within(ord(char), _ASCII_PUNCTUATION)
+
+
+def _within(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
+    return any(low <= code <= high for low, high in ranges)

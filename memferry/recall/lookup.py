@@ -1,0 +1,236 @@
+"""Finding passages by their words, in an index that another process may be adding to."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from memferry.errors import IndexBroken
+from memferry.recall.base import Passage
+from memferry.recall.layout import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
+from memferry.recall.passages import passages
+
+LOOKED_AT = 600
+"""Passages that are scored for one question. FTS5 takes 2 us for each that it scores and 0.1 us for each that it
+merely finds. So the frequent words of a question decide only between passages that hold one of its rarer ones."""
+
+
+_NUMBER = (1 << PASSAGE_BITS) - 1
+BEFORE = 0.5
+"""How much a word counts that stands in the record before, not in a record itself. Tuned on five conversations."""
+
+
+class Filters(NamedTuple):
+    """Which records count. `since`, `until`: ISO date or time, compared with a record's own; a date as `until` is meant
+    with its whole day."""
+
+    space: str | None = None
+    machine: str | None = None
+    type: str | None = None
+    tag: str | None = None
+    scope: str | None = None
+    sensitivity: str | None = None
+    since: str | None = None
+    until: str | None = None
+
+    def condition(self) -> tuple[str, list[str]]:
+        """SQL on `entry` and its values; empty where everything counts."""
+        parts = [sql for name, sql in _CONDITIONS.items() if getattr(self, name) is not None]
+        values = [str(getattr(self, name)) for name in _CONDITIONS if getattr(self, name) is not None]
+        return " and ".join(parts), values
+
+
+_CONDITIONS = {
+    "space": "entry.space = ?",
+    "machine": "exists (select 1 from entry as one where one.key = entry.key and one.space = entry.space"
+    " and one.digest = entry.digest and one.machine = ?)",
+    "type": "entry.type = ?",
+    "tag": "instr(entry.tags, char(10) || ? || char(10))",
+    "scope": "entry.scope = ?",
+    "sensitivity": "entry.sensitivity = ?",
+    "since": "entry.ts >= ?",
+    "until": "entry.ts <= ? || '~'",
+}
+
+
+class Found(NamedTuple):
+    """A record of the index. `origins`: ids of all machines that hold this very version."""
+
+    id: int
+    space: str
+    key: str
+    file: str
+    type: str | None
+    tags: tuple[str, ...]
+    ts: str | None
+    scope: str | None
+    sensitivity: str | None
+    importance: float | None
+    used: str | None
+    before: int | None
+    head: str
+    text: str
+    machine: str
+    origins: tuple[str, ...]
+
+
+class _Term(NamedTuple):
+    phrase: str
+    passages: float
+    """In so many it stands: counted, or estimated from the first of them."""
+
+
+class Reader:
+    """Reads an index; opened once and used for many questions. Whoever opens it closes it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with explained(path):
+            self._database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
+            (version,) = self._database.execute("pragma user_version").fetchone()
+        if version != VERSION:
+            raise IndexBroken(f"{path} is of another memferry (version {version})", hint=REBUILD)
+
+    def close(self) -> None:
+        self._database.close()
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Meanwhile it sees the index as it was at the first look, whatever is added or taken out."""
+        with explained(self.path):
+            self._database.execute("begin")
+        try:
+            yield
+        finally:
+            self._database.rollback()
+
+    def rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        with explained(self.path):
+            return self._database.execute(sql, values).fetchall()
+
+    # -- by words
+
+    def candidates(self, terms: Sequence[str], filters: Filters, limit: int) -> dict[int, float]:
+        """Passage id -> BM25, the best passage of each record, best first."""
+        known = sorted(
+            (one for one in (self._counted(term, filters) for term in terms) if one.passages), key=_frequency
+        )
+        if not known:
+            return {}
+        leading = _leading(known)
+        lead = " OR ".join(one.phrase for one in known[:leading])
+        scores = self._scored(lead, filters)
+        for one in known[leading:]:
+            self._add(scores, lead, one.phrase, filters)
+        return _best_of_each(scores, limit)
+
+    def _counted(self, phrase: str, filters: Filters) -> _Term:
+        """How frequent a term is among what counts; where it is very frequent, judged by how far its first passages lie
+        apart."""
+        source, values = _matching(filters)
+        sql = f"select count(*), max(id) from (select words.rowid as id from {source} and words match ? limit ?)"
+        count, last = self.rows(sql, *values, phrase, LOOKED_AT)[0]
+        if count < LOOKED_AT:
+            return _Term(phrase, count)
+        low, high = self._range
+        return _Term(phrase, max(count, count * (high - low + 1) / ((last >> PASSAGE_BITS) - low + 1)))
+
+    @property
+    def _range(self) -> tuple[int, int]:
+        """The first and the last entry."""
+        low, high = self.rows("select (select min(id) from entry), (select max(id) from entry)")[0]
+        return low or 0, high or 0
+
+    def _scored(self, lead: str, filters: Filters) -> dict[int, float]:
+        """The newest of the passages that hold a leading term."""
+        source, values = _matching(filters)
+        score = f"-bm25(words, 1.0, {BEFORE})"
+        sql = f"select words.rowid, {score} from {source} and words match ? order by words.rowid desc limit ?"
+        return dict(self.rows(sql, *values, lead, LOOKED_AT))
+
+    def _add(self, scores: dict[int, float], lead: str, phrase: str, filters: Filters) -> None:
+        """What a frequent term adds to those already found: as if it stood there once, in a passage of usual length."""
+        low, high = self._range
+        total, everywhere = high - low + 1, self._counted(phrase, Filters()).passages
+        weight = math.log(max(1.0, (total - everywhere + 0.5) / (everywhere + 0.5)))
+        source, values = _matching(filters)
+        sql = f"select words.rowid from {source} and words match ? order by words.rowid desc limit ?"
+        for (id_,) in self.rows(sql, *values, f"({lead}) AND {phrase}", LOOKED_AT):
+            if id_ in scores:
+                scores[id_] += weight
+
+    # -- what they are
+
+    def passages(self, ids: Collection[int]) -> list[Passage]:
+        """Those of the ids that the index knows."""
+        rows = self._among("id, before, head, text", {id_ >> PASSAGE_BITS for id_ in ids})
+        texts = {id_: passages(head, text) for id_, _, head, text in rows}
+        before = {id_: one for id_, one, *_ in rows if one is not None}
+        contexts = {id_: context_of(*said) for id_, *said in self._among("id, head, text", before.values())}
+        return [
+            Passage(id_, texts[entry][number], "" if number else contexts.get(before.get(entry, 0), ""))
+            for id_ in ids
+            if (number := id_ & _NUMBER) < len(texts.get(entry := id_ >> PASSAGE_BITS, ()))
+        ]
+
+    def admitted(self, ids: Iterable[int], filters: Filters) -> set[int]:
+        """Those of the passages whose records are current and pass the filters."""
+        condition, values = filters.condition()
+        by_entry: dict[int, list[int]] = {}
+        for id_ in ids:
+            by_entry.setdefault(id_ >> PASSAGE_BITS, []).append(id_)
+        sql = "select id from entry where id in (select value from json_each(?)) and current"
+        rows = self.rows(f"{sql} and {condition}" if condition else sql, repr(list(by_entry)), *values)
+        return {id_ for (entry,) in rows for id_ in by_entry[entry]}
+
+    def found(self, ids: Iterable[int]) -> dict[int, Found]:
+        """Records by entry id, of those that are current."""
+        columns = (
+            "id, space, key, file, type, tags, ts, scope, sensitivity, importance, used, before, head, text, machine,"
+            " (select group_concat(one.machine, char(10)) from entry as one where one.key = entry.key"
+            " and one.space = entry.space and one.digest = entry.digest)"
+        )
+        return {
+            row[0]: Found._make((*row[:5], tuple(row[5].split("\n")[1:-1]), *row[6:15], tuple(row[15].split("\n"))))
+            for row in self._among(columns, ids, "and current")
+        }
+
+    def _among(self, columns: str, ids: Iterable[int], further: str = "") -> list[tuple]:  # type: ignore[type-arg]
+        sql = f"select {columns} from entry where id in (select value from json_each(?)) {further}"
+        return self.rows(sql, repr(list(ids)))
+
+
+def _matching(filters: Filters) -> tuple[str, list[str]]:
+    """What to search, in SQL up to the last condition, with its values."""
+    condition, values = filters.condition()
+    joined = (
+        f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS} where {condition}" if condition else "where true"
+    )
+    return f"words {joined}", values
+
+
+def _frequency(term: _Term) -> float:
+    return term.passages
+
+
+def _leading(terms: Sequence[_Term]) -> int:
+    """How many of the terms, rarest first, together stand in no more passages than can be looked at; at least one."""
+    total = 0.0
+    for number, term in enumerate(terms):
+        total += term.passages
+        if total > LOOKED_AT:
+            return max(1, number)
+    return len(terms)
+
+
+def _best_of_each(scores: Mapping[int, float], limit: int) -> dict[int, float]:
+    best: dict[int, tuple[int, float]] = {}
+    for id_, score in sorted(scores.items(), key=lambda item: (-item[1], -item[0])):
+        best.setdefault(id_ >> PASSAGE_BITS, (id_, score))
+        if len(best) == limit:
+            break
+    return dict(best.values())
