@@ -79,3 +79,14 @@ def write_notes(root: Path, count: int, *, seed: int = 1) -> None:
             folder.mkdir(parents=True)
         paragraphs = (" ".join(dice.choices(WORDS, k=dice.randint(20, 40))) for _ in range(3))
         (folder / f"note-{number:06d}.md").write_text(f"# Note {number}\n\n" + "\n\n".join(paragraphs) + "\n")
+
+
+def write_topic(path: Path, count: int, *, seed: int = 1) -> None:
+    """An array of `count` entries, as agents learn them."""
+    dice = random.Random(seed)
+    entries = [
+        {"id": f"fac-20261101120000-{number:012x}", "type": "fact", "content": " ".join(dice.choices(WORDS, k=20)),
+         "importance": 0.7, "sensitivity": "internal", "created_at": "2026-11-01T12:00:00Z"}
+        for number in range(count)
+    ]  # fmt: skip
+    path.write_text(json.dumps(entries, indent=2))

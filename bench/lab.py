@@ -69,6 +69,10 @@ class Lab:
         """A tree of `count` Markdown notes."""
         return self._bench(f"notes-{count}", "document", lambda bench: corpus.write_notes(bench.space, count))
 
+    def topics(self) -> Bench:
+        """A space of entries, with one of a hundred entries."""
+        return self._bench("topics", "entries", lambda bench: corpus.write_topic(bench.space / "bench.json", 100))
+
     def synced(self, bench: Bench) -> Ran:
         """The cold sync of a bench, run at the first call."""
         if bench.folder.name not in self._synced:

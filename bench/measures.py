@@ -228,6 +228,22 @@ def start(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     yield Figure("memferry status", status * 1000, "ms", "python -c pass", nothing * 1000, at_most=4)
 
 
+def learn(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
+    """How long an agent waits until an entry is kept, alone and among a hundred."""
+    bench = lab.topics()
+    lab.synced(bench)
+    lab.say("learning")
+    command = [*lab.program.command(bench.config), "learn", "--topic", "bench", "--content", "Ferries leave at noon."]
+    one, nothing = _in_turn(command, [str(lab.program.python), "-c", "pass"], lab.program.environment, sizes.rounds)
+    yield Figure("memferry learn", one * 1000, "ms", "python -c pass", nothing * 1000, at_most=5)
+    writers, each = 100, max(1, min(100, sizes.appends // 2))
+    lab.say(f"{writers} writers that learn {each} times each")
+    told = lab.program.script("learning.py", lab.empty("learning"), writers, each)
+    if told["failed"] or told["entries"] != writers * each:
+        raise Failed(f"{told['entries']} of {writers * each} entries were kept, {told['failed']} writers failed")
+    yield Figure(f"{writers} writers that learn {each} times each, none lost", told["seconds"], "s")
+
+
 def _in_turn(
     one: Sequence[str], other: Sequence[str], environment: Mapping[str, str], rounds: int
 ) -> tuple[float, float]:
@@ -258,5 +274,5 @@ def memory(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     yield from figures(lab, sizes)
 
 
-_ALL = (cold, nochange, append, growth, latency, idle, start, remote, memory)
+_ALL = (cold, nochange, append, growth, latency, idle, start, learn, memory, remote)
 MEASURES = {measure.__name__: measure for measure in _ALL}

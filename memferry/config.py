@@ -7,19 +7,20 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memferry import places, yamltext
 from memferry.errors import ConfigError
+from memferry.node import Node, nearest
 from memferry.secret import ENVIRONMENT, FILE, Secret
 from memferry.yamltext import Document
 
+if TYPE_CHECKING:
+    from memferry.policies.rule import Rule
+
 Parse = Callable[[str, str], Document]
 
-# ":" would be a stream of a file on Windows, "@" parts a shard's name, "/" parts `space/file`.
-_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?")
 _FILES_OF_SSH = ("identity_file", "ssh_config", "known_hosts")
-_NAME_RULE = "letters (a-z), digits, '.', '_' and '-', at most 64, no dot at either end"
 
 
 class DeletionGuard(NamedTuple):
@@ -45,7 +46,8 @@ class Agent(NamedTuple):
 
 class Space(NamedTuple):
     """A tree of memory files. `name`: as configured, else by the git remote. `path`: absolute. `format` None: found by
-    looking. `exclude`, `include`: gitignore patterns. `opt_in`: only folders with an opt-in marker are carried."""
+    looking. `exclude`, `include`: gitignore patterns. `opt_in`: only folders with an opt-in marker are carried.
+    `personal`: kinds of personal data that are held like secrets; of PERSONAL."""
 
     name: str
     path: Path
@@ -53,12 +55,24 @@ class Space(NamedTuple):
     exclude: tuple[str, ...] = ()
     include: tuple[str, ...] = ()
     opt_in: bool = False
+    personal: tuple[str, ...] = ()
+
+
+SECRETS = ("on", "own", "off")
+"""How secrets are looked for: by memferry's own rules and the engine, by its own rules alone, not at all."""
+PERSONAL = ("email", "phone", "card", "iban", "cn-id")
+"""The personal data that a space may be searched for."""
 
 
 class Policy(NamedTuple):
-    """What stays at home beyond labels and paths. `rules`: kept empty by this version, so that none is ever ignored."""
+    """What stays at home beyond labels and paths. `rules`: the user's own, in order. `rules_file`: more of them, behind
+    these; it is read by the agent, anew when it changes. `marker_key_file`: makes the markers of what is redacted the
+    same on all machines that have this file. `secrets`: one of SECRETS, how they are looked for."""
 
-    rules: tuple[Mapping[str, Any], ...] = ()
+    rules: tuple[Rule, ...] = ()
+    rules_file: Path | None = None
+    marker_key_file: Path | None = None
+    secrets: str = "on"
 
 
 class Config(NamedTuple):
@@ -109,7 +123,7 @@ def read_text(path: Path) -> str:
 
 def build(document: Document, path: Path, environ: Mapping[str, str], *, state: str | None = None) -> Config:
     """Check a document and fill in the defaults. Relative paths start at the folder of `path`."""
-    root = _Node({} if document.value is None else document.value, "", document.lines, path)
+    root = Node({} if document.value is None else document.value, "", document.lines, path)
     fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent")
     spaces = tuple(map(_space, fields["spaces"].items())) if "spaces" in fields else ()
     _refuse_doubles(fields.get("spaces"), [space.name for space in spaces])
@@ -128,22 +142,22 @@ def guess_state(text: str, path: Path, environ: Mapping[str, str], state: str | 
     """Where the state probably is, without parsing: good enough for looking whether something is there."""
     written = re.search(r"^state:[ \t]+(?:\"(.+)\"|'(.+)'|([^#\n]+?))[ \t]*(?:#.*)?$", text, re.MULTILINE)
     value = next(filter(None, written.groups()), "") if written else ""
-    node = _Node(value, "state", {}, path) if value else None
+    node = Node(value, "state", {}, path) if value else None
     return _state(environ, state, node)
 
 
 # -- the parts
 
 
-def _state(environ: Mapping[str, str], argument: str | None, node: _Node | None) -> Path:
+def _state(environ: Mapping[str, str], argument: str | None, node: Node | None) -> Path:
     chosen = argument or environ.get("MEMFERRY_STATE")
     if chosen:
         return Path(os.path.abspath(os.path.expanduser(chosen)))
     return node.path() if node else Path(places.state_folder(environ))
 
 
-def _space(node: _Node) -> Space:
-    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", required=("path",))
+def _space(node: Node) -> Space:
+    fields = node.fields("name", "path", "format", "exclude", "include", "opt_in", "personal", required=("path",))
     path = fields["path"].path()
     return Space(
         name=fields["name"].name() if "name" in fields else _name_by_remote(node, path),
@@ -152,10 +166,19 @@ def _space(node: _Node) -> Space:
         exclude=fields["exclude"].texts() if "exclude" in fields else (),
         include=fields["include"].texts() if "include" in fields else (),
         opt_in=fields["opt_in"].flag() if "opt_in" in fields else False,
+        personal=_personal(fields["personal"]) if "personal" in fields else (),
     )
 
 
-def _name_by_remote(node: _Node, path: Path) -> str:
+def _personal(node: Node) -> tuple[str, ...]:
+    kinds = node.texts()
+    for item, kind in zip(node.items(), kinds, strict=True):
+        if kind not in PERSONAL:
+            raise item.error(f"there is no kind {kind!r} of personal data here", nearest(kind, PERSONAL))
+    return kinds
+
+
+def _name_by_remote(node: Node, path: Path) -> str:
     from memferry import gitremote
 
     try:
@@ -164,19 +187,19 @@ def _name_by_remote(node: _Node, path: Path) -> str:
         raise node.error(str(error), error.hint) from error
 
 
-def _refuse_doubles(node: _Node | None, names: Sequence[str]) -> None:
+def _refuse_doubles(node: Node | None, names: Sequence[str]) -> None:
     for number, name in enumerate(names):
         if node is not None and name in names[:number]:
             taken = f"the name {name!r} is taken by spaces[{names.index(name)}]"
             raise node.items()[number].error(taken, "give each space its own name")
 
 
-def _backends(node: _Node, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _backends(node: Node, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     return {name: _backend(name, settings, environ) for name, settings in node.mapping().items()}
 
 
-def _backend(name: str, node: _Node, environ: Mapping[str, str]) -> dict[str, Any]:
-    _Node(name, node.place, node.lines, node.file).name()
+def _backend(name: str, node: Node, environ: Mapping[str, str]) -> dict[str, Any]:
+    Node(name, node.place, node.lines, node.file).name()
     settings = node.mapping()
     if "type" not in settings:
         raise node.error("it has no type", "add one, for instance `type: local`")
@@ -193,7 +216,7 @@ def _backend(name: str, node: _Node, environ: Mapping[str, str]) -> dict[str, An
     return values
 
 
-def _secret(node: _Node, environ: Mapping[str, str]) -> Secret:
+def _secret(node: Node, environ: Mapping[str, str]) -> Secret:
     """Never the secret itself: this file is shared, copied and shown."""
     text = node.text()
     if name := text.removeprefix(ENVIRONMENT) if text.startswith(ENVIRONMENT) else "":
@@ -203,15 +226,31 @@ def _secret(node: _Node, environ: Mapping[str, str]) -> Secret:
     raise node.error("a secret does not belong into this file", "write `env:NAME` or `file:PATH`, where it lies")
 
 
-def _policy(node: _Node) -> Policy:
-    fields = node.fields("rules")
-    if "rules" in fields and fields["rules"].items():
-        hint = "leave `rules: []`; labels, lineage, overlap and `exclude` hold records without rules"
-        raise fields["rules"].error("this version knows no rules, and ignoring one would be unsafe", hint)
-    return Policy()
+def _policy(node: Node) -> Policy:
+    fields = node.fields(*Policy._fields)
+    return Policy(
+        rules=_rules(fields["rules"]) if "rules" in fields and fields["rules"].value != [] else (),
+        rules_file=fields["rules_file"].path() if "rules_file" in fields else None,
+        marker_key_file=fields["marker_key_file"].path() if "marker_key_file" in fields else None,
+        secrets=_secrets(fields["secrets"]) if "secrets" in fields else "on",
+    )
 
 
-def _agent(node: _Node) -> Agent:
+def _secrets(node: Node) -> str:
+    """YAML takes `on` and `off` for true and false."""
+    word = {True: "on", False: "off"}.get(node.value, node.value) if isinstance(node.value, bool) else node.text()
+    if word not in SECRETS:
+        raise node.error(f"must be one of {', '.join(SECRETS)}", "remove the line to use the default, on")
+    return str(word)
+
+
+def _rules(node: Node) -> tuple[Rule, ...]:
+    from memferry import rulestext
+
+    return rulestext.rules(node)
+
+
+def _agent(node: Node) -> Agent:
     fields = node.fields(*Agent._fields)
     guard = fields.pop("deletion_guard", None)
     values: dict[str, Any] = {name: field.number(type(getattr(Agent(), name))) for name, field in fields.items()}
@@ -223,7 +262,7 @@ def _agent(node: _Node) -> Agent:
     return Agent(**values)
 
 
-def _guard(node: _Node) -> DeletionGuard:
+def _guard(node: Node) -> DeletionGuard:
     fields = node.fields(*DeletionGuard._fields)
     usual = DeletionGuard()
     guard = DeletionGuard(
@@ -233,92 +272,3 @@ def _guard(node: _Node) -> DeletionGuard:
     if guard.fraction > 1:
         raise fields["fraction"].error("must be between 0 and 1", "0.5 stands for half of a space")
     return guard
-
-
-# -- one value and its place
-
-
-class _Node(NamedTuple):
-    """A value of the document, with what is needed to complain about it."""
-
-    value: Any
-    place: str
-    lines: Mapping[str, int]
-    file: Path
-
-    def error(self, problem: str, hint: str = "") -> ConfigError:
-        line = self.lines.get(self.place)
-        at = f"{self.file}, line {line}" if line else str(self.file)
-        return ConfigError(f"{at}: {self.place}: {problem}" if self.place else f"{at}: {problem}", hint=hint)
-
-    def fields(self, *known: str, required: Sequence[str] = ()) -> dict[str, _Node]:
-        """The mapping's values by key, none of them unknown, nothing required missing."""
-        found = self.mapping()
-        for key in found:
-            if key not in known:
-                raise found[key].error(f"there is no setting {key!r} here", _nearest(key, known))
-        missing = [key for key in required if key not in found]
-        if missing:
-            raise self.error(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing", "add it")
-        return found
-
-    def mapping(self) -> dict[str, _Node]:
-        if not isinstance(self.value, dict):
-            raise self._mistyped("settings as `name: value` lines")
-        found = {}
-        for key, value in self.value.items():
-            node = self._replace(value=value, place=f"{self.place}.{key}" if self.place else str(key))
-            if not isinstance(key, str):
-                raise node.error("its name is not text", f"quote it: '{key}'")
-            found[key] = node
-        return found
-
-    def items(self) -> list[_Node]:
-        if not isinstance(self.value, list):
-            raise self._mistyped("a list")
-        return [self._replace(value=item, place=f"{self.place}[{n}]") for n, item in enumerate(self.value)]
-
-    def text(self) -> str:
-        if not isinstance(self.value, str) or not self.value.strip() or "\0" in self.value:
-            raise self._mistyped("text, quoted if it looks like something else")
-        return self.value
-
-    def texts(self) -> tuple[str, ...]:
-        return tuple(item.text() for item in self.items())
-
-    def name(self) -> str:
-        text = self.text()
-        if not _NAME.fullmatch(text):
-            raise self.error(f"{text!r} cannot be a name", f"use {_NAME_RULE}")
-        return text
-
-    def path(self) -> Path:
-        return Path(os.path.normpath(self.file.parent / os.path.expanduser(self.text())))
-
-    def flag(self) -> bool:
-        if not isinstance(self.value, bool):
-            raise self._mistyped("true or false")
-        return self.value
-
-    def number(self, kind: type[int | float]) -> int | float:
-        """A whole number for `int`, any for `float`; neither negative nor endless."""
-        fits = isinstance(self.value, int) or (kind is float and isinstance(self.value, float))
-        if not fits or isinstance(self.value, bool):
-            raise self._mistyped("a whole number" if kind is int else "a number")
-        if not 0 <= self.value < 1e15:
-            raise self.error("must be 0 or more", "remove the line to use the default")
-        return kind(self.value)
-
-    def _mistyped(self, wanted: str) -> ConfigError:
-        found = "nothing" if self.value is None else _KINDS.get(type(self.value), type(self.value).__name__)
-        return self.error(f"must be {wanted}, and is {found}", "see docs/configuration.md")
-
-
-_KINDS = {dict: "settings", list: "a list", str: "text", bool: "true or false", int: "a number", float: "a number"}
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
@@ -127,7 +126,7 @@ class Folder:
 
         `replace=False`: FileExistsError if there is something under that name by then.
         """
-        temp = f".memferry-{secrets.token_hex(8)}.tmp"
+        temp = f".memferry-{os.urandom(8).hex()}.tmp"
         try:
             with os.fdopen(os.open(self.at(temp), _WRITE, 0o600, dir_fd=self.descriptor), "wb") as draft:
                 yield draft

@@ -35,6 +35,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     index of an array entry, 0 for a document. `fields`: parsed JSON, or a document's front matter.
     `text`: a document's text behind its front matter, None for JSON. `problem`: why it could not be parsed; such a
     record is held. `around`: what surrounds it and speaks for it: who does not keep that does not keep this.
+    `redacted`: something was cut out; the file has the original.
     """
 
     source: Source
@@ -49,6 +50,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     ts: str | None = None
     problem: str | None = None
     around: Around | None = None
+    redacted: bool = False
 
 
 class Hold(msgspec.Struct, frozen=True):
@@ -71,7 +73,8 @@ else:
 
 class Put(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="op", tag="put"):
     """One version of one record. `position`: its ordinal among the file's cleared records (offsets would
-    tell where held ones lie). `digest`, `base`: hex; `base` is the digest it replaces. `body`: UTF-8 text."""
+    tell where held ones lie). `digest`, `base`: hex; `base` is the digest it replaces. `body`: UTF-8 text. `redacted`:
+    something was cut out of it, and a marker put there; the machine that wrote it keeps the original."""
 
     seq: int
     hlc: str
@@ -86,6 +89,7 @@ class Put(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="
     type: str | None = None
     tags: tuple[str, ...] = ()
     ts: str | None = None
+    redacted: bool = False
 
 
 class Place(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, tag_field="op", tag="place"):

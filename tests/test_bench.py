@@ -65,6 +65,8 @@ def test_every_measure_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         ("one new line beside 300 records", "ms"),
         ("append to durable in the vault, p50", "ms"),
         ("memferry status", "ms"),
+        ("memferry learn", "ms"),
+        ("100 writers that learn 1 times each, none lost", "s"),
         ("push of 300 records to a server, once they are read", "s"),
         ("append to durable on a server 50 ms away, p50", "ms"),
         ("memoryctl capture", "ms"),

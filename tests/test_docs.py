@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from memferry import config, yamltext
+from memferry.backends import qdrant_settings
 from memferry.backends.ssh_config import Settings
 from memferry.cli.main import COMMANDS, EXIT_CODES, command, parser, run
 from memferry.config import Agent, Config, DeletionGuard, Space
@@ -105,13 +106,18 @@ def settings() -> dict[str, object]:
         "spaces": [],
         "backends": {},
         "policy.rules": [],
+        "policy.secrets": "on",
+        "policy.rules_file": "none",
+        "policy.marker_key_file": "this machine's own key",
         "backends.*.type": "required",
-        "backends.*.encryption": "by type; `local`: none, `ssh`: age",
+        "backends.*.encryption": "by type; `local`: none, `ssh`: age; not with `qdrant`",
         "backends.*.path": "required",
         "backends.*.host": "required by `ssh`",
     }
     for name, value in Settings._field_defaults.items():
         found[f"backends.*.{name}"] = "as `ssh`" if value is None else value
+    for name, value in qdrant_settings.Settings._field_defaults.items():
+        found.setdefault(f"backends.*.{name}", value)
     found["spaces[].name"] = "from the git remote"
     for name in Space._fields[1:]:
         default = Space._field_defaults.get(name, "required")
@@ -152,10 +158,10 @@ def test_the_reference_configuration_says_every_setting_and_its_examples_can_be_
     document = yamltext.parse(text, str(REFERENCE))
     used = config.build(document, REFERENCE, {})
     assert [space.name for space in used.spaces] == ["atlas", "notes"]
-    assert list(used.backends) == ["vault", "nas"]
+    assert list(used.backends) == ["vault", "nas", "hub"]
     assert used.machine == "laptop"
     said = {
-        re.sub(r"\[\d+\]", "[]", re.sub(r"^backends\.(vault|nas)", "backends.*", place)) for place in document.lines
+        re.sub(r"\[\d+\]", "[]", re.sub(r"^backends\.(vault|nas|hub)", "backends.*", place)) for place in document.lines
     }
     assert set(settings()) <= said
 

@@ -13,6 +13,7 @@ from memferry.durable import Folder
 from memferry.errors import MemferryError
 from memferry.formats.base import Whole
 from memferry.keys import digest
+from memferry.memory.locks import alone
 from memferry.model import Source
 
 LARGEST_BYTES = 1 << 40
@@ -89,7 +90,15 @@ def edit_array(
     over: Mapping[str, Collection[int]],
 ) -> None:  # fmt: skip
     """Put entries into a JSON array by key, in place or at the end, and take others out. `over`: by key, digest numbers
-    of the versions that may be replaced; what somebody wrote just now never is."""
+    of the versions that may be replaced; what somebody wrote just now never is, and who learns meanwhile waits."""
+    with alone(root / source.file):
+        _edit_array(root, source, reader, put, removed, over)
+
+
+def _edit_array(
+    root: Path, source: Source, reader: Whole, put: Mapping[str, bytes], removed: Collection[str],
+    over: Mapping[str, Collection[int]],
+) -> None:  # fmt: skip
     present = content(root, source.file)
     snapshot = reader.parse(source, present or b"[]")
     if snapshot is None:

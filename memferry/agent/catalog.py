@@ -188,6 +188,32 @@ class Catalog:
         self._add("version", made.versions)
         self._add("place", made.placed)
         self.remember(made.stored)
+        self._note_redacted(made.stored)
+
+    def _note_redacted(self, kept: Sequence[Kept]) -> None:
+        """Which of these left without something, and by what that is recognised elsewhere."""
+        before = self._redacted_among([one.id for one in kept])
+        changed = [one for one in kept if one.id in before or one.record.redacted]
+        if not changed:
+            return
+        gone = [before[one.id] for one in changed if before.get(one.id)]
+        if gone:
+            self._state.among("delete from passage where id in (select value from json_each(?))", gone)
+        self._state.among("delete from redacted where id in (select value from json_each(?))", [o.id for o in changed])
+        rows = [(one.id, one.removed_id) for one in changed if one.record.redacted]
+        self._state.execute_many("insert into redacted values(?, ?)", rows)
+        self._add("passage", ((p.mark, p.whole, p.length, o.removed_id) for o in changed for p in o.removed))
+
+    def redacted(self, ids: Collection[int]) -> Collection[int]:
+        """Those of which the file has an original that was never sent."""
+        return self._redacted_among(ids).keys()
+
+    def _redacted_among(self, ids: Collection[int]) -> dict[int, int]:
+        if self._state.one("select 1 from redacted limit 1") is None:
+            return {}
+        return dict(
+            self._state.among("select id, removed from redacted where id in (select value from json_each(?))", ids)
+        )
 
     def displace(self, space: str, path: str) -> None:
         """Another file takes this name; what is known of the one that had it stays, without a name."""
@@ -254,11 +280,15 @@ class Catalog:
             (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held
         ))  # fmt: skip
         self._count(Counter((file, rules[one.verdict]) for one in held))
-        self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
+        self.remember_passages(held)
         self._state.execute_many(
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
         )
         self._add("record", ((one.id, 0, HELD, 0) for one in held))
+
+    def remember_passages(self, held: Iterable[Held]) -> None:
+        """By what their texts are recognised in others."""
+        self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
 
     def held_in(self, file: int, ids: Collection[int]) -> frozenset[int]:
         """Those of the held ids that were last met in this file."""
@@ -277,6 +307,20 @@ class Catalog:
             " where holding.count > 0 and rule.rule in ('lineage', 'overlap'))",
             (space,),
         )
+
+    def reconsider_findings(self) -> None:
+        """Something that was found may leave now: what is held or redacted for a finding is read and judged again."""
+        self._state.execute(
+            "update file set stat = null, cursor = null, content = null where id in ("
+            "select holding.file from holding join rule on rule.id = holding.rule"
+            " where holding.count > 0 and substr(rule.rule, 1, 8) = 'secrets.'"
+            " union select layout.file from redacted join record using(id)"
+            " join layout on layout.id = record.place >> 32)"
+        )
+
+    def reconsider_all(self, space: str) -> None:
+        """Every file is read and judged again."""
+        self._state.execute("update file set stat = null, cursor = null, content = null where space = ?", (space,))
 
     def release(self, ids: Collection[int]) -> None:
         """These are no longer held: what they said counts as public from now on."""

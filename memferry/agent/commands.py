@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from memferry.agent import doorbell, indexing, machines, resolve
+from memferry.agent import held as held_records
+from memferry.agent.decisions import Decision
 from memferry.agent.explain import explain_target
 from memferry.agent.pull import Pulled
 from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
@@ -228,6 +230,35 @@ def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     return {"target": target, "answers": [answer._asdict() for answer in answers]}
 
 
+def held(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """What stays at home, by rule, with what was found in it; or what a person decided, or decides now."""
+    if arguments.get("do"):
+        names, do = list(arguments["names"]), arguments["do"]
+        made = [one for name in names for one in held_records.decide(agent, name, do, str(arguments["reason"]))]
+        return {"decided": list(map(_decision, made))} | held_records.bring_up_to_date(agent)
+    agent.ingest_all(Scope())
+    if arguments.get("decisions"):
+        return {"decisions": list(map(_decision, agent.judging.decisions))}
+    if arguments.get("names"):
+        found = [held_records.find(agent, name) for name in arguments["names"]]
+        return {"held": [_held(agent, one) for one in found], "total": len(found)}
+    wanted = {name: arguments[name] for name in ("rule", "space") if arguments.get(name)}
+    every = held_records.listed(agent, **wanted, decided=bool(arguments.get("all")))
+    return {"held": [_held(agent, one) for one in every[: int(arguments.get("limit", 50))]], "total": len(every)}
+
+
+def _held(agent: Agent, one: held_records.HeldRecord) -> Report:
+    found = [excerpt._asdict() for excerpt in held_records.excerpts(agent, one)]
+    way_out = held_records.WAYS_OUT.get(one.rule.partition(".")[0], "")
+    shown = {name: value for name, value in one._asdict().items() if name != "id"}
+    return shown | {"line": held_records.line_of(agent, one), "findings": found, "way_out": way_out}
+
+
+def _decision(one: Decision) -> Report:
+    about = {"name": held_records.decision_name(one)}
+    return about | {name: value for name, value in one._asdict().items() if name != "about"}
+
+
 def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Versions that lost against another machine's and were kept. `resolve`: settle this one, and `keep` so."""
     _, halted = agent.ingest_all(Scope())
@@ -276,6 +307,7 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "verify": verify,
     "forget": forget,
     "explain": explain,
+    "held": held,
     "conflicts": conflicts,
     "recall": recall,
     "restore": restore,

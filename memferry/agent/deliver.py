@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from memferry.agent.audit import Audit
 from memferry.agent.checkpoints import Checkpoint, Checkpoints
 from memferry.agent.journal import Journal
 from memferry.agent.state import State
@@ -69,7 +70,7 @@ class Delivery:
 
     def __init__(
         self, state: State, journal: Journal, backend: Backend, checkpoints: Checkpoints, retry: Retry, pace: Pace,
-        look: Callable[[int, int], bool],
+        look: Callable[[int, int], bool], audit: Audit,
     ) -> None:  # fmt: skip
         self._state = state
         self._journal = journal
@@ -78,6 +79,7 @@ class Delivery:
         self._retry = retry
         self._pace = pace
         self._look = look
+        self._audit = audit
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -129,13 +131,18 @@ class Delivery:
         return _Gone(sum(sealed.count for sealed in batch), len(receipt.refused))
 
     def _deliver(self, batch: Sequence[Sealed]) -> Receipt:
+        """On record before and after, whatever happens in between."""
+        self._audit.note("sending", self._backend.name, batch)
         start = self._retry.clock()
         try:
             receipt = self._backend.deliver(batch)
-        except TransientError:
-            self._pace.failed()
+        except BackendError as error:
+            if isinstance(error, TransientError):
+                self._pace.failed()
+            self._audit.note("failed", self._backend.name, batch)
             raise
         self._pace.took(self._retry.clock() - start)
+        self._audit.note("acknowledged", self._backend.name, batch, tuple(receipt.refused))
         return receipt
 
     def remember_head(self) -> None:
@@ -154,7 +161,7 @@ class Delivery:
             self._forget_refused(gone)
         if not batch:
             return 0
-        receipt = self._backend.deliver(batch)
+        receipt = self._deliver(batch)
         with self._state.transaction():
             self._forget_refused(set(seqs) - set(receipt.refused))
             self._refuse(receipt.refused)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from memferry.agent import commands
 from memferry.agent.service import Progress, no_progress, opened
 from memferry.config import Agent, Config, Space
-from memferry.formats import files, registry
+from memferry.formats import brand, files, registry
 
 _KNOWN = (
     (".memory", "", None, "DiaSync memory"),
@@ -44,11 +44,13 @@ class Forecast(NamedTuple):
     failed: Mapping[str, str]
 
 
-def discover(folders: Sequence[Path], claude: Path, *, asked: bool, transcripts: bool) -> list[Found]:
+def discover(
+    folders: Sequence[Path], claude: Path, *, asked: bool, transcripts: bool, brands: Path | None = None
+) -> list[Found]:
     """Every space that is there, once. `folders`: where to look; `asked`: the user named them, so plain files count
-    too. `claude`: the folder of Claude Code. `transcripts`: its transcripts too."""
+    too. `claude`: the folder of Claude Code. `transcripts`: its transcripts too. `brands`: that of brand memory."""
     found: dict[Path, Found] = {}
-    for one in (*_in_folders(folders, asked), *_claude(claude, transcripts)):
+    for one in (*_in_folders(folders, asked), *_claude(claude, transcripts), *_brands(brands)):
         found.setdefault(one.space.path, one)
     return list(_named_apart(found.values()))
 
@@ -122,6 +124,11 @@ def _claude(folder: Path, transcripts: bool) -> Iterator[Found]:
             yield Found(Space(name, memory, "document"), "Claude Code memory")
     if transcripts:
         yield Found(Space("claude-transcripts", projects, "jsonl"), "Claude Code transcripts")
+
+
+def _brands(folder: Path | None) -> Iterator[Found]:
+    if folder is not None and folder.is_dir():
+        yield Found(Space("brands", folder, brand.FORMAT.name), "brand memory")
 
 
 def _named_apart(found: Iterable[Found]) -> Iterator[Found]:

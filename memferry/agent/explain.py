@@ -104,7 +104,7 @@ def _of_record(agent: Agent, space: str, key: str, id_: int, seen: Seen) -> Expl
         verdict, reason = STATUS[seen.seq]
         return Explanation(f"{space}: {key}", verdict, "", reason)
     put = agent.journal.put(seen.seq)
-    file = put.file if put else "?"
+    file = (put.file + (" (redacted)" if put.redacted else "")) if put else "?"
     where = ", ".join(_acknowledging(agent, seen.seq)) or "no backend yet"
     return Explanation(
         f"{space}: {key}", "carried", "", f"from {file}, delivered to {where}", put.position if put else None

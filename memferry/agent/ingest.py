@@ -14,6 +14,7 @@ import msgspec
 from memferry.agent import gzipped, opening, tail
 from memferry.agent.catalog import Catalog
 from memferry.agent.journal import Journal, seal
+from memferry.agent.judging import kind_of
 from memferry.agent.known import HELD, WITHDRAWN, KnownFile, digest_number
 from memferry.agent.outcome import Outcome
 from memferry.agent.plan import Knowledge, Plan, Stamp, plan
@@ -21,11 +22,16 @@ from memferry.agent.scan import Stat
 from memferry.agent.state import State
 from memferry.agent.tree import Tree
 from memferry.agent.withdraw import Withdrawal
+from memferry.formats import registry
+from memferry.formats.again import parse_alone
 from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import Fingerprinter, digest
+from memferry.memory import undo
 from memferry.model import Note, Op, Put, Record, Sealed, Source
+from memferry.policies import labels
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge, recheck
+from memferry.policies.desk import Desk
 
 CHUNK_BYTES = 1 << 20
 COMMIT_BYTES = 32 << 20
@@ -69,7 +75,7 @@ class Ingest:
 
     def __init__(
         self, state: State, journal: Journal, fingerprint: Fingerprinter, withdrawal: Withdrawal, tree: Tree,
-        reading: Reading, outcome: Outcome,
+        reading: Reading, outcome: Outcome, desk: Desk,
     ) -> None:  # fmt: skip
         self._state = state
         self._catalog = Catalog(state, alone=True)
@@ -78,12 +84,15 @@ class Ingest:
         self._withdrawal = withdrawal
         self._space = tree.name
         self._root = tree.root
-        self._format = tree.format
+        self._tree = tree
         self._reading = reading
+        self._desk = desk
         self.outcome = outcome
         self.released = False
         """Whether something is no longer held: then what was held because of it is to be judged again."""
         self.removals: list[tuple[int, frozenset[int]]] = []
+        self.expected: set[int] = set()
+        """Those among them that a digest took out."""
         self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memferry-seal")
 
     def close(self) -> None:
@@ -241,10 +250,11 @@ class Ingest:
         """Judge a batch and store it: operations, what is known of records, verdicts and cursor, all or nothing."""
         if cursor is not None:
             self.outcome.read_bytes += cursor.offset - (this.known.cursor.offset if this.known.cursor else 0)
-        verdicts: Sequence[Kept | Held] = judge(records, self._catalog, self._fingerprint)
+        verdicts: Sequence[Kept | Held] = judge(records, self._catalog, self._fingerprint, desk=self._desk)
         if isinstance(this.kind.reader, Whole) and this.kind.reader.removes:
             this.present.update(verdict.id for verdict in verdicts)
         with self._state.transaction():
+            self._make_way(this, [one for one in verdicts if isinstance(one, Kept) and one.record.redacted])
             while verdicts:
                 made = self._plan(this, verdicts)
                 self._carry_out(this, made)
@@ -325,15 +335,41 @@ class Ingest:
         self._catalog.hold(made.held, this.known.id, self._fingerprint)
         if this.again:
             this.held.update(held.id for held in made.held)
-        held: Sequence[Held] = made.held
-        while held := self._derived(held):
+        self.hold_stored(self._derived(made.held))
+        self._refresh(this)
+
+    def hold_stored(self, held: Sequence[Held]) -> None:
+        """Hold stored records, and whatever derives from them."""
+        while held:
             self._withdraw([one.id for one in held])
             for one in held:
                 known = self._catalog.file(one.record.source.space, one.record.source.file)
                 self._catalog.hold([one], known.id if known else 0, self._fingerprint)
                 self.outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
-        cleared = self._catalog.file(self._space, this.known.path)
-        this.known = this.known._replace(cleared=cleared is not None and cleared.cleared)
+            held = self._derived(held)
+
+    def _make_way(self, this: _Pass, redacted: Sequence[Kept]) -> None:
+        """A redacted version replaces none: what was cut out may stand in the ones before, so they are withdrawn, and
+        so is what repeats it elsewhere."""
+        if not redacted:
+            return
+        seen = self._catalog.seen([one.id for one in redacted])
+        replaced = [
+            one.id
+            for one in redacted
+            if (before := seen.get(one.id)) and before.seq > 0 and before.digest != digest_number(one.record.digest)
+        ]
+        self._withdrawal.withdraw_own(self._space, replaced, WITHDRAWN)
+        blocks = [Held(one.record, labels.MARKED, one.removed_id, one.removed) for one in redacted if one.removed]
+        self._catalog.remember_passages(blocks)
+        self.hold_stored(self._derived(blocks))
+        self._refresh(this)
+
+    def _refresh(self, this: _Pass) -> None:
+        """What a withdrawal has changed of the file that is being read."""
+        now = self._catalog.file(self._space, this.known.path)
+        if now is not None:
+            this.known = this.known._replace(cleared=now.cleared, noted_mtime_ns=now.noted_mtime_ns, frame=now.frame)
 
     def _withdraw(self, ids: Iterable[int]) -> None:
         self.outcome.take_back(self._withdrawal.withdraw(self._space, list(ids), HELD))
@@ -342,20 +378,18 @@ class Ingest:
         """Stored records that turn out to derive from what is held now."""
         suspects = self._catalog.derived_from(held)
         puts = self._journal.puts([seen.seq for seen in self._catalog.seen(suspects).values()]).values()
-        verdicts = (recheck(self._reparse(put), self._catalog, self._fingerprint) for put in puts)
+        verdicts = (recheck(self.stored(put), self._catalog, self._fingerprint, desk=self._desk) for put in puts)
         return [verdict for verdict in verdicts if isinstance(verdict, Held)]
 
-    def _reparse(self, put: Put) -> Record:
-        """A stored record again, as the policies see it."""
-        kind = self._format.kind(put.file)
-        assert kind is not None
-        source = Source(put.space, put.file, put.format, kind.derived)
-        body = put.body.encode()
-        if not isinstance(kind.reader, Whole):
-            return kind.reader.parse(source, body + b"\n", 0)[0]
-        snapshot = kind.reader.parse(source, kind.reader.render([body], None))
-        assert snapshot is not None
-        return msgspec.structs.replace(snapshot.records[0], key=put.key)  # alone, it may seem to have another
+    def stored(self, put: Put) -> Record:
+        """A stored record again, as the policies see it; with a `problem` where that cannot be done any more."""
+        kind = kind_of(self._tree, put.file) or registry.by_name(put.format).kind(put.file)
+        source = Source(put.space, put.file, put.format, kind.derived if kind else False)
+        record = parse_alone(kind, source, put.body.encode()) if kind else None
+        if record is None:
+            content = bytes.fromhex(put.digest)
+            return Record(source, put.key, content, put.body.encode(), 0, problem="is not read as it was any more")
+        return msgspec.structs.replace(record, key=put.key)  # alone, it may seem to have another
 
     # -- the end of a file
 
@@ -388,7 +422,12 @@ class Ingest:
         if not removed:
             return known
         self.removals.append((known.id, removed))
+        self.expected |= removed & self._digested(known.path)
         return known._replace(stat=None, content=None)  # read again until the removal is carried out
+
+    def _digested(self, path: str) -> set[int]:
+        """Which entries `memferry digest` took out of an array: nobody needs to be asked about these."""
+        return {self._fingerprint.key(self._space, one) for one in undo.meant_to_go(self._root / path)}
 
     def carry_out_removals(self) -> None:
         """Withdraw the array entries that their owners removed."""

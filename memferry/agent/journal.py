@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
+from typing import TypeVar
 
 import msgspec
 import zstandard
@@ -19,6 +20,8 @@ from memferry.model import Op, Put, Retract, Sealed, Sighting
 
 ZSTD_LEVEL = 3
 COLUMNS = "first, last, count, raw_bytes, frame, retracts"
+
+T = TypeVar("T")
 
 _encode = msgspec.json.Encoder()
 _decode = msgspec.json.Decoder(Op)
@@ -34,9 +37,14 @@ def seal(ops: Sequence[Op], machine: str) -> Sealed:
 
 def unseal(sealed: Sealed) -> list[Op]:
     """The operations of a frame, in order. Raises StateDamaged where it is not what was sealed."""
+    return decode(sealed, _decode)
+
+
+def decode(sealed: Sealed, decoder: msgspec.json.Decoder[T]) -> list[T]:
+    """As `unseal`, with a decoder that may read less of each."""
     try:
         raw = zstandard.ZstdDecompressor().decompress(sealed.frame, max_output_size=sealed.raw_bytes)
-        return _decode.decode_lines(raw)
+        return decoder.decode_lines(raw)
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         text = f"the journal's operations {sealed.first} to {sealed.last} cannot be read"
         raise StateDamaged(text, hint=REBUILD) from error

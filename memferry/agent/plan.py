@@ -195,7 +195,7 @@ class _Draft:
             Put(
                 self.seq, stamp.hlc, source.space, record.key, source.file, self.position, record.digest.hex(),
                 source.format, record.body.decode(), base, stamp.type or record.type, record.tags + stamp.tags,
-                record.ts,
+                record.ts, record.redacted,
             )
         )  # fmt: skip
         self.stored.append(kept)

@@ -90,6 +90,8 @@ class _Builder:
             self._state.execute("insert or ignore into version values(?, ?, ?)", (id_, seen.digest, seen.seq))
         place = known.place(op.position)
         self._state.execute("insert or replace into record values(?, ?, ?, ?)", (id_, number, op.seq, place))
+        if op.redacted:
+            self._state.execute("insert or ignore into redacted values(?, 0)", (id_,))
         if op.key not in (op.file, op.digest) and _is_array(op):
             self._catalog.add_members(known.id, [id_])
 

@@ -55,6 +55,23 @@ class _Array:
         return "shrinks"
 
 
+def merged_here(catalog: Catalog, id_: int, seen: Seen | None, rivals: Sequence[Rival]) -> Merged:
+    """What is current on this machine. Where its file has the original of a redacted version, nothing replaces that by
+    itself: a version that was made from what left is kept beside, for a person to take over."""
+    merged = merge([one.version for one in rivals])
+    if seen is None or seen.seq <= 0 or not catalog.redacted([id_]):
+        return merged
+    own = [one.version for one in rivals if one.version.seq == seen.seq and _number(one.version) == seen.digest]
+    if not own or merged.current.digest == own[0].digest:
+        return merged
+    others = (merged.current, *(one for one in merged.rivals if one.digest != own[0].digest))
+    return Merged(own[0], others)
+
+
+def _number(version: Version) -> int:
+    return digest_number(bytes.fromhex(version.digest))
+
+
 class Reconcile:
     """`name_of`: a machine's name by its id. `dry_run`: everything but the files. `recognise`: after a state was lost,
     what lies in a file as all agree is known again; the rest is left to the next pull."""
@@ -196,7 +213,7 @@ class Reconcile:
         elif any(one.space not in self._trees for one in rivals):
             self._left.add(id_)
         else:
-            merged = merge([one.version for one in rivals])
+            merged = merged_here(self._catalog, id_, seen, rivals)
             current = next(one for one in rivals if one.version == merged.current)
             if self._recognise and not self._holds(current):
                 self._left.add(id_)

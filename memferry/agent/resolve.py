@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.agent import apply, clock
-from memferry.agent.merge import merge
 from memferry.agent.outcome import Outcome
+from memferry.agent.reconcile import merged_here
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
 from memferry.agent.tree import Tree
@@ -48,7 +48,8 @@ def listed(agent: Agent) -> list[Conflict]:
 def described(agent: Agent, conflict: Conflict) -> dict[str, object]:
     """Both versions, for a person and for scripts. `time`: when the losing one was written, seconds since 1970."""
     rivals = agent.received.versions([conflict.id]).get(conflict.id)
-    current = merge([one.version for one in rivals]).current if rivals else None
+    seen = agent.catalog.seen([conflict.id]).get(conflict.id)
+    current = merged_here(agent.catalog, conflict.id, seen, rivals).current if rivals else None
     names = agent.machine_names()
     facts = {name: value for name, value in conflict._asdict().items() if name not in ("id", "written")}
     return facts | {
@@ -85,6 +86,11 @@ def resolve(agent: Agent, conflict: Conflict, keep: str) -> None:
     if tree is None:
         raise ConfigError(f"space {conflict.space} is not there", hint="mount its disk, then try again")
     lost = agent.received.ops_with(conflict.id, conflict.digest)
+    if keep != CURRENT and agent.catalog.redacted([conflict.id]):
+        raise ConfigError(
+            f"{conflict.space}/{conflict.file} holds what never left this machine, and nothing may write over it",
+            hint="take over by hand what you want from the other version, then resolve with `--keep current`",
+        )
     if keep != CURRENT:
         content = _other(tree, conflict) if keep == OTHER else _content_of(Path(keep))
         _make_current(agent, tree, conflict, content)

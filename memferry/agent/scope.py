@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from memferry.formats.brand import ALL
+
 
 class Scope(NamedTuple):
     """`only`: names of spaces, formats, or `space/path` files. `exclude`: gitignore patterns. `tags` are added to every
     record stored, `type` replaces its own. `force`: read everything again; `thorough`: compare every byte of what was
-    read. `accept_deletions`: carry out what the guard refused. Empty `backends`: all."""
+    read. `accept_deletions`: carry out what the guard refused. Empty `backends`: all.
+    `contents`: `all`, or a part of brand memory (`formats.brand.SCOPES`)."""
 
     only: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -19,3 +22,4 @@ class Scope(NamedTuple):
     dry_run: bool = False
     accept_deletions: bool = False
     backends: tuple[str, ...] = ()
+    contents: str = ALL

@@ -13,11 +13,13 @@ from functools import partial
 from pathlib import Path
 
 from memferry.agent import fork, identity, scan
+from memferry.agent.audit import Audit
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery, Pace
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
+from memferry.agent.judging import Judging, personal_of
 from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
@@ -25,6 +27,7 @@ from memferry.agent.pull import Pull, Pulled
 from memferry.agent.rebuild import adopt_shards, rebuild
 from memferry.agent.received import Received
 from memferry.agent.reconcile import Reconcile
+from memferry.agent.rejudge import is_judged, rejudge
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope
 from memferry.agent.state import DATABASE, State
@@ -37,9 +40,10 @@ from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retry
 from memferry.config import Config, Space
 from memferry.embedder import Embedder
-from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
+from memferry.errors import BackendError, ConfigError, ForkedLog, Halted, ScannerBroken
 from memferry.formats import registry
 from memferry.formats.base import Kind
+from memferry.formats.brand import SCOPES
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
@@ -47,6 +51,8 @@ from memferry.recall import grams
 from memferry.recall.index import prose
 
 RUNS_KEPT = 100
+SCANNER = "scanner"
+"""In the state: which installation of the engine was seen to find what was planted."""
 ATTEMPTS = 3
 RETRY_SOON = Backoff(base_s=0.2, cap_s=2.0)
 """Within one delivery."""
@@ -67,8 +73,12 @@ class Agent:
         self.config = config
         self.state = state
         self.progress = progress
-        self.fingerprint = Fingerprinter(identity.secret(state.path.parent))
+        secret = identity.secret(state.path.parent)
+        self.fingerprint = Fingerprinter(secret)
+        self.judging = Judging(config.policy, state.path.parent, secret, personal_of(config))
+        self._scanner_works = False
         self.keys = Keys(config.state)
+        self.audit = Audit(state.path.parent, lambda: self.judging.version)
         self.catalog = Catalog(state)
         self._backends: dict[str, Backend] = {}
         self._paces: defaultdict[str, Pace] = defaultdict(Pace)
@@ -85,7 +95,7 @@ class Agent:
 
     def look_at_spaces(self) -> None:
         """Which spaces are there, and which of their files are carried: markers and disks come and go."""
-        found = {space.name: _tree(space) for space in self.config.spaces if space.path.is_dir()}
+        found = {space.name: tree_of(space) for space in self.config.spaces if space.path.is_dir()}
         self.trees.clear()
         self.trees.update(found)
 
@@ -112,19 +122,64 @@ class Agent:
             tuple(scope.tags),
             scope.type,
         )
-        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome)
+        self._refuse_broken_rules()
+        desk = self.judging.desk(tree)
+        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, desk)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
             self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=_wanted(scope, tree.name),
             progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
-        with contextlib.closing(ingest), _no_collection():
+        with contextlib.closing(ingest), _no_collection(), self._scanner_may_break():
+            if rejudge(
+                self.state, self.journal, self.withdrawal, self.fingerprint, tree, desk, ingest, self.judging.version,
+                dry_run=scope.dry_run,
+            ):  # fmt: skip
+                files = None
             if files is None:
                 cycle.run(all_files=scope.force or scope.thorough)
                 if outcome.unsettled and not scope.dry_run:
                     self._wait_and_read(cycle, tree, outcome)
             else:
                 cycle.run_some(files)
+
+    def _refuse_broken_rules(self) -> None:
+        """Raises Halted while the rules file or the scanner cannot be used: nothing is read into the journal, and
+        nothing is sent."""
+        try:
+            self.judging.refresh()
+            self._check_scanner()
+        except (ConfigError, ScannerBroken) as error:
+            raise self._halted(error) from error
+        if self.state.one("select 1 from problem where area = 'policy'") is not None:
+            with self.state.transaction():
+                self.state.clear_problem("policy", "rules")
+
+    @contextlib.contextmanager
+    def _scanner_may_break(self) -> Iterator[None]:
+        """Amid the work: then it is tried again before anything is sent."""
+        try:
+            yield
+        except ScannerBroken as error:
+            raise self._halted(error) from error
+
+    def _halted(self, error: ConfigError | ScannerBroken) -> Halted:
+        self._scanner_works = False
+        with self.state.transaction():
+            self.state.set_meta(SCANNER, "")
+            self.state.report_problem("policy", "rules", f"halted: {error}", error.hint)
+        return Halted(str(error), hint=error.hint)
+
+    def _check_scanner(self) -> None:
+        """Once in a process; the engine, which takes a second to load, only where it is not the one that worked."""
+        if self._scanner_works:
+            return
+        verified = self.state.meta(SCANNER)
+        works = self.judging.check(verified)
+        self._scanner_works = True
+        if works != verified:
+            with self.state.transaction():
+                self.state.set_meta(SCANNER, works or "")
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""
@@ -196,12 +251,13 @@ class Agent:
         retry = Retry(RETRY_SOON, ATTEMPTS, self.random)
         look = partial(self._look_again, outcome or Outcome(self.journal.last_seq + 1))
         return Delivery(
-            self.state, self.journal, backend, self.checkpoints, retry, self._paces[backend.name], look
+            self.state, self.journal, backend, self.checkpoints, retry, self._paces[backend.name], look,
+            self.audit,
         )  # fmt: skip
 
     def _look_again(self, outcome: Outcome, first: int, last: int) -> bool:
         """Read files again that changed since these operations of theirs were queued: what became private meanwhile
-        must not leave. Returns whether any did."""
+        must not leave. Returns whether any did. Raises Halted where the rules or the scanner broke meanwhile."""
         changed: defaultdict[str, list[str]] = defaultdict(list)
         for space, file, before in self.catalog.stats_of(self.journal.files(first, last)):
             now = scan.stat_at(self.trees[space].root, file) if space in self.trees else None
@@ -210,6 +266,7 @@ class Agent:
         for space, files in changed.items():
             with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
                 self.ingest(self.trees[space], Scope(thorough=True), outcome, files)
+        self._refuse_broken_rules()
         return bool(changed)
 
     def deliver(
@@ -219,6 +276,10 @@ class Agent:
         which nothing is due. `outcome`: counts what turns out while it is at work. Where another state has continued
         this machine's log, this one goes on under an identity of its own."""
         wanted = names or tuple(self.config.backends)
+        try:
+            self._judge_before_sending()
+        except Halted as error:
+            return {name: self._not_sent(name, error) for name in wanted} if patient else {}
         try:
             return self._deliver(wanted, patient, outcome)
         except ForkedLog:
@@ -248,8 +309,21 @@ class Agent:
                 return self.delivery(backend, outcome).run(partial(self.progress, name))
         except ForkedLog:
             raise
+        except Halted as error:
+            return self._not_sent(name, error)
         except BackendError as error:  # it could not be opened
             return self._note_failure(name, error)
+
+    def _judge_before_sending(self) -> None:
+        """By the rules as they are now: what waits was judged by those that were. Raises Halted."""
+        self._refuse_broken_rules()
+        for tree in self.trees.values():
+            if not is_judged(self.state, tree.name, self.judging.version):
+                self.ingest(tree, Scope(), Outcome(self.journal.last_seq + 1))
+
+    def _not_sent(self, name: str, error: Halted) -> Delivered:
+        at = self.checkpoints.of(name).through
+        return Delivered(at, at, 0, 0, str(error), error.hint, error.exit_code)
 
     def _note_failure(self, name: str, error: BackendError) -> Delivered:
         self.checkpoints.failed(name, error)
@@ -410,7 +484,8 @@ def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
             adopt_shards(agent.catalog, agent.received, tree, set(agent.machine_names().values()) - {agent.me.name})
 
 
-def _tree(space: Space) -> Tree:
+def tree_of(space: Space) -> Tree:
+    """A space whose folder is there."""
     root = space.path.resolve()
     format_ = registry.by_name(space.format) if space.format else registry.recognise(_names(root))
     return Tree(space.name, root, format_, read_rules(root, space.exclude, space.include, opt_in=space.opt_in))
@@ -421,10 +496,13 @@ def _names(root: Path) -> list[str]:
 
 
 def _wanted(scope: Scope, space: str) -> Callable[[str, Kind], bool]:
-    """Which files a batch run is about: by space, format, or `space/path` pattern."""
+    """Which files a batch run is about: by content type, space, format, or `space/path` pattern."""
     rules = PathRules(exclude=scope.exclude) if scope.exclude else None
+    types = SCOPES.get(scope.contents)
 
     def wanted(file: str, kind: Kind) -> bool:
+        if types is not None and kind.content_type not in types:
+            return False
         if scope.only and not {space, kind.format, f"{space}/{file}"} & set(scope.only):
             return False
         return rules is None or rules.verdict(file) is None

@@ -49,6 +49,9 @@ create table held_name(name integer, id integer, primary key(name, id)) without 
 create table ref(target integer, id integer, primary key(target, id)) without rowid;
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
 
+-- Stored without something that stays in the file. `removed`: under which id passages of its blocks are known, or 0.
+create table redacted(id integer primary key, removed integer not null);
+
 -- What is queued and what is acknowledged.
 -- `file`: the one whose records a row of the journal holds; 0: it holds none.
 create table journal(first integer primary key, last integer not null, count integer not null,

@@ -1,11 +1,13 @@
-"""What `memferry status` shows. Reads the state database and nothing else: it must answer like a shell command."""
+"""What `memferry status` shows. Reads the state database, and topics that changed: it must answer like a shell
+command."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 from memferry.errors import StateError
 
@@ -16,13 +18,14 @@ SHOWN_PROBLEMS = 100
 
 
 def status(config: Config) -> dict[str, object]:
-    """Counted from what was acknowledged; never touches files or backends."""
+    """Counted from what was acknowledged; never touches backends, nor files but those of topics."""
     path = os.path.join(config.state, "state.db")
     if not os.path.exists(path):
         return {
             "state": "new",
             "config": str(config.source),
             "spaces": [],
+            "memory": _memory(config),
             "backends": [],
             "notices": [],
             "problems": [],
@@ -48,6 +51,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         (SHOWN_PROBLEMS,),
     )
     counted = database.execute("select count(*) from problem").fetchone()[0]
+    backends = [_backend(database, config, name, last_seq) for name in config.backends]
     shown = [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
     return {
         "state": "halted" if any(one["text"].startswith("halted") for one in shown) else "problems" if shown else "ok",
@@ -60,7 +64,9 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             " having sum(count) > 0 order by 1"
         )),
         "journal": {"operations": _count(database), "last_seq": last_seq},
-        "backends": [_backend(database, config, name, last_seq) for name in config.backends],
+        "memory": _memory(config),
+        "backends": backends,
+        "last_push": max((one["acknowledged_at"] or 0.0 for one in backends), default=0.0) or None,
         "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
         "counters": dict(database.execute("select name, value from counter order by name")),
         "notices": json.loads(meta.get("notices") or "[]"),
@@ -102,11 +108,24 @@ def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, obje
     }
 
 
+def _memory(config: Config) -> list[dict[str, object]]:
+    """What was learned, where there is a space for it: without one, nothing of that is imported."""
+    if not any(space.format in (None, "entries") for space in config.spaces):
+        return []
+    from memferry.memory.where import homes
+
+    if not (found := homes(config)):
+        return []
+    from memferry.memory.glance import MEMO, glance
+
+    return [one._asdict() for one in glance(found, config.state / MEMO, time.time())]
+
+
 def _recovery_key(config: Config, name: str) -> str:
     return os.path.join(config.state, "keys", f"{name}.recovery.txt")
 
 
-def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: int) -> dict[str, object]:
+def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: int) -> dict[str, Any]:
     row = database.execute(
         "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?",
         (name,),

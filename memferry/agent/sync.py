@@ -197,9 +197,9 @@ class Cycle:
 
     def _remove_entries(self) -> None:
         removals = self._ingest.removals
-        doomed = len({id_ for _, ids in removals for id_ in ids})  # a file that was read twice counts once
-        if not doomed:
+        if not removals:
             return
+        doomed = len({id_ for _, ids in removals for id_ in ids} - self._ingest.expected)  # each counts once
         row = self._state.one(
             "select count(*) from member join file on file.id = member.file where file.space = ?", self._tree.name
         )

@@ -109,7 +109,9 @@ class Withdrawal:
             )
         }
         empty = files - self._files_with_content(files)
-        self._state.execute_many("update file set cleared = 0 where id = ?", ((file,) for file in empty))
+        self._state.execute_many(
+            "update file set cleared = 0, noted_mtime_ns = null, frame = null where id = ?", ((file,) for file in empty)
+        )
         notes = self._state.among("select seq from note where file in (select value from json_each(?))", empty)
         self._state.execute_many("delete from note where file = ?", ((file,) for file in empty))
         return {row[0] for row in notes}

@@ -18,7 +18,7 @@ pragma journal_mode = off; pragma synchronous = off; pragma locking_mode = exclu
 create table file(id integer primary key, space text not null, name text not null, format text not null default '',
     mtime_ns int, frame text, gone int not null default 0, unique(space, name));
 create table version(seq integer primary key, file int not null, key text not null, format text not null,
-    size int not null, body blob not null);
+    size int not null, body blob not null, redacted int not null);
 create table shown(file int, position int, seq int not null, primary key(file, position)) without rowid;
 """
 
@@ -96,6 +96,11 @@ class Layouts:
                 around = tuple(json.loads(frame)) if frame else None
                 yield File(id_, space, name, format_, mtime_ns, around, bool(gone), records)
 
+    def redacted(self) -> int:
+        """How many of the versions that files show are without something that only their machine has."""
+        sql = "select count(*) from version where redacted and seq in (select seq from shown)"
+        return int(self._db.execute(sql).fetchone()[0])
+
     def bodies(self, file: int) -> Iterator[bytes]:
         """What a file shows, in order. `file`: its id."""
         sql = "select body from shown join version using(seq) where shown.file = ? order by position"
@@ -132,8 +137,8 @@ class Layouts:
     def _put(self, put: Put) -> None:
         file = self._file(put.space, put.file)
         body = put.body.encode()
-        row = (put.seq, file, put.key, put.format, len(body), body)
-        self._db.execute("insert or replace into version values(?, ?, ?, ?, ?, ?)", row)
+        row = (put.seq, file, put.key, put.format, len(body), body, put.redacted)
+        self._db.execute("insert or replace into version values(?, ?, ?, ?, ?, ?, ?)", row)
         self._db.execute(
             "update file set format = ?, gone = 0 where id = ? and (format = '' or gone)", (put.format, file)
         )

@@ -106,17 +106,20 @@ class Index:
     # -- Tended
 
     def tend(self) -> bool:
-        """See `Tended`: vectors of a model that was changed, and smaller ones where there are many points."""
+        """See `Tended`: what was withdrawn goes from the engine's files, too; vectors of a model that was changed, and
+        smaller ones where there are many points."""
         if not self._untended:
             return False
         tools, engine = self._ready(), self._engine()
         self._meet(tools.known)
+        waiting = False
         for collection in self._own_collections(engine):
+            waiting |= engine.purge(collection)
             self._quantize(engine, collection)
             if tools.writer.revector(collection, self._text_of(tools)):
                 engine.flush()
                 return True
-        self._untended = False
+        self._untended = waiting
         return False
 
     def _quantize(self, engine: Engine, collection: str) -> None:

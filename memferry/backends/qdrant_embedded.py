@@ -13,7 +13,8 @@ import errno
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import msgspec
 import qdrant_edge as edge
 
 from memferry import durable, locks
+from memferry.backends import qdrant_rewriting as rewriting
 from memferry.backends.base import Capacity, Probe
 from memferry.backends.qdrant_engine import INDEXES, PAGE, Collection, Point, Stored, Vector, paged
 from memferry.backends.qdrant_points import Payload
@@ -28,15 +30,11 @@ from memferry.errors import BackendError, InvalidValue, QuotaExceeded, TargetRef
 from memferry.locks import FileLock, Holder
 
 LOCK_FILE = "lock"
+PURGE_REST = 9
 ROOM_BYTES = 256 << 20
 """So much must be free before a write; several times what a page of points and a flush can take."""
 CONFIG_FILE = "edge_config.json"
 
-_SCHEMAS = {
-    "keyword": edge.PayloadSchemaType.Keyword,
-    "integer": edge.PayloadSchemaType.Integer,
-    "datetime": edge.PayloadSchemaType.Datetime,
-}
 _NEVER = re.compile(
     r"dimension error|not existing vector name|failed to parse|already exists with different", re.IGNORECASE
 )
@@ -47,10 +45,13 @@ _DAMAGED = re.compile(r"deserialize|corrupt|checksum|inconsistent", re.IGNORECAS
 
 class Embedded:
     """An `Engine` below `path`, which is made (0700) with the first write; the folder above it must exist, for where
-    it does not, a disk is not mounted. Holds the lock while a shard is open. One thread at a time."""
+    it does not, a disk is not mounted. Holds the lock while a shard is open. One thread at a time.
+    `clock`: seconds, monotonic."""
 
-    def __init__(self, path: Path, *, name: str) -> None:
+    def __init__(self, path: Path, *, name: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
+        self._clock = clock
+        self._purge_at = 0.0
         self._name = name
         self._lock = FileLock(path / LOCK_FILE, "qdrant")
         self._locked = False
@@ -80,7 +81,7 @@ class Embedded:
             shard.flush()
         self._shards[collection] = shard
         with durable.explained(folder):
-            durable.Folder.open(self._path).sync()
+            rewriting.sync(self._path)
 
     def add_vector(self, collection: str, vector: Vector) -> None:
         """See `Engine`."""
@@ -98,13 +99,14 @@ class Embedded:
         with self._explained(collection):
             there = shard.info().payload_schema
             for field in INDEXES.keys() - there.keys():
-                shard.update(edge.UpdateOperation.create_field_index(field, _SCHEMAS[INDEXES[field]]))
+                shard.update(edge.UpdateOperation.create_field_index(field, rewriting.SCHEMAS[INDEXES[field]]))
 
     def collections(self) -> Sequence[str]:
         """See `Engine`."""
         with durable.explained(self._path):
             try:
-                return sorted(one.parent.name for one in self._path.glob(f"*/{CONFIG_FILE}"))
+                found = [one.parent.name for one in self._path.glob(f"*/{CONFIG_FILE}")]
+                return sorted(name for name in found if not name.startswith("."))
             except FileNotFoundError:
                 return []
 
@@ -142,7 +144,38 @@ class Embedded:
                 edge.FieldCondition("metadata.seq", match=edge.MatchAny(list(seqs))),
             ]
         )
-        self._update(collection, edge.UpdateOperation.delete_points_by_filter(doomed))
+        with self._explained(collection):
+            found = self._shard(collection).count(edge.CountRequest(exact=True, filter=doomed))
+        if found:
+            self._mark(collection)
+            self._update(collection, edge.UpdateOperation.delete_points_by_filter(doomed))
+
+    def purge(self, collection: str) -> bool:
+        """See `Engine`. The shard is written anew: a point that is deleted stays in the engine's files otherwise. At
+        once the first time, then for at most a tenth of the time."""
+        if not rewriting.is_marked(self._path, collection):
+            return False
+        if (began := self._clock()) < self._purge_at:
+            return True
+        self._refuse_full(_size_of(self._path / collection))
+        with durable.explained(self._path / collection):
+            self._rewrite(collection)
+            rewriting.unmark(self._path, collection)
+        now = self._clock()
+        self._purge_at = now + PURGE_REST * (now - began)
+        return False
+
+    def _mark(self, collection: str) -> None:
+        """Before anything is removed: a crash must not forget that its bytes are to go."""
+        with durable.explained(self._path):
+            rewriting.mark(self._path, collection)
+
+    def _rewrite(self, collection: str) -> None:
+        shard, sizes = self._shard(collection), self._sizes(collection)
+        with self._explained(collection):
+            rewriting.copy(self._path, collection, shard, sizes)
+            self._shards.pop(collection).close()
+        rewriting.exchange(self._path, collection)
 
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:
         """See `Engine`."""
@@ -171,7 +204,7 @@ class Embedded:
         """See `Engine`. Bytes are those of the folder, which is looked at without the lock; points are told only of
         what is open here."""
         with durable.explained(self._path):
-            used = sum(_size(one) for one in self._path.rglob("*"))
+            used = _size_of(self._path)
             usage = shutil.disk_usage(self._path if self._path.exists() else self._path.parent)
         points = None
         if self._locked or self._holder() is None:
@@ -212,7 +245,7 @@ class Embedded:
         if collection in self._shards:
             return self._shards[collection]
         folder = self._path / collection
-        if not (folder / CONFIG_FILE).exists():
+        if not (folder / CONFIG_FILE).exists() and not rewriting.is_under_way(self._path, collection):
             return None
         self._take_lock()
         with self._explained(collection):
@@ -230,6 +263,8 @@ class Embedded:
             with suppress(FileExistsError):
                 self._path.mkdir(mode=0o700)
             self._locked = self._lock.take()
+            if self._locked:
+                rewriting.mend(self._path)
         if not self._locked:
             other = self._holder() or Holder(0, "")
             raise TransientError(
@@ -237,12 +272,13 @@ class Embedded:
                 hint=f"one process at a time: wait until it has finished, or stop it{locks.how_to_stop(other)}",
             )  # fmt: skip
 
-    def _refuse_full(self) -> None:
+    def _refuse_full(self, more: int = 0) -> None:
+        """`more`: bytes that are needed beyond the usual."""
         with durable.explained(self._path):
             free = shutil.disk_usage(self._path).free
-        if free < ROOM_BYTES:
+        if free < ROOM_BYTES + more:
             raise QuotaExceeded(
-                f"{self._path} has {free >> 20} MB of room, and the engine needs {ROOM_BYTES >> 20}",
+                f"{self._path} has {free >> 20} MB of room, and the engine needs {ROOM_BYTES + more >> 20}",
                 backend=self._name, hint="free some space on its disk",
             )  # fmt: skip
 
@@ -310,6 +346,10 @@ class _Config(msgspec.Struct):
     """What the engine writes down of a collection."""
 
     vectors: dict[str, _VectorConfig] = {}
+
+
+def _size_of(folder: Path) -> int:
+    return sum(map(_size, folder.rglob("*")))
 
 
 def _size(path: Path) -> int:

@@ -99,6 +99,11 @@ class Engine(Protocol):
         """Remove the points of these operations."""
         ...
 
+    def purge(self, collection: str) -> bool:
+        """See to it that what was withdrawn is gone from its files, too, where that is for us to do. True: that is
+        still to be done, a little later."""
+        ...
+
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:
         """All points of an installation; `without`: only those that have no vector of this name."""
         ...

@@ -18,6 +18,8 @@ import msgspec
 from memferry.model import Identity, Put
 
 CHUNK_CHARACTERS = 2000
+MOST_CHUNKS = 1 << 17
+"""More than the longest record that a journal holds comes to."""
 DOCUMENT = "document"
 METADATA = "metadata"
 
@@ -99,9 +101,9 @@ def is_newer(there: Mapping[str, object], put: Put, me: Identity) -> bool:
 
 
 def chunks_of(payload: Mapping[str, object]) -> int:
-    """How many points the record of a payload has."""
+    """How many points the record of a payload has; a server may say anything."""
     found = metadata_of(payload).get("chunks")
-    return found if isinstance(found, int) else 1
+    return min(found, MOST_CHUNKS) if isinstance(found, int) else 1
 
 
 def in_context(piece: str, type_: object, ts: object, file: object) -> str:

@@ -12,7 +12,7 @@ from memferry.backends.qdrant_engine import INDEXES, PAGE, Collection, Point, St
 from memferry.backends.qdrant_errors import explained
 from memferry.backends.qdrant_points import Payload
 from memferry.backends.qdrant_settings import Settings
-from memferry.errors import BackendError, TargetRefused, TransientError
+from memferry.errors import AuthFailed, BackendError, ConfigError, TargetRefused, TransientError
 
 
 class Server:
@@ -22,7 +22,7 @@ class Server:
         self._settings = settings
         self._name = name
         self._where = str(settings.url)
-        self._client = _client(settings)
+        self._client = _client(settings, name)
 
     # -- collections
 
@@ -129,6 +129,10 @@ class Server:
         with explained(self._name, self._where):
             self._client.delete(collection, models.FilterSelector(filter=doomed), wait=True)
 
+    def purge(self, collection: str) -> bool:
+        """See `Engine`: a server does that in its own time."""
+        return False
+
     def scroll(self, collection: str, home: str, *, without: str | None = None) -> Iterator[Stored]:
         """See `Engine`."""
         wanted = models.Filter(
@@ -176,9 +180,13 @@ def _params(vector: Vector) -> models.VectorParams:
     return models.VectorParams(size=vector.size, distance=models.Distance.COSINE)
 
 
-def _client(settings: Settings) -> QdrantClient:
-    """It asks for nothing yet. Its own warning about a key without TLS is for other computers, which are refused."""
-    key = settings.api_key.reveal() if settings.api_key else None
+def _client(settings: Settings, name: str) -> QdrantClient:
+    """It asks for nothing yet. Its own warning about a key without TLS is for other computers, which are refused.
+    AuthFailed where the key is not where it should be: the other backends go on."""
+    try:
+        key = settings.api_key.reveal() if settings.api_key else None
+    except ConfigError as error:
+        raise AuthFailed(f"there is no key for {settings.url}: {error}", backend=name, hint=error.hint) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return QdrantClient(

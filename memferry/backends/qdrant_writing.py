@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
@@ -105,12 +106,15 @@ class Writer:
     def _grouped(self, puts: Iterable[Put]) -> Iterator[tuple[str, Sequence[_Record]]]:
         """About a page of points each, of one collection; of several versions of a record the last."""
         groups: dict[str, dict[tuple[str, str], _Record]] = {}
+        sizes: Counter[str] = Counter()
         for put in puts:
             collection = self._collection_of(put.space)
-            group = groups.setdefault(collection, {})
-            group[put.space, put.key] = _Record(put, self._drawing.points(put))
-            if sum(len(record.drafts) for record in group.values()) >= PAGE:
+            record = _Record(put, self._drawing.points(put))
+            groups.setdefault(collection, {})[put.space, put.key] = record
+            sizes[collection] += len(record.drafts)
+            if sizes[collection] >= PAGE:
                 yield collection, list(groups.pop(collection).values())
+                del sizes[collection]
         yield from ((collection, list(group.values())) for collection, group in groups.items())
 
     def _store(self, collection: str, records: Sequence[_Record]) -> dict[int, str]:

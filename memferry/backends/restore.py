@@ -28,13 +28,14 @@ _GZIP = 31
 
 
 class RestoreReport(NamedTuple):
-    """What was restored: `files` with their `records`, `kept_aside`: versions that no file shows any more, and the
-    `bytes` of all of it."""
+    """What was restored: `files` with their `records`, `kept_aside`: versions that no file shows any more, the `bytes`
+    of all of it, and how many of the versions are `redacted`: the originals never left their machine."""
 
     files: int
     records: int
     kept_aside: int
     bytes: int
+    redacted: int = 0
 
 
 def restore(ops: Iterable[Op], to: Path, *, machine: str = "") -> RestoreReport:
@@ -58,6 +59,7 @@ def _restore(ops: Iterable[Op], to: Path, scratch: Path, machine: str) -> Restor
         with closing(Layouts(scratch, machine=machine)) as layouts:
             _fold(ops, layouts)
             kept_aside = layouts.set_aside(lambda space: f"{KEPT}/{space}", _kept_name)
+            redacted = layouts.redacted()
             files = _plan(layouts)
             there = _already_there(to, layouts, files)
             with Folder.open(to) as root:
@@ -69,7 +71,7 @@ def _restore(ops: Iterable[Op], to: Path, scratch: Path, machine: str) -> Restor
             f"the scratch database in {to} failed: {error}", hint=f"free some space on the disk of {to}"
         ) from error
     restored = [file for file in files.values() if not file.space.startswith(f"{KEPT}/")]
-    return RestoreReport(len(restored), sum(file.records for file in restored), kept_aside, size)
+    return RestoreReport(len(restored), sum(file.records for file in restored), kept_aside, size, redacted)
 
 
 def _fold(ops: Iterable[Op], layouts: Layouts) -> None:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from memferry.config import Config
 
 
+MEMO = "config.json"
+"""In the state directory: the configuration as it was last parsed."""
+
+
 class Answer(NamedTuple):
     """What a command found out. `document`: for --json; `lines`: the same for people."""
 
@@ -34,6 +38,23 @@ class Command(NamedTuple):
 def configured(arguments: Namespace) -> Config:
     """The configuration that the arguments and the environment name."""
     return config.load(os.environ, file=arguments.config, state=arguments.state)
+
+
+def is_configured(arguments: Namespace) -> bool:
+    """Whether somebody named a configuration, or there is one where it is looked for."""
+    named = arguments.config or os.environ.get("MEMFERRY_CONFIG")
+    return bool(named) or os.path.exists(config.locate(os.environ))
+
+
+def configured_quickly(arguments: Namespace) -> Config:
+    """The same, by way of the parse that the last quick command kept."""
+    from memferry.yamltext import Memo
+
+    path = config.locate(os.environ, arguments.config)
+    text = config.read_text(path)
+    state = config.guess_state(text, path, os.environ, arguments.state)
+    document = Memo(os.path.join(state, MEMO)).parse(text, str(path))
+    return config.build(document, path, os.environ, state=arguments.state)
 
 
 def ask(arguments: Namespace, command: str, values: dict[str, Any]) -> dict[str, Any]:

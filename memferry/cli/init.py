@@ -74,9 +74,10 @@ def _own(arguments: Namespace) -> _Plan:
             f"{missing[0]} is no folder", hint="give folders that hold memory, or a project with some in it"
         )
     claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude"))
-    found = discover(folders, claude, asked=bool(arguments.folders), transcripts=arguments.transcripts)
+    brands = Path(os.path.expanduser("~/.claude-marketing/brands"))
+    found = discover(folders, claude, asked=bool(arguments.folders), transcripts=arguments.transcripts, brands=brands)
     if not found:
-        looked = ", ".join(map(str, [*folders, claude]))
+        looked = ", ".join(map(str, [*folders, claude, brands]))
         hint = "name the folder: `memferry init PATH`, or try it: `memferry init --sample demo`"
         raise ConfigError(f"found no memory that memferry knows in {looked}", hint=hint)
     vault = os.path.abspath(os.path.expanduser(arguments.vault)) if arguments.vault else places.vault_folder(os.environ)
@@ -233,8 +234,8 @@ def _forecast(space: Mapping[str, Any]) -> str:
 COMMANDS = {
     "init": Command(
         "Looks for memory here or in the given folders (.memory, spark-memory, .opencode/memory) and for Claude\n"
-        "Code's memory, says what each would send, and writes one configuration with a vault on this computer.\n"
-        "It asks nothing.",
+        "Code's and brand memory, says what each would send, and writes one configuration with a vault on this\n"
+        "computer. It asks nothing.",
         (
             "memferry init",
             "memferry init ~/code/atlas ~/notes --vault /mnt/backup/memferry",

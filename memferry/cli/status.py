@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from memferry import config
-from memferry.cli.command import Answer, Command
+from memferry.cli.command import Answer, Command, configured_quickly
 from memferry.cli.output import count, moment, problem, rows, shares
-from memferry.yamltext import Memo
-
-MEMO = "config.json"
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -22,23 +17,15 @@ def _describe(parser: ArgumentParser) -> None:
 def _status(arguments: Namespace) -> Answer:
     from memferry.agent.status import status
 
-    found: dict[str, Any] = status(_configured(arguments))
+    found: dict[str, Any] = status(configured_quickly(arguments))
     troubled = any(one["area"] != "skipped" for one in found["problems"])
     return Answer(found, _lines(found), int(troubled))
-
-
-def _configured(arguments: Namespace) -> config.Config:
-    """What the other commands read too, by way of the parse that the last `status` kept."""
-    path = config.locate(os.environ, arguments.config)
-    text = config.read_text(path)
-    state = config.guess_state(text, path, os.environ, arguments.state)
-    document = Memo(os.path.join(state, MEMO)).parse(text, str(path))
-    return config.build(document, path, os.environ, state=arguments.state)
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["state"] == "new":
         yield f"nothing was carried yet; run `memferry push` ({found['config']})"
+        yield from rows((f"entries {one['space']}", ", ".join(_learned(one))) for one in found["memory"])
         return
     yield from rows(_facts(found))
     for one in found["notices"]:
@@ -52,6 +39,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "memferry", f"{found['state']} · machine {found['machine']['name']} · service {running}"
     for space in found["spaces"]:
         yield f"space {space['name']}", ", ".join(_space(space))
+    for one in found["memory"]:
+        yield f"entries {one['space']}", ", ".join(_learned(one))
     for backend in found["backends"]:
         yield f"backend {backend['name']}", ", ".join(_backend(backend))
     yield "held", shares(found["held"]) or "nothing"
@@ -69,6 +58,17 @@ def _space(space: Mapping[str, Any]) -> Iterator[str]:
         yield f"{space['to_read_again']:,} to be read again"
     if space["held"]:
         yield f"{count(space['held'], 'record')} held"
+
+
+def _learned(memory: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{count(memory['entries'], 'entry')} in {count(memory['topics'], 'topic')}"
+    if memory["private"]:
+        yield f"{memory['private']:,} private"
+    if memory["newest"]:
+        yield f"newest {moment(memory['newest'])}"
+    if memory["fading"]:
+        yield f"{memory['fading']:,} not recalled for 30 days: see `memferry recall`"
+    yield from memory["problems"]
 
 
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:

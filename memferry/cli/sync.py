@@ -32,6 +32,13 @@ def _describe_pull(parser: ArgumentParser) -> None:
 
 def _describe_sync_memory(parser: ArgumentParser) -> None:
     add_backends(parser)
+    parser.add_argument(
+        "--scope",
+        dest="contents",
+        metavar="SCOPE",
+        choices=("all", "insights-only", "campaigns-only"),
+        help="all (default), or of brand memory insights-only or campaigns-only",
+    )
     _add_only(parser)
     parser.add_argument(
         "--exclude",
@@ -87,7 +94,7 @@ def _pull(arguments: Namespace) -> Answer:
 
 
 def _scope(arguments: Namespace) -> dict[str, Any]:
-    names = ("only", "exclude", "tags", "type", "force", "dry_run", "accept_deletions", "backends")
+    names = ("contents", "only", "exclude", "tags", "type", "force", "dry_run", "accept_deletions", "backends")
     given = vars(arguments)
     return {name: given[name] for name in names if given.get(name)}
 
@@ -244,6 +251,7 @@ COMMANDS = {
         (
             "memferry sync-memory",
             "memferry sync-memory --only atlas --exclude 'drafts/**' --tag release --json",
+            "memferry sync-memory --scope insights-only --tag q4",
             "memferry sync-memory --force --dry-run",
         ),
         _describe_sync_memory,

@@ -31,6 +31,8 @@ def _restored(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"restored {files} of {report['machine']} from {report['backend']} to {report['to']}"
     if report["kept_aside"]:
         yield f"{count(report['kept_aside'], 'older version')} that no file shows any more: in .memferry-kept/ there"
+    if report["redacted"]:
+        yield f"{count(report['redacted'], 'record')} as redacted: the originals never left the machine that wrote them"
 
 
 def _describe_verify(parser: ArgumentParser) -> None:

@@ -51,6 +51,8 @@ class Kind(NamedTuple):
     derived: bool = False
     local: bool = False
     """Read so that what it refers to is known; but its records belong to this machine and are not applied elsewhere."""
+    content_type: str | None = None
+    """What all of its records are, where that follows from where they lie."""
 
 
 class Format(Protocol):

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from memferry.model import Cleared, Hold, Record
+from memferry.policies.findings import Finding
 
 
 class Passage(NamedTuple):
@@ -29,6 +30,19 @@ class Known(Protocol):
         ...
 
 
+class Search(Protocol):
+    """Looks into records for what should not leave. The same records give the same findings."""
+
+    def __call__(self, records: Sequence[Record]) -> Mapping[int, Sequence[Finding]]:
+        """The findings of a batch, by the number of the record in it; a record without any is not named.
+
+        `Finding.text` counts `strings.strings_of(record)`; `strings.ELSEWHERE` stands for what cannot be changed by
+        changing the record: the name of its file, and what surrounds it.
+        Raises ScannerBroken where it cannot do its work.
+        """
+        ...
+
+
 class Held(NamedTuple):
     """A record that stays at home: which rule decided, and by what others will be recognised as derived from it.
 
@@ -45,9 +59,12 @@ class Held(NamedTuple):
 
 class Kept(NamedTuple):
     """A cleared record. `refs`: fingerprints of the ids it names, `echoes`: marks or passages of its texts; by both it
-    is found again when a record that it derives from or repeats becomes private later."""
+    is found again when a record that it derives from or repeats becomes private later. `removed`: of `<private>` blocks
+    that were cut out of it, known under `removed_id`."""
 
     record: Cleared
     id: int
     refs: tuple[int, ...]
     echoes: tuple[int, ...]
+    removed: tuple[Passage, ...] = ()
+    removed_id: int = 0

@@ -12,12 +12,15 @@ from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import TypeAlias, cast
 
+from memferry.errors import ScannerBroken
 from memferry.keys import Fingerprinter
 from memferry.model import Cleared, Hold, Record
 from memferry.policies import labels, lineage, overlap
 from memferry.policies.base import Held, Kept, Known, Passage
 from memferry.policies.contents import NOTHING, Contents, contents_of
+from memferry.policies.desk import NOT_CUT, Desk
 from memferry.policies.overlap import Passages
+from memferry.policies.rule import BLOCK
 
 Policy: TypeAlias = Callable[[Record, Contents], Hold | None]
 """A verdict on a record by itself; None: nothing against it."""
@@ -28,29 +31,42 @@ Policies: TypeAlias = Sequence[tuple[str, Policy]]
 POLICIES: Policies = (("labels", labels.judge),)
 """What always applies. Secrets and the user's own rules stand behind the labels."""
 
-QUIET = frozenset({"overlap", "secrets"})
+NO_DESK = Desk()
+
+QUIET = frozenset({"overlap", "secrets", "redact"})
 """Rules whose records are not secret word by word: a copy is found as the record itself was."""
 
 
 def judge(
-    records: Sequence[Record], known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES
+    records: Sequence[Record],
+    known: Known,
+    fingerprint: Fingerprinter,
+    policies: Policies = POLICIES,
+    desk: Desk = NO_DESK,
 ) -> list[Kept | Held]:
-    """One verdict a record, in order. `known`: what was held before; where it raises, nothing is cleared."""
-    cases = [_alone(record, fingerprint, policies) for record in records]
+    """One verdict a record, in order. `known`: what was held before; where it raises, nothing is cleared. `desk`: what
+    becomes of findings, and the user's rules."""
+    if desk.rules:
+        policies = (*policies, ("rules", desk.rules.judge))
+    cases = [_alone(record, fingerprint, policies, desk) for record in records]
+    _search([case for case in cases if case.verdict is None], fingerprint, policies, desk)
     _ask(cases, known, fingerprint)
     _spread(cases, fingerprint)
     return [_closed(case, fingerprint) for case in cases]
 
 
-def recheck(record: Record, known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES) -> Kept | Held:
+def recheck(
+    record: Record, known: Known, fingerprint: Fingerprinter, policies: Policies = POLICIES, desk: Desk = NO_DESK
+) -> Kept | Held:
     """Judge a kept record once more, when something is held that it may derive from."""
-    return judge((record,), known, fingerprint, policies)[0]
+    return judge((record,), known, fingerprint, policies, desk)[0]
 
 
 class _Case:
-    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known."""
+    """A record on its way to a verdict. `refs`: what it names; `passages`: what a held one makes known. `cut`: the
+    record without what is to be redacted; `removed`: of blocks that were cut out, known under `removed_id`."""
 
-    __slots__ = ("contents", "id", "passages", "record", "refs", "traces", "verdict")
+    __slots__ = ("contents", "cut", "id", "passages", "record", "refs", "removed", "removed_id", "traces", "verdict")
 
     def __init__(self, record: Record, id_: int) -> None:
         self.record = record
@@ -60,24 +76,28 @@ class _Case:
         self.refs: tuple[int, ...] = ()
         self.traces = overlap.NO_TRACES
         self.passages: tuple[Passage, ...] = ()
+        self.cut: Record | None = None
+        self.removed: tuple[Passage, ...] = ()
+        self.removed_id = 0
 
 
 # -- by itself
 
 
-def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies) -> _Case:
+def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> _Case:
     case = _Case(record, fingerprint.key(record.source.space, record.key))
-    step = "contents"
+    step = "blocks"
     try:
+        if record.problem is None and desk.rules and labels.is_marked(record):
+            record = _cut_blocks(case, record, fingerprint, desk)
+        step = "contents"
         case.contents = contents_of(record)
         if record.problem is not None:
             case.verdict = Hold("parse", record.problem)
             return case
         for name, policy in policies:
             step = name
-            case.verdict = policy(record, case.contents)
-            if case.verdict is None and record.around is not None:
-                case.verdict = policy(*_surroundings(record))
+            case.verdict = _verdict(policy, record, case.contents)
             if case.verdict is not None:
                 return case
         step = "traces"
@@ -85,6 +105,29 @@ def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies) -> _C
     except Exception as exc:  # noqa: BLE001 - whatever a policy raises, the record must not leave
         case.verdict = Hold(f"{step}.failed", f"the policy raised {type(exc).__name__}")
     return case
+
+
+def _verdict(policy: Policy, record: Record, contents: Contents) -> Hold | None:
+    """On a record and on what stands around it."""
+    verdict = policy(record, contents)
+    if verdict is None and record.around is not None:
+        return policy(*_surroundings(record))
+    return verdict
+
+
+def _cut_blocks(case: _Case, record: Record, fingerprint: Fingerprinter, desk: Desk) -> Record:
+    """The document without what is private in it, if a rule wants that. What was cut out is recognised elsewhere."""
+    cut = desk.without_blocks(record)
+    if cut is None:
+        return record
+    case.record, blocks = cut
+    found: dict[Passage, None] = {}
+    for block in blocks:
+        alone = Record(record.source, record.key, record.digest, b"", 0, text=block)
+        found |= dict.fromkeys(overlap.passages(alone, Contents([], [], [block]), fingerprint))
+    case.removed = tuple(found)
+    case.removed_id = fingerprint.key(record.source.space, f"{record.key}\0{BLOCK}")
+    return case.record
 
 
 def _surroundings(record: Record) -> tuple[Record, Contents]:
@@ -107,6 +150,39 @@ def _trace(case: _Case, fingerprint: Fingerprinter) -> None:
         case.refs = tuple([fingerprint.key(record.source.space, name) for name in named])
     vouched = record.text is None and not record.source.derived and labels.is_labelled(record)
     case.traces = overlap.traces(record, contents, fingerprint, vouched=vouched)
+
+
+# -- what is found in it
+
+
+def _search(cases: Sequence[_Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
+    """Hold what holds what should not leave; cut out what is to be redacted."""
+    if desk.search is None and not desk.rules.cut:
+        return
+    to_cut: list[_Case] = []
+    try:
+        for case, found in zip(cases, desk.find([case.record for case in cases]), strict=True):
+            case.verdict = desk.verdict(case.record, case.contents, found)
+            if case.verdict is None and desk.is_to_be_cut(case.record, case.contents, found):
+                case.cut = desk.cut(case.record, found)
+                case.verdict = NOT_CUT if case.cut is None else None
+                to_cut += [case] if case.cut is not None else []
+        _judge_what_is_left(to_cut, fingerprint, policies, desk)
+    except ScannerBroken:
+        raise
+    except Exception as exc:  # noqa: BLE001 - whatever is raised, what was to be looked at must not leave
+        for case in cases:
+            case.verdict = Hold("secrets.failed", f"the search raised {type(exc).__name__}")
+
+
+def _judge_what_is_left(cases: Sequence[_Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
+    """As a record of its own: it is what would be sent. What it names and may repeat stays that of the whole record."""
+    records = [case.cut for case in cases if case.cut is not None]
+    for case, record, left in zip(cases, records, desk.judge_again(records), strict=True):
+        once_more = _alone(record, fingerprint, policies, NO_DESK)
+        case.verdict = NOT_CUT if record.problem else once_more.verdict or left
+        if case.verdict is None:
+            case.record, case.id = record, once_more.id
 
 
 # -- against what was held before
@@ -139,6 +215,7 @@ def _spread(cases: Sequence[_Case], fingerprint: Fingerprinter) -> None:
         for ref in case.refs:
             naming[ref].append(case)
     marks = _marks(cases)
+    _repeat_blocks(cases, marks, fingerprint)
     fresh = [case for case in cases if case.verdict is not None]
     while fresh:
         fresh = _with_those_who_name(fresh, naming, fingerprint)
@@ -149,6 +226,14 @@ def _spread(cases: Sequence[_Case], fingerprint: Fingerprinter) -> None:
             if case.verdict is None and overlap.repeats(case.traces, passages, case.id, fingerprint)
         ]
         for case in fresh:
+            case.verdict = overlap.REPEATS_HELD
+
+
+def _repeat_blocks(cases: Sequence[_Case], marks: AbstractSet[int], fingerprint: Fingerprinter) -> None:
+    """Hold what repeats a block that was cut out of a document of this batch."""
+    removed = overlap.index((*one, case.removed_id) for case in cases for one in case.removed if one.mark in marks)
+    for case in cases if removed else ():
+        if case.verdict is None and overlap.repeats(case.traces, removed, case.id, fingerprint):
             case.verdict = overlap.REPEATS_HELD
 
 
@@ -190,5 +275,6 @@ def _also(record: Record, fingerprint: Fingerprinter) -> tuple[int, ...]:
 
 def _closed(case: _Case, fingerprint: Fingerprinter) -> Kept | Held:
     if case.verdict is None:
-        return Kept(cast(Cleared, case.record), case.id, case.refs, case.traces.echoes)
-    return Held(case.record, case.verdict, case.id, case.passages, _also(case.record, fingerprint))
+        removed = (case.removed, case.removed_id)
+        return Kept(cast(Cleared, case.record), case.id, case.refs, case.traces.echoes, *removed)
+    return Held(case.record, case.verdict, case.id, case.passages + case.removed, _also(case.record, fingerprint))

@@ -35,7 +35,7 @@ def judge(record: Record, contents: Contents) -> Hold | None:
             hold = _labels(fields, shape)
             if hold is not None:
                 return hold
-    return MARKED if _may_open(record.body) and _is_marked(record) else None
+    return MARKED if is_marked(record) else None
 
 
 def is_labelled(record: Record) -> bool:
@@ -191,8 +191,9 @@ def _may_open(body: bytes) -> bool:
     return _MAY_OPEN.search(body) is not None
 
 
-def _is_marked(record: Record) -> bool:
-    return any(map(has_mark, _texts(record)))
+def is_marked(record: Record) -> bool:
+    """Whether one of its texts has a `<private>` mark."""
+    return _may_open(record.body) and any(map(has_mark, _texts(record)))
 
 
 def has_mark(text: str) -> bool:

@@ -7,11 +7,13 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from memferry.backends import qdrant_rewriting as rewriting
 from memferry.backends.qdrant import open_backend
 from memferry.backends.qdrant_embedded import CONFIG_FILE, LOCK_FILE, Embedded
 from memferry.backends.qdrant_engine import Point, Vector
@@ -28,7 +30,7 @@ from memferry.errors import (
 )
 from memferry.locks import holder
 from tests.backends.qdrant_site import Site
-from tests.backends.samples import KEYS, ME, put, puts
+from tests.backends.samples import KEYS, ME, put, puts, retract
 
 ROOT = Path(__file__).resolve().parents[2]
 ROW = [1.0, 0.0, 0.0]
@@ -149,12 +151,122 @@ def test_what_was_acknowledged_is_there_after_kill_9(path: Path) -> None:
     site.index.close()
 
 
+class Watched(Embedded):
+    """`unflushed`: whether something was written since the last flush, which a power cut would take."""
+
+    unflushed = False
+
+    def _update(self, collection: str, operation: object) -> None:
+        self.unflushed = True
+        super()._update(collection, operation)  # type: ignore[arg-type]
+
+    def flush(self) -> None:
+        super().flush()
+        self.unflushed = False
+
+
+def test_nothing_is_acknowledged_before_it_is_flushed(path: Path) -> None:
+    engine = Watched(path, name="hub")
+    site = Site(lambda: engine, Settings(path=str(path)))
+    for ops in (puts(1, 5), [retract(6, 2)], [put(7)]):
+        engine.unflushed = False
+        site.deliver(*ops)
+        assert not engine.unflushed
+    engine.delete("memory", list(site.payloads())[:1])
+    assert engine.unflushed
+    site.repair()
+    assert not engine.unflushed
+    site.index.close()
+
+
 def test_a_collection_that_a_crash_left_half_made_is_made_anew(path: Path) -> None:
     (path / "memory" / "segments").mkdir(parents=True)
     (path / "memory" / "segments" / "half").write_bytes(b"\0")
     site = site_at(path)
     assert site.deliver(put(1)) == (1, {})
     site.index.close()
+
+
+# -- what was withdrawn
+
+
+def bytes_of(path: Path) -> bytes:
+    return b"".join(one.read_bytes().translate(None, b"\0") for one in sorted(path.rglob("*")) if one.is_file())
+
+
+def test_what_was_withdrawn_goes_from_the_engines_files(path: Path) -> None:
+    site = site_at(path)
+    site.deliver(*puts(1, 300), put(301, "SECRET-CANARY", key="s", file="s.md", format="document"))
+    whole = site.payloads()
+    assert site.tend() == 0
+    assert b"SECRET-CANARY" in bytes_of(path), "the search finds what there is"
+    site.deliver(retract(302, 301))
+    assert b"SECRET-CANARY" in bytes_of(path), "deleting is not enough"
+    site.tend()
+    assert b"SECRET-CANARY" not in bytes_of(path)
+    assert len(site.payloads()) == 300
+    assert site.payloads().items() <= whole.items()
+    assert site.findings() == []
+    site.deliver(put(303))
+    site.index.close()
+    assert sorted(one.name for one in path.iterdir()) == [LOCK_FILE, "memory"]
+
+
+def test_withdrawing_all_the_time_does_not_fill_the_time(path: Path) -> None:
+    """Each look at the clock takes a second: writing anew takes one, so nine are for other things."""
+    seconds = count()
+    engine = Embedded(path, name="hub", clock=lambda: float(next(seconds)))
+    engine.create("memory", VECTOR)
+    later: list[bool] = []
+    for _ in range(20):
+        engine.put("memory", VECTOR.name, [Point(ID, {"metadata": {"machine": "m", "seq": 1}}, ROW)])
+        engine.withdraw("memory", "m", [1])
+        later.append(engine.purge("memory"))
+    assert later == ([False] + [True] * 8) * 2 + [False, True]
+    engine.close()
+
+
+@pytest.mark.parametrize("step", ["copy", "exchange", "rename", "rmtree"])
+def test_a_crash_amid_that_loses_nothing_and_forgets_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    site = site_at(path)
+    site.deliver(*puts(1, 5), put(6, "SECRET-CANARY", key="s", file="s.md", format="document"))
+    site.deliver(retract(7, 6))
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        if step == "rename":
+            real = Path.rename
+            patch.setattr(Path, "rename", lambda self, to: crash() if self.name.endswith(".new") else real(self, to))
+        elif step == "rmtree":
+            patch.setattr(shutil, "rmtree", crash_behind(shutil.rmtree))
+        else:
+            patch.setattr(rewriting, step, crash)
+        with pytest.raises(KeyboardInterrupt):
+            site.tend()
+    site.index.close()
+    after = site_at(path)
+    after.journal, after.through = site.journal, site.through
+    assert after.seqs() == [1, 2, 3, 4, 5]
+    after.tend()
+    assert b"SECRET-CANARY" not in bytes_of(path)
+    assert after.findings() == []
+    after.index.close()
+    assert sorted(one.name for one in path.iterdir()) == [LOCK_FILE, "memory"]
+
+
+def crash_behind(rmtree: Callable[..., None]) -> Callable[..., None]:
+    """Dies instead of removing what was exchanged."""
+
+    def dying(path: Path, **how: object) -> None:
+        if path.name.endswith(".old"):
+            raise KeyboardInterrupt
+        rmtree(path, **how)
+
+    return dying
 
 
 # -- what goes wrong
@@ -227,7 +339,7 @@ def test_every_word_of_the_engine_says_what_to_do(
     engine._shards["memory"].close()
     monkeypatch.setitem(engine._shards, "memory", Failing())
     with pytest.raises(kind) as caught:
-        engine.delete("memory", [ID])
+        engine.put("memory", VECTOR.name, [Point(ID, {}, ROW)])
     assert type(caught.value) is kind
     assert caught.value.hint
     assert caught.value.backend == "hub"
@@ -241,17 +353,20 @@ def test_a_full_disk_is_told_and_costs_nothing(tmp_path: Path) -> None:
         pytest.skip("mounting a small disk needs root")
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=320m", "tmpfs", disk], check=False).returncode:
         pytest.skip("mounting is not allowed here")
     try:
         site = site_at(disk / "hub")
-        with pytest.raises(QuotaExceeded, match="MB of room") as caught:
-            site.deliver(*puts(1, 5))
-        assert "free some space" in caught.value.hint
-        subprocess.run(["mount", "-o", "remount,size=512m", disk], check=True)
-        site.index.close()
-        site = site_at(disk / "hub")
-        assert site.deliver(*puts(1, 5)) == (5, {})
+        for first in (1, 6):  # before there is a collection, and when there is one
+            with open(disk / "ballast", "wb") as ballast:
+                os.posix_fallocate(ballast.fileno(), 0, 200 << 20)
+            site.write(*puts(first, first + 4))
+            with pytest.raises(QuotaExceeded, match="MB of room") as caught:
+                site.deliver()
+            assert "free some space" in caught.value.hint
+            (disk / "ballast").unlink()
+            assert site.deliver() == (first + 4, {})
+        assert site.seqs() == list(range(1, 11))
         assert site.findings() == []
         site.index.close()
     finally:

@@ -182,11 +182,12 @@ def test_a_wrong_key_is_told_and_the_right_one_lets_in(double: Double, url: str)
     site.index.close()
 
 
-def test_a_server_that_is_away_is_told(url: str) -> None:
-    site = site_at("http://127.0.0.1:1")
-    with pytest.raises(TransientError, match="cannot be reached") as caught:
+@pytest.mark.parametrize("over_grpc", [False, True])
+def test_a_server_that_is_away_is_told(over_grpc: bool) -> None:
+    site = site_at("http://127.0.0.1:1", grpc=over_grpc, timeout_s=5.0)
+    with pytest.raises(TransientError, match="problem of its own" if over_grpc else "cannot be reached") as caught:
         site.deliver(put(1))
-    assert "start it, or check `url`" in caught.value.hint
+    assert "try again" in caught.value.hint
     assert not next(iter(site.index.probe())).good
     site.index.close()
 

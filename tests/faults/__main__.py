@@ -19,7 +19,8 @@ def main() -> int:
     parser.add_argument("--size", choices=["small", "full"], default="full")
     parser.add_argument("--seed", type=int, default=None, help="default: by the clock, and printed")
     arguments = parser.parse_args()
-    wanted = [name.upper() for name in arguments.bars] or list(NAMES)
+    spelled = {name.upper(): name for name in NAMES}
+    wanted = [spelled.get(name.upper(), name) for name in arguments.bars] or list(NAMES)
     if unknown := [name for name in wanted if name not in BARS]:
         parser.error(f"there is no bar {', '.join(unknown)}; there are {' '.join(NAMES)}")
     if not usable():

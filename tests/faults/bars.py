@@ -8,6 +8,7 @@ from tests.faults import (
     damage,
     delivery,
     hostile,
+    index,
     many,
     network,
     notification,
@@ -37,5 +38,6 @@ MODULES = (
     hostile,
     many,
     tampering,
+    index,
 )
 NAMES = tuple(sorted(BARS, key=by_number))

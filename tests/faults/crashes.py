@@ -48,9 +48,9 @@ def killed_at_random_over_ssh(trial: Trial) -> None:
 def _kill_at_random(trial: Trial, machine: Machine, *, longest_s: float) -> None:
     book, chance = Book(trial.seed), random.Random(f"{trial.seed}/B1")
     entries, kills = trial.pick(3000, 50_000), trial.pick(12, 500)
-    with _appending(machine.space, book, chance, entries, kills):
+    with appending(machine.space, book, chance, entries, kills):
         for number in range(kills):
-            code = _killed(machine, ("run", "push")[number % 2], chance.uniform(0.05, longest_s))
+            code = killed(machine, ("run", "push")[number % 2], chance.uniform(0.05, longest_s))
             trial.result.expect(code in (0, -9), f"start {number} ended with {code}")
             trial.result.n += 1
     answer = machine.push()
@@ -61,7 +61,7 @@ def _kill_at_random(trial: Trial, machine: Machine, *, longest_s: float) -> None
     trial.result.expect(verified.code == 0, f"verify: {said(verified)}")
 
 
-def _killed(machine: Machine, command: str, after_s: float) -> int:
+def killed(machine: Machine, command: str, after_s: float) -> int:
     process = machine.spawn(command)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=after_s)
@@ -70,7 +70,7 @@ def _killed(machine: Machine, command: str, after_s: float) -> int:
 
 
 @contextlib.contextmanager
-def _appending(space: Path, book: Book, chance: random.Random, entries: int, kills: int) -> Iterator[None]:
+def appending(space: Path, book: Book, chance: random.Random, entries: int, kills: int) -> Iterator[None]:
     """Half of the entries lie there at first, the others come while the block runs. All are written at its end."""
     stop = threading.Event()
     ledgers = [space / f"ledger-{number}.jsonl" for number in range(LEDGERS)]

@@ -1,0 +1,129 @@
+"""digest and undo."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from memferry.cli.command import Answer, Command, add_dry_run
+from memferry.cli.learn import add_space
+from memferry.cli.output import count, rows
+from memferry.cli.topics import home_with, homes_of
+from memferry.errors import ConfigError
+from memferry.memory import digest, names, undo
+from memferry.memory.digest import Digest
+from memferry.memory.undo import Undone
+from memferry.memory.where import Home
+
+EXCERPT = 60
+
+
+def _describe_digest(parser: ArgumentParser) -> None:
+    parser.add_argument("--topic", metavar="TOPIC", required=True, help="which")
+    parser.add_argument("--max", metavar="N", type=int, default=20, help="merge at most so many into one (default 20)")
+    add_dry_run(parser)
+    add_space(parser)
+
+
+def _digest(arguments: Namespace) -> Answer:
+    if arguments.max < 2:
+        raise ConfigError("--max must be 2 or more", hint="see `memferry digest --help`")
+    kept, path = _found(arguments)
+    made = digest.carry_out(path, time.time(), arguments.max, dry_run=arguments.dry_run)
+    document = _document(arguments, kept, path) | _digested(made)
+    return Answer(document, _digest_lines(document))
+
+
+def _found(arguments: Namespace) -> tuple[Home, Path]:
+    """The topic's file. Raises ConfigError where there is none."""
+    kept = home_with(arguments)
+    path = kept.folder / names.file_of(kept.folder, arguments.topic)
+    if not path.exists():
+        raise ConfigError(
+            f"there is no topic {arguments.topic!r} in {kept.folder}", hint="`memferry recall` lists them"
+        )
+    return kept, path
+
+
+def _document(arguments: Namespace, kept: Home, path: Path) -> dict[str, Any]:
+    return {"topic": path.stem, "space": kept.space, "file": str(path), "dry_run": arguments.dry_run}
+
+
+def _digested(made: Digest) -> dict[str, Any]:
+    return {
+        "merged": [{**one.entry, "parts": [part.key for part in one.parts]} for one in made.merges],
+        "faded": [one.fields for one in made.faded],
+        "kept": made.kept,
+    }
+
+
+def _digest_lines(document: Mapping[str, Any]) -> Iterator[str]:
+    merged, faded = document["merged"], document["faded"]
+    would = "would be " if document["dry_run"] else ""
+    parts = sum(len(one["parts"]) for one in merged)
+    what = f"{count(parts, 'entry')} {would}merged into {len(merged):,}, {len(faded):,} {would}faded"
+    yield f"{document['topic']}: {what}, {document['kept']:,} left as they are"
+    yield from rows(((one["id"], f"of {len(one['parts'])}", _excerpt(one)) for one in merged), "  ") if merged else ()
+    yield from rows(((one["id"], "faded", _excerpt(one)) for one in faded), "  ") if faded else ()
+    if (merged or faded) and not document["dry_run"]:
+        yield f"  take it back with `memferry undo --topic {document['topic']}`"
+
+
+def _excerpt(entry: Mapping[str, Any]) -> str:
+    text = " ".join(entry["content"].split())
+    return text if len(text) <= EXCERPT else text[: EXCERPT - 3] + "..."
+
+
+# -- undo
+
+
+def _describe_undo(parser: ArgumentParser) -> None:
+    parser.add_argument("--topic", metavar="TOPIC", help="which (default: the one that was digested last)")
+    add_dry_run(parser)
+    add_space(parser)
+
+
+def _undo(arguments: Namespace) -> Answer:
+    kept, path = _digested_last(arguments) if arguments.topic is None else _found(arguments)
+    done = undo.undo(path, dry_run=arguments.dry_run)
+    document = _document(arguments, kept, path) | done._asdict()
+    return Answer(document, _undo_lines(path.stem, done, arguments.dry_run))
+
+
+def _digested_last(arguments: Namespace) -> tuple[Home, Path]:
+    found = [(kept, path) for kept in homes_of(arguments) if (path := undo.latest(kept.folder)) is not None]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise ConfigError("no digest was made here that could be undone", hint=undo.ELSEWHERE)
+    topics = ", ".join(f"--space {kept.space} --topic {path.stem}" for kept, path in found)
+    raise ConfigError("several spaces were digested", hint=f"say which: {topics}")
+
+
+def _undo_lines(topic: str, done: Undone, dry_run: bool) -> Iterator[str]:
+    would = "would be " if dry_run else ""
+    what = f"{count(len(done.restored), 'entry')} {would}back, {len(done.removed):,} {would}taken out again"
+    yield f"{topic}: {what} (digest of {done.at})"
+    for one in done.left:
+        yield f"  {one} stays: it was changed or digested since"
+
+
+COMMANDS = {
+    "digest": Command(
+        "Makes a topic shorter: facts and reflections about the same are merged into one entry that names them, and\n"
+        "those that nobody recalled for 30 days go. Decisions and lessons stay; private and internal entries are\n"
+        "never mixed. Everything that goes can be taken back.",
+        ("memferry digest --topic deploy --dry-run", "memferry digest --topic deploy --max 10 --json"),
+        _describe_digest,
+        _digest,
+    ),
+    "undo": Command(
+        "Takes the last digest back, on the machine that made it; the one before that by the next call.",
+        ("memferry undo", "memferry undo --topic deploy", "memferry undo --topic deploy --dry-run --json"),
+        _describe_undo,
+        _undo,
+    ),
+}

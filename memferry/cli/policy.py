@@ -1,0 +1,107 @@
+"""policy and audit: what would leave, under which rules, and what has left."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from memferry.cli.command import Answer, Command, configured
+from memferry.cli.output import count, shares
+from memferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from memferry.agent.trial import Verdict
+
+SHOWN = 50
+
+
+# -- policy
+
+
+def _describe_policy(parser: ArgumentParser) -> None:
+    parser.add_argument("action", metavar="test|lint", choices=["test", "lint"], help="try a file or text, or check")
+    parser.add_argument("target", metavar="FILE|TEXT", nargs="?", help="test: a file, or the text itself")
+    parser.add_argument("--space", metavar="NAME", help="test: judge it as if it lay there")
+
+
+def _policy(arguments: Namespace) -> Answer:
+    from memferry.agent import trial
+
+    config = configured(arguments)
+    if arguments.action == "lint":
+        doubts = trial.lint(config)
+        rules = list(trial.judging_of(config).rules)
+        good = f"{count(len(rules), 'rule')}, all understood"
+        return Answer({"rules": [rule._asdict() for rule in rules], "doubts": doubts}, [*doubts, good])
+    if arguments.target is None:
+        raise ConfigError("policy test: what?", hint="give a file, or a text in quotes")
+    verdicts = trial.test(config, arguments.target, arguments.space)
+    return Answer({"verdicts": [one._asdict() for one in verdicts]}, _verdicts(verdicts))
+
+
+def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    for one in verdicts:
+        why = f" ({one.rule}): {one.reason}" if one.rule else ""
+        yield f"at {one.at:,}: {one.verdict}{why}"
+        for name, do, text in one.findings:
+            yield f"    {name} ({do}): {text}"
+    by_verdict: dict[str, int] = {}
+    for one in verdicts:
+        by_verdict[one.verdict] = by_verdict.get(one.verdict, 0) + 1
+    yield f"{count(len(verdicts), 'record')}: {shares(by_verdict)}"
+
+
+# -- audit
+
+
+def _describe_audit(parser: ArgumentParser) -> None:
+    parser.add_argument("--backend", metavar="NAME", help="only what went there")
+    parser.add_argument("--since", metavar="TIME", help="only newer lines: 2026-11-01, 12h, 7d or 2w")
+    parser.add_argument("--limit", metavar="N", type=int, default=SHOWN, help=f"the last N lines (default {SHOWN})")
+
+
+def _audit(arguments: Namespace) -> Answer:
+    from memferry.agent import audit
+    from memferry.cli.records import since
+
+    begin = since(arguments.since) if arguments.since else ""
+    if arguments.limit < 1:
+        raise ConfigError("--limit must be 1 or more", hint="see `memferry audit --help`")
+    lines = [
+        line
+        for line in audit.read(configured(arguments).state)
+        if line["at"] >= begin and arguments.backend in (None, line["backend"])
+    ][-arguments.limit :]
+    return Answer(lines, map(_line, lines) if lines else ["nothing has left yet"])
+
+
+def _line(line: Mapping[str, Any]) -> str:
+    what = f"operations {line['first']:,} to {line['last']:,}"
+    facts = [f"{space}: {number:,}" for space, number in line.get("records", {}).items()]
+    facts += [f"withdrawn: {line['retracted']}"] if "retracted" in line else []
+    facts += [f"refused: {line['refused']}"] if "refused" in line else []
+    shown = f" ({', '.join(facts)})" if facts else ""
+    return f"{line['at']}  {line['did']:12}  {line['backend']}  {what}{shown}  rules {line['rules']}"
+
+
+COMMANDS = {
+    "policy": Command(
+        "`test` shows what would become of a file or a text: every verdict, before anything is stored or sent. What\n"
+        "it may repeat or name of records that are held is not looked at. `lint` checks the rules.",
+        (
+            "memferry policy lint",
+            "memferry policy test ~/notes/plan.md",
+            'memferry policy test "the password is hunter2" --space notes',
+        ),
+        _describe_policy,
+        _policy,
+    ),
+    "audit": Command(
+        "Shows what left this machine: when, where to, how many records of each space, what was withdrawn, and under\n"
+        "which version of the rules. There is no content in it. A line `sending` stands before the first byte.",
+        ("memferry audit", "memferry audit --backend vault --since 7d --json"),
+        _describe_audit,
+        _audit,
+    ),
+}

@@ -1,0 +1,126 @@
+"""recall without a query: all topics, or the entries of one."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from memferry.cli.command import Answer
+from memferry.cli.learn import configured, home
+from memferry.cli.output import count, problem, rows
+from memferry.errors import ConfigError
+from memferry.memory import access, importance, names, topics, where
+from memferry.memory.topics import DAY_S, Ranked, Summary
+from memferry.memory.where import Home
+
+
+def answer(arguments: Namespace) -> Answer:
+    """What a recall of topics shows."""
+    if arguments.topic is None:
+        return of_query(arguments) if arguments.query else overview(arguments)
+    if arguments.query:
+        raise ConfigError("--topic and a QUERY do not go together", hint="leave out one of them")
+    return of_topic(arguments)
+
+
+def overview(arguments: Namespace) -> Answer:
+    """Every topic of every space, or of one."""
+    now = time.time()
+    found = [_summary(one, kept, now) for kept in homes_of(arguments) for one in topics.overview(kept.folder, now)]
+    return Answer({"topics": found}, _overview(found), int(any(one["problem"] for one in found)))
+
+
+def of_topic(arguments: Namespace) -> Answer:
+    """The entries of one topic, best first; those that are shown were accessed."""
+    now = time.time()
+    kept = home_with(arguments)
+    shown = topics.ranked(kept.folder, arguments.topic, now)[: arguments.limit]
+    ids = {one.entry["id"] for one in shown if type(one.entry.get("id")) is str}
+    if ids:
+        access.count(kept.folder, ids, now)
+    entries = [_entry(one) for one in shown]
+    document = {"topic": arguments.topic, "space": kept.space, "entries": entries}
+    return Answer(document, _entries(entries))
+
+
+def of_query(arguments: Namespace) -> Answer:
+    """Entries that hold words of the query; for where there is no configuration, and so no index."""
+    found = topics.search(home(arguments).folder, " ".join(arguments.query), time.time())
+    wanted = [hit for hit in found if _is_wanted(hit[2], arguments)][: arguments.limit]
+    shown = [_entry(one) | {"topic": topic, "score": shared + one.effective} for shared, topic, one in wanted]
+    return Answer(shown, _entries(shown) if shown else ["nothing found"])
+
+
+def _is_wanted(one: Ranked, arguments: Namespace) -> bool:
+    entry = one.entry
+    fits_type = arguments.type is None or entry.get("type") == arguments.type
+    return fits_type and (arguments.tag is None or arguments.tag in (entry.get("tags") or ()))
+
+
+def home_with(arguments: Namespace) -> Home:
+    """The folder that has the topic; where several have, as for learning."""
+    names.check(arguments.topic)
+    having = [one for one in homes_of(arguments) if (one.folder / names.file_of(one.folder, arguments.topic)).exists()]
+    return having[0] if len(having) == 1 else home(arguments)
+
+
+def homes_of(arguments: Namespace) -> Sequence[Home]:
+    """Every folder of topics that the arguments leave."""
+    settings = configured(arguments)
+    if arguments.space is None and settings is not None and (found := where.homes(settings)):
+        return found
+    return [where.home(settings, Path.cwd(), arguments.space)]
+
+
+def _summary(one: Summary, kept: Home, now: float) -> dict[str, Any]:
+    return {
+        "topic": one.topic,
+        "space": kept.space,
+        "folder": str(kept.folder),
+        "entries": one.entries,
+        "private": one.private,
+        "newest": None if one.newest is None else importance.iso(one.newest),
+        "stale_days": None if one.newest is None else round(max(0.0, now - one.newest) / DAY_S, 1),
+        "fading": one.fading,
+        "problem": one.problem,
+    }
+
+
+def _overview(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not found:
+        yield "nothing was learned yet; see `memferry learn --help`"
+    table = [
+        (one["space"] or one["folder"], one["topic"], count(one["entries"], "entry"), _state(one))
+        for one in found
+        if not one["problem"]
+    ]
+    if table:
+        yield from rows(table)
+    for one in found:
+        if one["problem"]:
+            yield from problem(one["problem"], "repair it, or move it away")
+
+
+def _state(one: Mapping[str, Any]) -> str:
+    parts = [f"newest {one['newest'][:10]}" if one["newest"] else "undated"]
+    if one["private"]:
+        parts.append(f"{one['private']:,} private")
+    if one["fading"]:
+        parts.append(f"{one['fading']:,} not recalled for 30 days: `memferry digest --topic {one['topic']}`")
+    return ", ".join(parts)
+
+
+def _entry(one: Ranked) -> dict[str, Any]:
+    last = {"last_accessed": importance.iso(one.access.last)} if one.access.last is not None else {}
+    return {**one.entry, "access_count": one.access.times, **last, "effective_importance": round(one.effective, 4)}
+
+
+def _entries(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in entries:
+        tags = "".join(f" #{tag}" for tag in one.get("tags") or ())
+        private = "" if one.get("sensitivity") == "internal" else " · private"
+        yield f"{one['effective_importance']:.2f} · {one.get('type', '-')}{private} · {one.get('id', '-')}{tags}"
+        yield f"    {one.get('content', '')}"

@@ -1,0 +1,157 @@
+"""Locks that the kernel keeps, and gives back at once when their holder dies: one file each, beside what it guards."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from memferry.errors import TransientError
+
+PATIENCE_S = 60.0
+FIRST_PAUSE_S = 0.001
+LONGEST_PAUSE_S = 0.1
+
+FOLDER = ".memferry"
+"""In a space: hidden, so it is never carried. Holds locks and what belongs to this machine alone."""
+
+
+def beside(root: Path, name: str) -> Path:
+    """Where a file of this machine's own lies in a space; the folder is made when it is missing."""
+    folder = root / FOLDER
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        return folder / name
+    (folder / ".gitignore").write_text("*\n", "ascii")  # what is this machine's own is no part of a repository
+    return folder / name
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Inside, no other memferry rewrites this array of entries. Where its folder is missing, nobody does.
+
+    Who waits here holds the gate meanwhile: writers that come again and again leave their turn to it."""
+    if not file.parent.is_dir():
+        yield
+        return
+    with ExitStack() as turn:
+        with held(gate_of(file)):
+            turn.enter_context(held(lock_of(file)))
+        yield
+
+
+def lock_of(file: Path) -> Path:
+    """The lock of an array of entries."""
+    return beside(file.parent, f"{file.name}.lock")
+
+
+def gate_of(file: Path) -> Path:
+    """Held by who waits for the lock and does not want to be overtaken."""
+    return beside(file.parent, f"{file.name}.gate")
+
+
+def is_free(path: Path) -> bool:
+    """Whether nobody holds a lock at this moment."""
+    with tried(path) as lock:
+        return lock.is_mine
+
+
+class Lock(NamedTuple):
+    """An open lock file. `is_mine`: whether it is held; where it is not, its note may be read all the same."""
+
+    descriptor: int
+    is_mine: bool
+
+
+@contextmanager
+def tried(path: Path) -> Iterator[Lock]:
+    """One try at a lock, which is given back at the end of the block. Its file is made when missing and stays."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS, 0o600)
+    try:
+        yield Lock(descriptor, _try_lock(descriptor) and _is(path, descriptor))
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def held(path: Path) -> Iterator[int]:
+    """Inside, nobody else holds `path`; gives its open descriptor. Raises TransientError after PATIENCE_S."""
+    for _ in waiting(path):
+        with tried(path) as lock:
+            if lock.is_mine:
+                yield lock.descriptor
+                return
+
+
+def waiting(path: Path) -> Iterator[None]:
+    """One turn for each try, with growing pauses between. A kernel could wake waiters by itself, but whoever waits
+    here may be served by the one who holds the lock, and must notice; and a holder that is stopped stops nobody."""
+    end = time.monotonic() + PATIENCE_S
+    pause_s = FIRST_PAUSE_S
+    while time.monotonic() < end:
+        yield
+        time.sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+    raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="see whether one hangs")
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether `path` still names the file that was opened: somebody may have removed the folder meanwhile."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+def content(descriptor: int) -> bytes:
+    """All of a lock's file, which may carry a note for its next holder."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    parts = []
+    while part := os.read(descriptor, 1 << 20):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def replace(descriptor: int, note: bytes) -> None:
+    """Make `note` all of a lock's file. Not durable: a note only saves its reader some work."""
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    write(descriptor, note)
+
+
+def write(descriptor: int, part: bytes) -> None:
+    """All of `part`, where the descriptor stands."""
+    while part:
+        part = part[os.write(descriptor, part) :]
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    _FLAGS = os.O_BINARY | os.O_NOINHERIT
+    _BEYOND = 1 << 30  # a locked byte cannot be read by others, so it lies behind the note
+
+    def _try_lock(descriptor: int) -> bool:
+        os.lseek(descriptor, _BEYOND, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW
+
+    def _try_lock(descriptor: int) -> bool:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

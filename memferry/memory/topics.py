@@ -1,0 +1,121 @@
+"""What lies in a folder of entries: its topics at a glance, and the entries of one, best first."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from memferry.errors import ConfigError, MemferryError
+from memferry.memory import access, arrays, importance, names
+from memferry.memory.access import Counts
+from memferry.memory.arrays import Entry
+from memferry.memory.importance import Access
+
+DAY_S = 24 * 3600.0
+_WORD = re.compile(r"\w+")
+
+
+class Summary(NamedTuple):
+    """One topic. `newest`: when something was last written there, seconds since 1970. `fading`: how many entries nobody
+    recalled for 30 days; `fades_at`: when there will be one more. `problem`: why it cannot be read."""
+
+    topic: str
+    entries: int = 0
+    private: int = 0
+    newest: float | None = None
+    fading: int = 0
+    fades_at: float | None = None
+    problem: str | None = None
+
+
+class Ranked(NamedTuple):
+    """An entry and what it counts now."""
+
+    entry: Entry
+    effective: float
+    access: Access
+
+
+def files(folder: Path) -> list[str]:
+    """The topics' files, by name."""
+    try:
+        return sorted(name for name in os.listdir(folder) if names.is_topic(name))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def overview(folder: Path, now: float) -> Iterator[Summary]:
+    """Every topic of a folder."""
+    counts = access.totals(folder)
+    for name in files(folder):
+        yield summary(folder / name, counts, now)
+
+
+def summary(path: Path, counts: Counts, now: float) -> Summary:
+    """One topic at a glance."""
+    try:
+        entries = arrays.entries(path.read_bytes(), path)
+    except OSError as error:
+        return Summary(path.stem, problem=f"{path} cannot be read: {error.strerror}")
+    except MemferryError as error:
+        return Summary(path.stem, problem=str(error))
+    written = [
+        at for one in entries for name in ("updated_at", "created_at") if (at := importance.seconds(one.get(name)))
+    ]
+    fades = [at for one in entries if (at := importance.fades_at(one, access_of(one, counts))) is not None]
+    return Summary(
+        path.stem,
+        len(entries),
+        sum(one.get("sensitivity") != "internal" for one in entries),
+        max(written, default=None),
+        sum(at <= now for at in fades),
+        min((at for at in fades if at > now), default=None),
+    )
+
+
+def access_of(entry: Entry, counts: Counts) -> Access:
+    """By everybody on every machine."""
+    entry_id = entry.get("id")
+    return importance.own(entry).and_also(counts.get(entry_id if type(entry_id) is str else "", Access()))
+
+
+def ranked(folder: Path, topic: str, now: float) -> list[Ranked]:
+    """A topic's entries, the one that counts most first. Raises ConfigError where there is no such topic."""
+    file = names.file_of(folder, topic)
+    path = folder / file
+    if not path.exists():
+        raise ConfigError(f"there is no topic {topic!r} in {folder}", hint=_near(topic, files(folder)))
+    counts = access.totals(folder)
+    used = [(entry, access_of(entry, counts)) for entry in arrays.entries(path.read_bytes(), path)]
+    found = [Ranked(entry, importance.effective(entry, one, now), one) for entry, one in used]
+    return sorted(found, key=lambda one: -one.effective)
+
+
+def search(folder: Path, query: str, now: float) -> list[tuple[int, str, Ranked]]:
+    """Entries of all topics with words of `query`: how many of them, the topic and the entry, the best first. For
+    where there is no index yet."""
+    words = set(_WORD.findall(query.casefold()))
+    found = []
+    for file in files(folder):
+        topic = file.removesuffix(names.SUFFIX)
+        with suppress(MemferryError):  # the overview names what cannot be read
+            for one in ranked(folder, topic, now):
+                said = " ".join([topic, str(one.entry.get("content")), *map(str, one.entry.get("tags") or ())])
+                shared = len(words.intersection(_WORD.findall(said.casefold())))
+                if shared:
+                    found.append((shared, topic, one))
+    return sorted(found, key=lambda hit: (-hit[0], -hit[2].effective))
+
+
+def _near(topic: str, present: Sequence[str]) -> str:
+    import difflib
+
+    known = [name.removesuffix(names.SUFFIX) for name in present]
+    near = difflib.get_close_matches(topic, known, n=1)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"topics: {', '.join(known)}" if known else "nothing was learned there yet; see `memferry learn --help`"

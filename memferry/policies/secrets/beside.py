@@ -1,0 +1,209 @@
+"""Secrets that are known by the words beside them, or by the name of the field they stand in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from itertools import islice, pairwise
+
+from memferry.policies.secrets import linear, table, values, words
+from memferry.policies.secrets.spots import Places, Spot
+
+_TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
+_ASSIGN = re.compile(
+    r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
+    r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
+)
+_CONNECT = re.compile(
+    r"(?<=[\s,，、的])(?:is|was|are|be|to|as|equals|ist|war|lautet|est|était|es|era|é|è|jest|это|является|là|är|er|on|=|:)"
+    r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь|:))?\s{0,2}(?=\S)"
+    r"|(?:是|为|為|：|は|が|은|는|이|가|改成|设为|設為|改为)了?\s{0,3}"
+)
+_DIRECT = re.compile(r"\s{1,3}")
+_OPENING = re.compile(r"[\"'`“«「『(\[{<*]{1,3}")
+_VALUE = re.compile(r"[^\s\"'`<>，。；、）」』”»\\]{1,512}")
+_QUOTED = re.compile(r"[^\"'`\n“”「」『』]{4,200}(?=[\"'`”」』])")
+_PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
+_SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
+_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[#*]?(?![\w.])")
+
+
+@cache
+def _words() -> linear.Pattern:
+    return linear.Pattern(f"(?i:{words.ANY})")
+
+
+_WINDOW = 256
+"""Bytes behind a word in which its value begins."""
+CHEAP = 8
+"""So many words that announce nothing count as one candidate."""
+_MARKER = b"[redacted:"
+"""Begins what is left of a secret that was cut out."""
+
+
+def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
+    words_seen = 0
+    for start, end in _words().spans(raw):
+        word = raw[start:end].lower()
+        kind = words.kind_of(word)
+        if kind is None or raw.endswith(_MARKER, 0, start):
+            continue
+        before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
+        after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
+        one = _beside(kind, word, before, after, at(end))
+        words_seen += 1
+        if one is not None or words_seen % CHEAP == 0:
+            yield one
+
+
+def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot | None:
+    if word in words.SHORT and not _stands_alone(before, after, word):
+        return None
+    tail = _TAIL.match(after)[0] if word.isascii() and after[:1].isascii() else ""  # type: ignore[index]
+    if _is_harmless(before, tail, word):
+        return None
+    for value, begin, certainty in _values_in(after, len(tail)):
+        if (size := _secret(kind, word, value, certainty)) is not None:
+            return Spot(_RULES[kind], end + begin, end + begin + size)
+    return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
+
+
+_RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code"}
+
+
+def _stands_alone(before: str, after: str, word: bytes) -> bool:
+    """A short word is no part of a longer one, but for humps (`apiKey`) and names (`db_pass`)."""
+    left, right = before[-1:], after[:1]
+    if (left and left in "+/") or (right and right in "+/") or _ends_drawn(before):
+        return False  # amid base64
+    return (not left.isalpha() or not left.isascii() or (left.islower() and word in _HUMPED)) and not (
+        right.isalpha() and right.isascii() and right.islower() and after[:2] not in ("s ", "s:", "s=")
+    )
+
+
+_RUN_BEFORE = re.compile(r"[A-Za-z0-9+/]{12,}$")
+
+
+def _ends_drawn(before: str) -> bool:
+    run = _RUN_BEFORE.search(before)
+    return run is not None and values.is_random(run[0], 12)
+
+
+_HUMPED = frozenset({b"key", b"pass", b"auth", b"pat", b"pin"})
+_LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
+_HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
+_HARMLESS_AFTER = frozenset(table.HARMLESS_AFTER)
+
+
+def _is_harmless(before: str, tail: str, word: bytes) -> bool:
+    parts = [part.lower() for part in words.parts_of(tail)]
+    if parts and parts[-1] in _HARMLESS_AFTER:
+        return True
+    last = _LAST_WORD.search(before)
+    return (
+        last is not None
+        and word in (b"key", b"keys", b"token", b"seed", b"session", b"access")
+        and (words.parts_of(last[1]) or [""])[-1].lower() in _HARMLESS_BEFORE
+    )
+
+
+def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
+    """(value, where it begins, certainty), the most certain first."""
+    assign = _ASSIGN.match(after, begin)
+    if assign is not None:
+        yield from _values(after, assign.end(), 2)
+        return
+    sentence = _SENTENCE.search(after, begin)
+    stop = min(sentence.start() if sentence else len(after), begin + 100)
+    for connect in islice(_CONNECT.finditer(after, begin, stop), 3):
+        yield from _values(after, connect.end(), 1)
+    direct = _DIRECT.match(after, begin)
+    if direct is not None:
+        yield from _values(after, direct.end(), 0)
+    elif begin < len(after) and not after[begin].isascii():
+        yield from _values(after, begin, 0)
+
+
+def _values(after: str, begin: int, certainty: int) -> Iterator[tuple[str, int, int]]:
+    if values.STAND_IN.match(after, begin):
+        return
+    opening = _OPENING.match(after, begin)
+    if opening is not None:
+        begin = opening.end()
+        if opening[0][-1] in "\"'`“«「『":
+            quoted = _QUOTED.match(after, begin)
+            if quoted is not None:
+                yield quoted[0], begin, 3 if certainty >= 1 else 0
+    value = _VALUE.match(after, begin)
+    if value is not None:
+        yield values.trimmed(value[0]), begin, certainty
+        if certainty and (scheme := _SCHEME.match(after, begin)):
+            yield values.trimmed(scheme[1]), scheme.start(1), certainty
+
+
+_SCHEME = re.compile(r"(?:Basic|Bearer|Token|Digest|ApiKey|Key)\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
+
+
+@lru_cache(1024)
+def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
+    """How long the secret is that `value` begins with; None: it is none."""
+    if word in words.PHRASE_WORDS and certainty >= 1 and (phrase := _PHRASE.match(value)):
+        return len(phrase[0])
+    if kind == table.CODE:
+        code = _CODE_VALUE.match(value)
+        return len(code[0]) if code and certainty >= 1 and values.is_code(code[0]) else None
+    if " " in value and certainty < 3:
+        return None
+    if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
+        return len(value)
+    if kind == table.KEY and values.is_uuid(value):
+        return len(value) if word in words.STRONG else None
+    if kind == table.KEY and values.is_key(value, certainty):
+        return len(value)
+    return None
+
+
+_TOKEN = re.compile(r"\S+")
+_LINKS = frozenset({"is", "was", "as", "for", "=", "ist", "est", "es", "это"})
+_FARTHEST = 3
+"""Words between the link and the telling word: `is the new deploy key`."""
+
+
+def _before(kind: str, before: str, start: int) -> Spot | None:
+    """`hunter2 is the password`."""
+    if kind == table.CODE or not before[-1:].isspace():
+        return None
+    tokens = list(_TOKEN.finditer(before))[-_FARTHEST - 2 :]
+    for token, link in pairwise(tokens):
+        value = values.trimmed(token[0]).lstrip("\"'`“(")
+        if link[0] in _LINKS and _stands_by_itself(kind, value):
+            begin = start - len(before) + token.start() + token[0].index(value)
+            return Spot(_RULES[kind], begin, begin + len(value))
+    return None
+
+
+def _stands_by_itself(kind: str, value: str) -> bool:
+    return values.is_password(value, 0) if kind == table.PASSWORD else values.is_key(value, 0)
+
+
+# -- a field whose name tells
+
+
+def in_field(text: str, key: str) -> Iterator[Spot]:
+    """The whole value of a field: `{"db_password": "sunshine"}`."""
+    if not key or not 3 <= len(text) <= 4096:
+        return
+    raw = key.encode("utf-8", "replace")
+    for start, end in _words().spans(raw):
+        word = raw[start:end].lower()
+        kind = words.kind_of(word)
+        before, tail = raw[:start].decode("utf-8", "ignore"), raw[end:].decode("utf-8", "ignore")
+        if (
+            kind is None
+            or (word in words.SHORT and not _stands_alone(before, tail, word))
+            or _is_harmless(before, tail, word)
+        ):
+            continue
+        if _secret(kind, word, text, 3) is not None:
+            yield Spot(_RULES[kind], 0, len(text))

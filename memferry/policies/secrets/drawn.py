@@ -1,0 +1,93 @@
+"""What is drawn at random, whatever it is for; and what is a password because it is nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from memferry.policies.secrets import linear, table, values, words
+from memferry.policies.secrets.spots import Places, Spot
+
+_RUN = r"[A-Za-z0-9_+/=.~-]{24,}"
+_LOUD = re.compile(r"(?:[a-z][A-Z]|[A-Z][a-z]).*[0-9]|[0-9].*(?:[a-z][A-Z]|[A-Z][a-z])")
+_DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#-]{1,3}[\"'`(]?$")
+_DIGEST_WORDS = frozenset(table.DIGEST_WORDS)
+_LONGEST_RUN = 200
+
+
+def random_runs(text: str, raw: bytes, at: Places) -> Iterator[Spot | None]:
+    """A run that is random in letters of both cases and digits: a key of whatever kind."""
+    for start, end in _runs().spans(raw):
+        first, last = at(start), at(end)
+        yield Spot("random", first, last) if _is_drawn(text, first, last) else None
+
+
+@cache
+def _runs() -> linear.Pattern:
+    return linear.Pattern(_RUN)
+
+
+def _is_drawn(text: str, start: int, end: int) -> bool:
+    if end - start > 2 * _LONGEST_RUN:
+        return False
+    run = text[start:end].strip("=.-_/")
+    if len(run) > _LONGEST_RUN or len(run) < 24 or not _LOUD.search(run):
+        return False
+    before = text[max(0, start - 24) : start]
+    if run.startswith(table.HARMLESS_PREFIXES) or _is_named_digest(before) or _in_address(text, start):
+        return False
+    if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
+        return False
+    return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
+
+
+def _is_named_digest(before: str) -> bool:
+    found = _DIGEST_BEFORE.search(before)
+    return found is not None and found[1].lower() in _DIGEST_WORDS
+
+
+def _in_address(text: str, start: int) -> bool:
+    """Part of the path of a URL."""
+    space = max(text.rfind(" ", max(0, start - 300), start), text.rfind("\n", max(0, start - 300), start))
+    return "://" in text[space + 1 : start + 3]
+
+
+def _is_block(text: str, start: int, end: int) -> bool:
+    """One of many lines of base64: an image, a certificate."""
+    near = text[max(0, start - 80) : start], text[end : end + 80]
+    return end - start >= 60 and any(_LINE.search(part) for part in near)
+
+
+_LINE = re.compile(r"[A-Za-z0-9+/=]{40}")
+
+
+_QUIET_KEYS = frozenset(table.QUIET_KEYS)
+
+
+def is_quiet(key: str) -> bool:
+    """Whether a field of this name holds random values that are no secret."""
+    parts = [part.lower() for part in words.parts_of(key)]
+    return bool(parts) and (parts[-1] in _QUIET_KEYS or "".join(parts) in _QUIET_KEYS)
+
+
+_MADE_UP = frozenset("!@#$%^&*?")
+"""Signs that people put into passwords, and machines not into names."""
+
+
+def alone(text: str) -> Iterator[Spot]:
+    """A note that says `Tiger!4821`."""
+    word = text.strip()
+    if (
+        8 <= len(word) <= 64
+        and word.split() == [word]
+        and set(word) & _MADE_UP
+        and values.classes(word) == 4
+        and values.is_password(word, 0)
+    ):
+        start = text.index(word)
+        yield Spot("password", start, start + len(word))
+
+
+def _is_made_up(word: str) -> bool:
+    return values.classes(word) == 4 and values.is_password(word, 0)

@@ -1,0 +1,105 @@
+"""Secrets that are known by their format."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from memferry.policies.secrets import linear, table, values
+from memferry.policies.secrets.spots import Places, Spot
+from memferry.policies.secrets.views import views_of
+
+
+@cache
+def _hints() -> list[tuple[linear.Pattern, dict[int, linear.Pattern]]]:
+    """In groups: most texts have hints of one or two of these, if any."""
+    each = [(number, form.hint) for number, form in enumerate(table.FORMATS)]
+    groups = [each[start : start + _GROUP] for start in range(0, len(each), _GROUP)]
+    return [
+        (linear.any_of(hint for _, hint in group), {number: linear.Pattern(hint) for number, hint in group})
+        for group in groups
+    ]
+
+
+@cache
+def _any_hint() -> linear.Pattern:
+    return linear.any_of(form.hint for form in table.FORMATS)
+
+
+def _hinted(raw: bytes) -> Iterator[int]:
+    """The numbers of the formats that may stand in a text."""
+    for every, each in _hints() if _any_hint().occurs(raw) else ():
+        if every.occurs(raw):
+            yield from (number for number, hint in each.items() if hint.occurs(raw))
+
+
+_GROUP = 10
+_LONGEST = 4096
+"""Bytes of what matches a format that are looked at to judge it."""
+
+
+@cache
+def _format(number: int, *, joined: bool) -> linear.Pattern:
+    """Where lines are joined, a format may begin and end amid letters."""
+    pattern = table.FORMATS[number].pattern
+    return linear.Pattern(pattern.replace(r"\b", "") if joined else pattern)
+
+
+def formats(raw: bytes, at: Places, *, joined: bool) -> Iterator[Spot | None]:
+    for number in _hinted(raw):
+        form = table.FORMATS[number]
+        for start, end in _format(number, joined=joined).spans(raw):
+            text = raw[start : min(end, start + _LONGEST)].decode("utf-8", "ignore")
+            if form.rule == "private-key":
+                end = _end_of_key(raw, start, end)
+            yield Spot(form.rule, at(start), at(end)) if _is_meant(form, text, joined=joined) else None
+
+
+_END = re.compile(rb"-----END [A-Z0-9 ]{0,40}-----")
+_KEY_BYTES = 16 << 10
+
+
+def _end_of_key(raw: bytes, start: int, end: int) -> int:
+    """Of a PEM block: its last line, or as far as one may reach."""
+    found = _END.search(raw, end, start + _KEY_BYTES)
+    return found.end() if found else min(len(raw), max(end, start + 64))
+
+
+_LAST = re.compile(r"[^\s:=/@?&\"']+$")
+
+
+def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
+    """Whether what has the shape of a secret is one, and no example."""
+    rule = form.rule
+    if joined and rule == "wallet-key":
+        return False  # no letter of it is fixed
+    if rule == "private-key":
+        return True
+    if rule == "url-credentials":
+        password = text.split("://", 1)[1].rsplit("@", 1)[0].partition(":")[2]
+        return not values.is_placeholder(password) and values.STAND_IN.match(password) is None
+    if rule == "url-key":
+        name, _, value = text.partition("=")
+        return values.is_random(value, 12) or (not name.endswith("code") and values.is_key(value, 2))
+    if "EXAMPLE" in text or values.is_placeholder(text):
+        return False
+    if rule == "login":
+        found = _LAST.search(text)
+        return found is not None and values.is_password(
+            values.trimmed(found[0]), 0 if ":" in text or "/" in text else 1
+        )
+    if rule == "authorization":
+        return _is_header(text)
+    if joined or form.drawn:
+        return values.is_random(text, 10)
+    return True
+
+
+def _is_header(text: str) -> bool:
+    scheme, _, value = text.partition(" ")
+    value = value.strip()
+    if scheme.lower() == "basic":
+        view = next((view.text for view in views_of(value + " ") if view.text != value + " "), "")
+        return ":" in view or values.is_random(value, 16)
+    return values.is_random(value, 12)

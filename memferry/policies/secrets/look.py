@@ -1,0 +1,67 @@
+"""Our own look into one text: formats, values beside telling words, random runs; in every view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from memferry.policies.findings import Finding
+from memferry.policies.secrets import table, triage
+from memferry.policies.secrets.beside import beside_words, in_field
+from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
+from memferry.policies.secrets.formats import formats
+from memferry.policies.secrets.spots import Places, Spot
+from memferry.policies.secrets.views import TooMany, View, views_of
+
+MOST_FINDINGS = 200
+"""In one text. It stays at home then, whatever else it holds."""
+MOST_CANDIDATES = 1000
+TOO_LARGE = "too-large"
+"""The rule of a text that has too many places to look at in time."""
+
+
+def look(text: str, key: str = "", number: int = 0) -> list[Finding]:
+    """What should not leave of one text, by where it begins. `key`: the name of the field it stands in, which may be
+    what tells. The same stretch is found once, under the most telling rule."""
+    return examined(text, key, number)[0]
+
+
+def examined(text: str, key: str = "", number: int = 0) -> tuple[list[Finding], list[View]]:
+    """As `look`, with all views of the text that say whole words; none where there is too much to look at."""
+    if not triage.is_suspicious(f"{key}: {text}" if key else text):
+        return [], []
+    try:
+        views = list(views_of(text))
+    except TooMany:
+        return [Finding(number, TOO_LARGE, 0, len(text))], []
+    found: dict[tuple[int, int], str] = {}
+    for looked, one in enumerate(_candidates(text, key, views), 1):
+        if one is not None and found.get((one.start, one.end), table.KEY) in _VAGUE:
+            found[one.start, one.end] = one.rule
+        if looked >= MOST_CANDIDATES or len(found) >= MOST_FINDINGS:
+            found[0, len(text)] = TOO_LARGE
+            views = []
+            break
+    findings = [Finding(number, rule, *span) for span, rule in sorted(found.items())]
+    return findings, [view for view in views if not view.joined]
+
+
+_VAGUE = frozenset({table.PASSWORD, table.KEY, table.CODE, "random"})
+
+
+def _candidates(text: str, key: str, views: Sequence[View]) -> Iterator[Spot | None]:
+    """In every view, as stretches of the text itself; None: one that was none after all."""
+    yield from in_field(text, key)
+    quiet = is_quiet(key)
+    for view in views:
+        for spot in _spots(view, quiet=quiet):
+            yield spot and Spot(spot.rule, *view.span(spot.start, spot.end))
+
+
+def _spots(view: View, *, quiet: bool) -> Iterator[Spot | None]:
+    raw = view.text.encode("utf-8", "replace")
+    yield from formats(raw, Places(view.text, raw), joined=view.joined)
+    if not view.joined:
+        yield from beside_words(raw, Places(view.text, raw))
+        if not quiet:
+            yield from alone(view.text)
+            yield from random_runs(view.text, raw, Places(view.text, raw))

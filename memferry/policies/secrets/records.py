@@ -1,0 +1,151 @@
+"""The search that stands in the chain: which records of a batch hold a secret, and where."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
+from typing import NamedTuple
+
+from memferry.model import Record
+from memferry.policies.findings import Finding
+from memferry.policies.secrets import engine, personal, triage, values
+from memferry.policies.secrets.look import TOO_LARGE, examined
+from memferry.policies.secrets.views import View
+from memferry.policies.strings import ELSEWHERE, String, strings_around, strings_of
+
+LARGEST = 8 << 20
+"""Bytes. A larger record cannot be searched in time, and stays at home."""
+
+
+class Wanted(NamedTuple):
+    """What is looked for. `engine`: whether it is asked too. `personal`: kinds of personal data, of personal.KINDS."""
+
+    secrets: bool = True
+    engine: bool = True
+    personal: tuple[str, ...] = ()
+
+
+class _Text(NamedTuple):
+    """One text of a record. `field`: the name under which it stands."""
+
+    record: int
+    number: int
+    field: str
+    value: str
+
+    @property
+    def line(self) -> str:
+        """As it would stand in a file."""
+        return f"{self.field}: {self.value}" if self.field else self.value
+
+
+def search(records: Sequence[Record], wanted: Wanted) -> Mapping[int, Sequence[Finding]]:
+    """See policies.base.Search."""
+    large = {n: [Finding(ELSEWHERE, TOO_LARGE, 0, 0)] for n, record in enumerate(records) if len(record.body) > LARGEST}
+    found: dict[int, list[Finding]] = dict(large)
+    for text, finding in chain(_secrets(records, large, wanted), _personal(records, large, wanted)):
+        found.setdefault(text.record, []).append(finding)
+    return found
+
+
+def _personal(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
+    for number, record in enumerate(records) if wanted.personal else ():
+        if number not in large and personal.may_hold(record.body, wanted.personal):
+            for text in _texts(number, record):
+                yield from ((text, one) for one in personal.find(text.value, wanted.personal, text.number))
+
+
+def _secrets(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
+    if not wanted.secrets:
+        return
+    texts = [text for number in _suspicious(records) if number not in large for text in _texts(number, records[number])]
+    texts = [text for text in texts if triage.is_suspicious(text.line)]
+    for text, findings in zip(texts, _looked_at(texts, wanted), strict=True):
+        yield from ((text, one) for one in findings)
+
+
+def _looked_at(texts: Sequence[_Text], wanted: Wanted) -> list[list[Finding]]:
+    """By our own rules, and by the engine at all that these leave, in one call."""
+    examined_texts = [examined(text.value, text.field, text.number) for text in texts]
+    found = [findings for findings, _ in examined_texts]
+    pieces = [(number, view) for number, (_, views) in enumerate(examined_texts) for view in views]
+    for number, span, rule in _asked(pieces) if wanted.engine else ():
+        if not any(one.start < span[1] and span[0] < one.end for one in found[number]):
+            found[number].append(Finding(texts[number].number, rule, *span))
+    return [sorted(some, key=lambda one: one.start) for some in found]
+
+
+def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int, int], str]]:
+    """What the engine finds in views: (number, characters of the original, rule)."""
+    raws = [view.text.encode("utf-8", "replace") for _, view in pieces]
+    starts = list(accumulate((len(raw) + len(_BETWEEN) for raw in raws), initial=0))
+    try:
+        hits = engine.hits(_BETWEEN.join(raws).replace(_PEM, _NO_PEM)) if pieces else []
+    except TimeoutError:
+        yield from chain.from_iterable(map(_asked_alone, pieces))
+        return
+    for hit in hits:
+        place = bisect_right(starts, hit.start) - 1
+        number, view = pieces[place]
+        raw = raws[place]
+        start, end = hit.start - starts[place], min(hit.end - starts[place], len(raw))
+        if values.is_placeholder(raw[start:end].decode("utf-8", "ignore")):
+            continue
+        first, last = (len(raw[:at].decode("utf-8", "ignore")) for at in (start, end))
+        yield number, view.span(first, max(last, first + 1)), hit.rule
+
+
+def _asked_alone(piece: tuple[int, View]) -> Iterator[tuple[int, tuple[int, int], str]]:
+    number, view = piece
+    try:
+        hits = engine.hits(view.text.encode("utf-8", "replace").replace(_PEM, _NO_PEM))
+    except TimeoutError:
+        hits = [engine.Hit(TOO_LARGE, 0, 1)]
+    for hit in hits:
+        yield number, view.span(0, max(1, len(view.text))), hit.rule
+
+
+_BETWEEN = b"\n\n\n"
+_PEM, _NO_PEM = b"-----BEGIN", b"     BEGIN"
+"""Our own rules find these; thousands of them take the engine seconds."""
+
+
+def _suspicious(records: Sequence[Record]) -> list[int]:
+    """By what they say, by what surrounds them, and by the names of their files."""
+    numbers = set(triage.suspicious(records))
+    around = {id(record.around): record.around for record in records if record.around is not None}
+    loud = {key for key, value in around.items() if triage.is_suspicious(value.body.decode("utf-8", "replace"))}
+    files = {record.source.file for record in records}
+    telling = {file for file in files if triage.is_suspicious(file)}
+    if loud or telling:
+        numbers |= {n for n, one in enumerate(records) if id(one.around) in loud or one.source.file in telling}
+    return sorted(numbers)
+
+
+def _texts(number: int, record: Record) -> Iterator[_Text]:
+    own, around = strings_of(record), strings_around(record)
+    for place, (string, field) in enumerate(zip(own, _fields(own), strict=True)):
+        yield _Text(number, place, field, string.value)
+    for string, field in zip(around, _fields(around), strict=True):
+        yield _Text(number, ELSEWHERE, field, string.value)
+    yield _Text(number, ELSEWHERE, "", record.source.file)
+
+
+_NAMES = frozenset({"name", "key", "label", "field", "variable", "var", "header", "title"})
+_VALUES = frozenset({"value", "val", "content", "data", "text"})
+
+
+def _fields(strings: Sequence[String]) -> list[str]:
+    """The name under which each string stands: its key, those above it, or a `name` beside its `value`."""
+    named = {one.path[:-1]: one.value for one in strings if not one.key and one.path and one.path[-1] in _NAMES}
+    return [_field(one, named) for one in strings]
+
+
+def _field(string: String, named: Mapping[tuple[str | int, ...], str]) -> str:
+    if string.key or not string.path:
+        return ""
+    if string.path[-1] in _VALUES and string.path[:-1] in named:
+        return named[string.path[:-1]][:100]
+    keys = [step for step in string.path if isinstance(step, str)]
+    return keys[-1] if keys else ""

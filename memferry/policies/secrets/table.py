@@ -1,0 +1,287 @@
+"""What is looked for, as data: words that announce a secret, and formats that are one. No code.
+
+Patterns are RE2's, over UTF-8 bytes: linear in time, whatever a text holds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+VERSION = 1
+"""Of these rules. Records that passed older ones are judged again."""
+
+PASSWORD, KEY, CODE = "password", "key", "code"
+"""What a word announces: something that a human made up, something that a machine drew, digits."""
+
+PASSWORD_WORDS = (
+    "password", "passwd", "passphrase", "pass phrase", "passcode", "passwrd", "pwd", "userpass", "mot de passe",
+    "mdp", "passwort", "kennwort", "losungswort", "contraseña", "contrasena", "contrasenya", "senha", "palavra-passe",
+    "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
+    "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
+    "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
+)  # fmt: skip
+PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo")
+"""Too short to stand inside of other words."""
+
+KEY_WORDS = (
+    "secret", "token", "api key", "api-key", "api_key", "apikey", "access key", "access-key", "access_key",
+    "accesskey", "private key", "private-key", "private_key", "privatekey", "signing key", "signing_key",
+    "encryption key", "encryption_key", "deploy key", "license key", "licence key", "master key", "shared key",
+    "account key", "accountkey", "credential", "connection string", "connectionstring", "authorization", "bearer",
+    "webhook", "x-api-key", "client secret", "助记词", "seed phrase", "recovery phrase", "mnemonic", "recovery key",
+    "backup code", "recovery code", "service account", "geheimnis", "zugangsdaten", "schlüssel", "schluessel",
+    "zugangsschlüssel", "jeton", "identifiants", "clef", "secreto", "credencial", "llave", "ficha de acceso",
+    "segredo", "chave", "segreto", "chiave", "sleutel", "klucz", "ключ", "токен", "секрет", "密钥", "密鑰", "秘钥",
+    "私钥", "令牌", "凭证", "凭据", "金鑰", "授权码", "トークン", "シークレット", "秘密鍵", "認証情報", "キー",
+    "토큰", "시크릿", "비밀키", "인증키",
+)  # fmt: skip
+KEY_SHORT = (
+    "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
+    "csrf", "clé", "dsn", "hmac", "otpauth", "access", "sas", "psk", "wpa",
+)  # fmt: skip
+
+STRONG_WORDS = KEY_WORDS[:32]
+"""Beside these even a UUID is a secret."""
+PHRASE_WORDS = ("passphrase", "pass phrase", "seed phrase", "recovery phrase", "mnemonic", "助记词")
+"""Beside these, a row of words is."""
+
+CODE_WORDS = (
+    "pin code", "pin-code", "pincode", "door code", "gate code", "alarm code", "access code", "entry code",
+    "unlock code", "safe code", "lock code", "security code", "verification code", "sim pin", "card pin",
+    "safe combination", "lock combination", "alarm pin", "screen lock", "one-time code", "2fa code", "mfa code",
+    "türcode", "pin-nummer", "geheimzahl", "code pin", "code secret", "code d'accès", "código pin",
+    "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码", "暗証番号",
+    "確認コード", "인증번호",
+)  # fmt: skip
+CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
+
+HARMLESS_BEFORE = (
+    "primary", "foreign", "partition", "sort", "sorting", "cache", "public", "idempotency", "row", "group", "unique",
+    "index", "dict", "map", "lookup", "record", "arrow", "enter", "hot", "shortcut", "natural", "surrogate",
+    "composite", "per", "max", "num", "total", "prompt", "completion", "input", "output", "usage", "special", "eos",
+    "bos", "pad", "stop", "page", "next", "cancellation", "lexer", "parser", "object", "storage", "dedup", "config",
+    "translation", "i18n", "registry", "json", "yaml", "column", "join", "model", "random", "numpy", "torch",
+    "global", "fixed", "hash", "key", "issue", "tracking", "message", "metadata", "session", "thread", "chat",
+)  # fmt: skip
+"""Before `key`, `token`, `seed`, ... these make something else of it."""
+
+HARMLESS_AFTER = (
+    "count", "counts", "limit", "limits", "usage", "type", "types", "field", "fields", "length", "len", "max", "min",
+    "name", "names", "url", "uri", "path", "paths", "file", "files", "folder", "dir", "policy", "policies", "expires",
+    "expiry", "expired", "expire", "expiration", "at", "ttl", "version", "format", "size", "budget", "manager",
+    "store", "prefix", "suffix", "rotation", "used", "per", "id", "ids", "ring", "board", "word", "words", "value",
+    "error", "errors", "reset", "page", "form", "input", "manager", "strength", "hint", "rules", "rule", "scanning",
+    "scanner", "window", "stream", "bucket", "rate", "endpoint", "provider", "service", "server", "state", "status",
+    "table", "column", "index", "ref", "refs", "arn", "kind", "mode", "class", "level", "levels", "total", "counter",
+    "handling", "start", "end", "started", "ended", "cost", "costs", "price", "required", "enabled", "disabled",
+    "invalid",
+)  # fmt: skip
+"""Behind a telling word, in the same name: `token_count`, `password_field`."""
+
+PLACEHOLDERS = (
+    "changeme", "change_me", "change-me", "placeholder", "redacted", "removed", "hidden", "masked", "required",
+    "optional", "string", "str", "text", "none", "null", "nil", "true", "false", "undefined", "unknown", "empty",
+    "missing", "invalid", "incorrect", "wrong", "correct", "valid", "expired", "reset", "forgotten", "dummy",
+    "sample", "example", "foobar", "foo", "bar", "todo", "tbd", "n/a", "default", "value", "secret", "password",
+    "passwd", "token", "user", "username", "admin", "root", "yes", "no", "on", "off", "bytes", "bool", "boolean",
+    "int", "integer", "uuid", "object", "array", "secretstr", "any", "self", "encrypted", "hashed", "plaintext",
+    "literal", "protected", "private", "public", "internal", "shared", "generated", "random", "rotated", "stored",
+    "needed", "managed", "automatic", "bearer", "basic", "digest", "oauth", "oauth2", "header", "cookie", "field",
+    "input", "the", "your", "same", "below", "above", "here", "there", "this", "that", "not", "never", "always",
+    "only", "also", "login", "account", "email", "manager", "session", "personal", "project", "strong", "weak",
+    "short", "long", "safe", "unsafe", "secure", "insecure", "env", "environment", "variable", "vault", "keychain",
+    "keyring", "file", "config", "settings", "rotation", "monthly",
+)  # fmt: skip
+"""What stands where a secret would, and is none."""
+
+PLACEHOLDER_PARTS = (
+    "your_", "your-", "<your", "my_secret", "example", "placeholder", "redacted", "xxxxx", "****", "....", "____",
+    "changeme", "dummy", "sample", "insert_", "insert-", "replace_", "replace-", "todo", "-here", "_here", "${", "{{",
+    "os.environ", "process.env", "getenv", "secretkeyref", "env:", "vault:", "op://", "keyring:", "file:", "ssm:",
+    "aws-sm:", "arn:", "••••", "●●●●", "1234567890abcdef", "abcdefghijkl", "deadbeef", "not-a-", "not_a_", "fake",
+)  # fmt: skip
+
+DIGEST_WORDS = (
+    "sha", "sha1", "sha256", "sha-256", "sha512", "sha384", "md5", "hash", "digest", "checksum", "commit", "etag",
+    "blake2", "blake2b", "blake3", "crc", "fingerprint", "revision", "rev", "blob", "tree", "merge", "parent",
+    "integrity", "image", "layer", "content", "base64", "cid", "ipfs", "thumbprint", "sum",
+)  # fmt: skip
+"""Just before a run of hex or base64, these say that it is a digest."""
+
+QUIET_KEYS = (
+    "id", "ids", "uuid", "guid", "hash", "digest", "sha", "sha256", "md5", "etag", "checksum", "cursor", "signature",
+    "commit", "fingerprint", "ref", "refs", "parent", "parents", "requestid", "messageid", "sessionid", "parentuuid",
+    "leafuuid", "tooluseid", "integrity", "revision", "nonce", "path", "file", "cwd", "image", "data", "thumbnail",
+)  # fmt: skip
+"""Last words of JSON keys whose values are random and no secret, unless they have a secret's format."""
+
+HARMLESS_PREFIXES = (
+    "toolu_", "msg_", "req_", "call_", "chatcmpl-", "resp_", "run_", "thread_", "asst_", "file-", "file_", "step_",
+    "mem_", "evt_", "rec_", "ses_", "sess_", "usr_", "org_", "org-", "proj_", "srvtoolu_", "batch_", "item_", "rs_",
+    "fc_", "ws_", "cus_", "pi_", "ch_", "price_", "prod_", "sub_", "in_", "il_", "pm_", "txn_", "ssh-rsa",
+    "ssh-ed25519", "sha256-", "sha512-", "sha384-", "sha256:", "sha1-", "h1:", "SHA256:", "AAAAB3NzaC1",
+    "AAAAC3NzaC1", "age1", "AC",
+)  # fmt: skip
+"""With these begin random names that are shown to everybody."""
+
+
+class Format(NamedTuple):
+    """`hint`: a small pattern that occurs in whatever `pattern` matches: it is searched for first. `drawn`: the shape
+    alone is too common, so what matches must look drawn at random, too."""
+
+    rule: str
+    hint: str
+    pattern: str
+    drawn: bool = False
+
+
+_W = r"[\w-]"
+_AN = "[A-Za-z0-9]"
+_HEX = "[0-9a-fA-F]"
+_B58 = "[1-9A-HJ-NP-Za-km-z]"
+_QUERY_KEYS = (
+    "sig|signature|x-amz-signature|x-goog-signature|token|access_token|api_?key|key|auth|(?:client_)?secret|code"
+)
+_SCHEMES = "bearer|apikey|negotiate|digest|token"
+_CRYPTS = "[156y7]|gy|md5|sha1|apr1|argon2|scrypt"
+_OPTIONS = r"sshpass\s{1,3}-p|--passw(?:or)?d|--token|--api-key|--secret|identified\s{1,3}by|requirepass"
+_USERS = r"admin|root|postgres|administrator|ubuntu|guest|operator|superuser|user\d*"
+_UUID = f"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"
+
+
+def _begins(rule: str, hint: str, rest: str, *, drawn: bool = False) -> Format:
+    """A format that begins with its hint."""
+    return Format(rule, hint, f"\\b(?:{hint}){rest}", drawn)
+
+
+FORMATS: tuple[Format, ...] = (
+    _begins("aws-access-key", "AKIA|ASIA|ABIA|ACCA", "[A-Z2-7]{16}\\b"),
+    _begins("github-token", "gh[pousr]_", f"{_AN}{{30,}}"),
+    _begins("github-token", "github_pat_", r"\w{36,}"),
+    _begins("gitlab-token", "gl(?:pat|dt|rt|cbt|ptt|ft|imt|agent|oas|soat|ffct)-", r"[\w.-]{18,}"),
+    _begins("anthropic-key", "sk-ant-", f"{_W}{{20,}}"),
+    _begins("openai-key", "sk-(?:proj|svcacct|admin|None|service)-", f"{_W}{{20,}}", drawn=True),
+    _begins("model-key", "sk-(?:or-v1-|lf-)?", f"{_W}{{20,}}", drawn=True),
+    _begins("model-key", "pk-lf-|gsk_|xai-|pplx-|r8_|hf_|api_org_|nvapi-", f"{_W}{{20,}}", drawn=True),
+    _begins("model-key", "jina_|csk-|tgp_v1_", f"{_W}{{20,}}", drawn=True),
+    _begins("model-key", "tvly-|fw_|e2b_|lsv2_(?:pt|sk)_|pcsk_|esecret_|wandb_v1_|KGAT_", f"{_W}{{20,}}", drawn=True),
+    _begins("model-key", "fc-|bb_live_|ctx7sk-|hl-|pa-|ak-|sk_|ak_", f"{_W}{{24,}}", drawn=True),
+    _begins("slack-token", "xox[a-z]-", r"[\w.%-]{10,}"),
+    _begins("slack-token", r"xapp-\d-", r"[\w-]{10,}"),
+    Format("webhook", r"hooks\.slack\.com/", r"hooks\.slack\.com/(?:services|workflows|triggers)/[\w/-]{12,}"),
+    Format("webhook", r"/api/webhooks/\d", r"discord(?:app)?\.com/api/webhooks/\d{5,}/[\w-]{12,}"),
+    Format("webhook", r"office\.com/webhook", r"office\.com/webhook[\w/@.-]{12,}"),
+    Format("webhook", r"hooks\.zapier\.com", r"zapier\.com/hooks/catch/[\w/.-]{12,}"),
+    Format("webhook", r"maker\.ifttt\.com", r"ifttt\.com/trigger/[\w/.-]{12,}"),
+    Format("webhook", "bot/v2/hook|robot/send|webhook/send", r"(?:v2/hook/|access_token=|[?&]key=)[\w-]{12,}"),
+    Format("discord-token", r"\.[\w-]{6}\.[\w-]{8}", r"\b[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,}"),
+    Format("telegram-token", r"\d:A[\w-]{8}", r"\b\d{8,10}:A[\w-]{33,35}"),
+    _begins("stripe-key", "[srp]k_(?:live|test)_", f"{_AN}{{16,}}"),
+    _begins("stripe-key", "whsec_", "[A-Za-z0-9+/=]{24,}"),
+    _begins("google-key", "AIza", f"{_W}{{35}}"),
+    _begins("google-key", "GOCSPX-", f"{_W}{{24,}}"),
+    _begins("google-key", r"ya29\.", f"{_W}{{20,}}"),
+    _begins("google-key", "1//0", f"{_W}{{40,}}"),
+    _begins("registry-token", "npm_", f"{_AN}{{30,}}"),
+    _begins("registry-token", "pypi-", f"{_W}{{50,}}"),
+    _begins("registry-token", "rubygems_", f"{_HEX}{{40,}}"),
+    _begins("registry-token", "dckr_[po]at_", f"{_W}{{20,}}"),
+    _begins("registry-token", "oy2", "[a-z0-9]{43}", drawn=True),
+    _begins("registry-token", "CLOJARS_", f"{_HEX}{{60}}"),
+    _begins("registry-token", "AKC|cmVmdGtu", f"{_AN}{{50,}}", drawn=True),
+    _begins("jwt", "eyJ", r"[\w-]{8,}\.(?:[\w-]*\.){1,4}[\w-]{8,}"),
+    _begins("jwt", "eyJ", r"[\w-]{8,}\.eyJ[\w-]{8,}"),
+    _begins("age-key", "(?i:AGE-(?:SECRET-KEY|PLUGIN-[A-Z0-9]+)-1)", "[A-Za-z0-9]{40,}"),
+    _begins("sendgrid-key", r"SG\.", f"{_W}{{16,32}}\\.{_W}{{16,}}"),
+    _begins("mail-key", "key-", f"{_HEX}{{32}}\\b"),
+    _begins("mail-key", "x(?:keysib|smtpsib)-", f"{_HEX}{{64}}-{_AN}{{16}}"),
+    _begins("mail-key", f"re_{_AN}{{8}}_", f"{_AN}{{20,}}"),
+    _begins("mail-key", r"mlsn\.", f"{_HEX}{{64}}"),
+    Format("mail-key", r"-us\d", f"\\b{_HEX}{{32}}-us\\d{{1,2}}\\b"),
+    _begins("twilio-key", f"SK{_HEX}{{8}}", f"{_HEX}{{24}}\\b"),
+    _begins("cloud-token", "do[oprt]_v1_", f"{_HEX}{{64}}"),
+    _begins("cloud-token", "HRKU-|fo1_|sb_secret_|cf[aur]t_", f"{_W}{{20,}}"),
+    _begins("cloud-token", r"FlyV1 fm\d", r"[\w+/=,-]{20,}"),
+    _begins("cloud-token", "vc[pciark]_|nf[pcobu]_|rnd_|napi_", f"{_AN}{{20,}}", drawn=True),
+    _begins("cloud-token", "sbp_(?:v0_)?|dapi|dkea|pul-", f"{_HEX}{{32,}}"),
+    _begins("cloud-token", "pscale_(?:tkn|pw|oauth)_", r"[\w.-]{30,}"),
+    _begins("cloud-token", r"v1\.0-", f"{_HEX}{{24}}-{_HEX}{{100,}}"),
+    Format("cloud-token", r"\.atlasv1\.", f"{_AN}{{14}}\\.atlasv1\\.[\\w=-]{{60,}}"),
+    _begins("vault-token", r"hv[sbr]\.", f"{_W}{{20,}}"),
+    _begins("vault-token", r"\bs\.[A-Za-z0-9]{8}", f"{_AN}{{16}}\\b", drawn=True),
+    _begins("vault-token", r"dp\.(?:pt|st|ct|sa|scim|audit)\.", r"[\w.]{30,}"),
+    _begins("vault-token", "ops_eyJ", r"[\w=-]{100,}"),
+    _begins("vault-token", "A3-[A-Z0-9]{6}-", "[A-Z0-9]{6,11}(?:-[A-Z0-9]{5}){3,4}"),
+    _begins("network-key", "tskey-", f"[a-z]{{2,12}}-{_W}{{10,}}"),
+    _begins("monitoring-key", "gl(?:c|sa)_", r"[\w+/=]{30,}"),
+    _begins("monitoring-key", "NR(?:AK|AL|JS|II|RA)-", r"[\w-]{16,}"),
+    _begins("monitoring-key", "sntry[su]_", r"[\w+/=.-]{40,}"),
+    _begins("monitoring-key", "ph[cx]_|hcaik_|dd[ap]_", f"{_AN}{{30,}}", drawn=True),
+    _begins("service-token", "lin_(?:api|oauth)_|ntn_|secret_|grn_|apify_api_", f"{_AN}{{30,}}", drawn=True),
+    _begins("service-token", f"pat{_AN}{{8}}", f"{_AN}{{6}}\\.{_HEX}{{64}}"),
+    Format("service-token", r"\d:[0-9a-f]{16}", f"\\b\\d/\\d{{10,20}}(?:/\\d{{10,20}})?:{_HEX}{{32}}"),
+    _begins("service-token", "AT(?:ATT|CTT|BB)", r"[\w=-]{20,}", drawn=True),
+    _begins("service-token", "fig[dou]r?_", f"{_W}{{30,}}"),
+    _begins("service-token", r"sl\.", r"[\w-]{60,}", drawn=True),
+    _begins("service-token", "shp(?:at|ca|pa|ss|ua|tka)_", f"{_HEX}{{32}}"),
+    _begins("service-token", "sq0[a-z]{3}-|EAAA|EAA[A-Z]", f"{_W}{{20,}}", drawn=True),
+    _begins("service-token", r"access_token\$", r"(?:production|sandbox)\$[\w$]{20,}"),
+    _begins("service-token", "AAAAAAAAA", "[A-Za-z0-9%]{40,}", drawn=True),
+    _begins("service-token", "CFPAT-|CCIPAT_", f"{_W}{{40,}}"),
+    _begins("service-token", r"pat-(?:na|eu|ap)\d-|access-(?:sandbox|production|development)-", _UUID),
+    _begins("service-token", r"[sp]k\.eyJ", r"[\w-]{30,}\.[\w-]{16,}"),
+    _begins("service-token", "p8e-|duffel_(?:test|live)_|secret-(?:live|test)-|IGQV|tfp_", r"[\w.=-]{24,}"),
+    _begins("service-token", "BBDC-", r"[\w+@#-]{40,}"),
+    _begins("service-token", "EZ[AT]K|FLWSECK(?:_TEST)?-", f"{_AN}{{12,}}", drawn=True),
+    _begins("service-token", "rzp_(?:live|test)_", f"{_AN}{{14}}"),
+    _begins("service-token", "(?:live|test)_", f"{_AN}{{28,}}", drawn=True),
+    _begins("service-token", "shippo_(?:live|test)_", f"{_HEX}{{40}}"),
+    _begins("service-token", "bk[a-z]{2}_|sq[apu]_", f"{_HEX}{{40}}"),
+    _begins("service-token", "pn[ub]_", f"{_AN}{{36}}"),
+    _begins("service-token", "LTAI|AKID", f"{_AN}{{12,}}\\b", drawn=True),
+    _begins("service-token", r"AQVN|y[0-9]_|t1\.", r"[\w.-]{35,}", drawn=True),
+    Format("service-token", r"\dQ~", r"[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
+    _begins("service-token", r"dt0c01\.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    _begins(
+        "service-token", "[a-z]+[_-](?:live|prod|secret|pat|api_?key|key|token|sk)[_-]", f"{_W}{{16,}}", drawn=True
+    ),
+    Format("wallet-key", f"\\b[5KL]{_B58}*[A-Z]{_B58}{{20}}", f"\\b[5KL]{_B58}{{50,51}}\\b", drawn=True),
+    _begins("wallet-key", "[xyztuv]prv", f"{_B58}{{90,}}"),
+    _begins("wallet-key", "nsec1", "[02-9ac-hj-np-z]{58}"),
+    _begins("wallet-key", "S[A-Z2-7]{12}", "[A-Z2-7]{43}\\b"),
+    Format("private-key", "PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
+    _begins("private-key", r"PuTTY-User-Key-File-\d", ""),
+    _begins("private-key", "b3BlbnNzaC1rZXktdjE", r"[A-Za-z0-9+/=\s\\]{20,}"),
+    _begins("private-key", "MII", "[A-Za-z0-9+/]{3}IBA(?:AK|D)[A-Za-z0-9+/=]{40,}"),
+    _begins("private-key", "MI[GH][A-Z0-9]AgEA|MHcCAQEE|MC4CAQAwBQYDK2Vw", "[A-Za-z0-9+/=]{40,}"),
+    Format(
+        "url-credentials",
+        r"://[^\s/@\"'<>]*:[^\s/@\"'<>]*@",
+        r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:[^\s/@\"'<>]{3,}@[^\s\"'<>@]+",
+    ),
+    Format("url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"),
+    Format("authorization", r"(?i:basic)\s+[A-Za-z0-9+/]{8}", r"(?i)\bbasic\s{1,3}[A-Za-z0-9+/]{8,}={0,2}"),
+    Format(
+        "authorization",
+        rf"(?i:{_SCHEMES})\s+[A-Za-z0-9._~+/-]{{12}}",
+        rf"(?i)\b(?:{_SCHEMES})\s{{1,3}}[A-Za-z0-9._~+/-]{{16,}}={{0,2}}",
+    ),
+    Format("password-hash", r"\$2[abxy]\$\d", r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{50,53}"),
+    Format("password-hash", rf"\$(?:{_CRYPTS})", rf"\$(?:{_CRYPTS})(?:id|i|d)?\$[\w=,$+/.-]{{20,}}"),
+    Format(
+        "password-hash", r"SHA(?:256|512)?\}|pbkdf2_", r"(?:\{S?SHA(?:256|512)?\}|pbkdf2_sha256\$\d+\$)[\w+/=$]{20,}"
+    ),
+    Format(
+        "login",
+        r"(?i:login|user|username|user-?pwd|-u)\s+[\"']?[^\s:\"']+(?::|\s+pass)",
+        r"(?i)(?:\b(?:login|user|username)|-u|--user|--userpwd)\s{1,3}"
+        r"[\"']?[^\s:\"']{1,64}(?::|\s{1,3}pass(?:word)?\s{1,3})[^\s\"']{4,}",
+    ),
+    Format("login", f"(?i:{_OPTIONS})", rf"(?i)(?:{_OPTIONS})[ =]{{1,3}}[\"']?[^\s\"'-][^\s\"']{{3,}}"),
+    Format(
+        "login",
+        rf"(?i:{_USERS})\s?[:/]\s?[^\s\"'/:]{{6}}",
+        rf"(?i)(?:^|[\s\"'(,=])(?:{_USERS})(?::|\s?/\s?)[^\s\"'/:]{{6,64}}",
+    ),
+    Format("one-time-secret", "otpauth://", r"otpauth://[^\s\"']{10,}"),
+)

@@ -1,0 +1,49 @@
+"""The words that tell, ready to be found."""
+
+from __future__ import annotations
+
+import re
+
+from memferry.policies.secrets import table
+
+KINDS = {
+    word.encode(): kind
+    for kind, words in (
+        (table.PASSWORD, table.PASSWORD_WORDS + table.PASSWORD_SHORT),
+        (table.KEY, table.KEY_WORDS + table.KEY_SHORT),
+        (table.CODE, table.CODE_WORDS + table.CODE_SHORT),
+    )
+    for word in words
+}
+"""By the word in small letters, UTF-8."""
+
+SHORT = frozenset(word.encode() for word in table.PASSWORD_SHORT + table.KEY_SHORT + table.CODE_SHORT)
+STRONG = frozenset(word.encode() for word in table.STRONG_WORDS)
+PHRASE_WORDS = frozenset(word.encode() for word in table.PHRASE_WORDS)
+
+
+def _alternatives(words: set[bytes]) -> str:
+    """The longest first. RE2 folds the case of ASCII alone, so other letters stand in three."""
+    forms = {form for word in words for form in _cased(word.decode())}
+    return "|".join(sorted(map(re.escape, forms), key=len, reverse=True))
+
+
+def _cased(word: str) -> set[str]:
+    return {word} if word.isascii() else {word, word.capitalize(), word.upper()}
+
+
+ANY = _alternatives(set(KINDS))
+PHRASES = _alternatives(set(PHRASE_WORDS))
+
+
+def kind_of(word: bytes) -> str | None:
+    """`word`: as it stands in a text."""
+    return KINDS.get(word.lower()) or KINDS.get(word.decode("utf-8", "ignore").lower().encode())
+
+
+_PARTS = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
+
+
+def parts_of(name: str) -> list[str]:
+    """`dbPassword2_old` is `db`, `Password2`, `old`."""
+    return _PARTS.findall(name)

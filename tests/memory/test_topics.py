@@ -1,0 +1,304 @@
+"""Topics at a glance, entries best first, and counts that merge by sum."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memferry.agent.status import status
+from memferry.cli.main import run
+from memferry.errors import ConfigError
+from memferry.memory import access, arrays, drafts, entries, glance, importance, locks, topics
+from memferry.memory.drafts import Draft
+from memferry.memory.entries import Topic
+from memferry.memory.importance import Access
+from memferry.memory.where import Home
+from tests.agent.machines import Machine, quiet
+
+DAY = 24 * 3600.0
+NOW = importance.seconds("2026-11-21T12:00:00Z") or 0.0
+
+
+def write(folder: Path, topic: str, *found: dict[str, Any]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{topic}.json").write_text(json.dumps(found))
+    return folder / f"{topic}.json"
+
+
+def entry(name: str, days: float = 0.0, **more: Any) -> dict[str, Any]:
+    """As other tools write them. `days`: since it was last accessed."""
+    at = importance.iso(NOW - days * DAY)
+    kept = {"id": name, "type": "fact", "content": f"what {name} says", "importance": 0.5, "sensitivity": "internal"}
+    return {**kept, "access_count": 0, "last_accessed": at, "created_at": at, "updated_at": at, **more}
+
+
+# -- what an entry counts
+
+
+@pytest.mark.parametrize(
+    ("fields", "used", "expected"),
+    [
+        ({}, Access(0, NOW), 0.5),
+        ({}, Access(5, NOW), 0.6),
+        ({}, Access(0, NOW - 70 * DAY), 0.4),
+        ({"type": "reflection"}, Access(10, NOW - 7 * DAY), 0.69),
+        ({"type": "decision"}, Access(1, NOW - 700 * DAY), 0.52),
+        ({"type": "lesson"}, Access(0, NOW - 700 * DAY), 0.5),
+        ({}, Access(0, NOW + DAY), 0.5),
+        ({"importance": "high"}, Access(0, None), 0.7),
+    ],
+)
+def test_effective_importance(fields: dict[str, Any], used: Access, expected: float) -> None:
+    assert importance.effective({**entry("a"), **fields}, used, NOW) == pytest.approx(expected)
+
+
+def test_times_of_other_tools_are_understood() -> None:
+    assert importance.seconds("2026-11-21T12:00:00Z") == importance.seconds("2026-11-21T13:00:00.000+01:00") == NOW
+    assert importance.seconds("2026-11-21T12:00:00") == NOW
+    assert [importance.seconds(one) for one in ("yesterday", None, 7)] == [None] * 3
+    assert importance.own({"access_count": "7", "created_at": importance.iso(NOW)}) == Access(0, NOW)
+
+
+@given(st.lists(st.builds(Access, st.integers(0, 50), st.none() | st.floats(0, 1e9)), max_size=5), st.randoms())
+def test_counts_merge_in_any_order(counts: list[Access], random: Any) -> None:
+    def together(some: list[Access]) -> Access:
+        found = Access()
+        for one in some:
+            found = found.and_also(one)
+        return found
+
+    shuffled = random.sample(counts, len(counts))
+    assert together(counts) == together(shuffled)
+    assert together(counts).times == sum(one.times for one in counts)
+
+
+# -- topics
+
+
+def test_every_topic_at_a_glance(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "deploy",
+        entry("a", 40),
+        entry("b", 29.5),
+        entry("c", 400, type="decision"),
+        entry("d", sensitivity="private"),
+    )
+    (tmp_path / "broken.json").write_text("[")
+    (tmp_path / "notes.md").write_text("no topic")
+    broken, deploy = topics.overview(tmp_path, NOW)
+    assert broken.problem
+    assert "broken.json" in broken.problem
+    assert (deploy.topic, deploy.entries, deploy.private, deploy.fading) == ("deploy", 4, 1, 1)
+    assert deploy.newest == NOW
+    assert deploy.fades_at == pytest.approx(NOW + 0.5 * DAY)
+
+
+def test_entries_come_best_first(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        "deploy",
+        entry("low", importance=0.2),
+        entry("old", 140),
+        entry("used", access_count=20),
+        entry("plain"),
+    )
+    assert [one.entry["id"] for one in topics.ranked(tmp_path, "deploy", NOW)] == ["used", "plain", "old", "low"]
+    with pytest.raises(ConfigError) as told:
+        topics.ranked(tmp_path, "depoy", NOW)
+    assert "'deploy'" in told.value.hint
+
+
+# -- counting
+
+
+def test_a_recall_counts_and_changes_no_entry(tmp_path: Path) -> None:
+    path = write(tmp_path, "deploy", entry("a", 40), entry("b"))
+    before = path.read_bytes()
+    access.count(tmp_path, ["a"], NOW)
+    access.count(tmp_path, ["a", "b"], NOW + 5)
+    assert access.totals(tmp_path)["a"] == Access(2, NOW + 5)
+    assert path.read_bytes() == before
+    assert not (tmp_path / access.FOLDER).exists()
+    (one,) = topics.overview(tmp_path, NOW)
+    assert one.fading == 0, "what was recalled does not fade"
+
+
+def test_counts_travel_with_the_next_change_and_are_summed(ant: Machine, bee: Machine) -> None:
+    kept = Topic(ant.tree, "deploy.json")
+    first = drafts.entry_of(Draft("run migrations first"), time.time(), os.urandom(6))
+    entries.add(kept, first)
+    quiet(ant, bee)
+    for _ in range(3):
+        access.count(ant.tree, [first["id"]], NOW)
+    access.count(bee.tree, [first["id"]], NOW + 1)
+    for machine in (ant, bee):
+        report = machine.do("push")
+        assert (report["new"], report["modified"]) == (0, 0), "a recall alone is nothing to carry"
+    assert access.totals(bee.tree)[first["id"]].times == 1
+    for machine in (ant, bee):
+        entries.add(Topic(machine.tree, "other.json"), drafts.entry_of(Draft("x"), time.time(), os.urandom(6)))
+        access.publish(machine.tree)
+    quiet(ant, bee)
+    for machine in (ant, bee):
+        assert access.totals(machine.tree)[first["id"]] == Access(4, NOW + 1)
+    access.count(ant.tree, [first["id"]], NOW + 2)
+    access.publish(ant.tree)
+    quiet(ant, bee)
+    assert access.totals(ant.tree) == access.totals(bee.tree)
+    assert not bee.status()["problems"]
+
+
+def test_the_count_of_a_private_entry_stays_at_home(ant: Machine, bee: Machine) -> None:
+    both = (Draft("what Ada said in confidence", sensitivity="private"), Draft("what everybody may know"))
+    private, internal = (drafts.entry_of(one, time.time(), os.urandom(6)) for one in both)
+    for one in (private, internal):
+        entries.add(Topic(ant.tree, "people.json"), one)
+    access.count(ant.tree, [private["id"], internal["id"]], NOW)
+    access.publish(ant.tree)
+    quiet(ant, bee)
+    assert list(access.totals(bee.tree)) == [internal["id"]]
+    assert private["id"].encode() not in ant.outside()
+
+
+def test_a_copy_of_a_folder_counts_by_itself(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    write(one, "deploy", entry("a"))
+    access.count(one, ["a"], NOW)
+    access.publish(one)
+    shutil.copytree(one, other)
+    for folder in (one, other):
+        access.count(folder, ["a"], NOW)
+        access.publish(folder)
+    assert len(list((other / access.FOLDER).glob("*.json"))) == 2
+    assert access.totals(other)["a"].times == 2
+
+
+def test_a_damaged_counter_counts_nothing(tmp_path: Path) -> None:
+    access.count(tmp_path, ["a"], NOW)
+    (tmp_path / locks.FOLDER / access.PENDING).write_text("[")
+    assert access.totals(tmp_path) == {}
+    access.count(tmp_path, ["a"], NOW)
+    assert access.totals(tmp_path)["a"].times == 1
+
+
+# -- at a glance, for status
+
+
+def test_a_glance_reads_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memo, home = tmp_path / "memo.json", Home(tmp_path / "spark-memory", "s")
+    for name in ("deploy", "tides"):
+        write(home.folder, name, entry("a", 29), entry("b", sensitivity="private"))
+    read: list[str] = []
+    summary = topics.summary
+
+    def noted(path: Path, counts: access.Counts, now: float) -> topics.Summary:
+        read.append(path.stem)
+        return summary(path, counts, now)
+
+    monkeypatch.setattr(topics, "summary", noted)
+
+    def look(now: float = NOW) -> glance.Glance:
+        read.clear()
+        (found,) = glance.glance([home], memo, now)
+        return found
+
+    assert look() == glance.Glance("s", 2, 4, 2, NOW, 0, ())
+    assert read == ["deploy", "tides"]
+    assert look() == look()
+    assert read == []
+    write(home.folder, "tides", entry("a", 31))
+    assert (look().entries, look().fading, read) == (3, 1, [])
+    assert look(NOW + 2 * DAY).fading == 2, "time alone makes one fade"
+    access.count(home.folder, ["a"], NOW + 2 * DAY)
+    assert look(NOW + 2 * DAY).fading == 0, "and a recall keeps it"
+    for damage in ("[", '{"x": 1}', "[]", json.dumps({str(home.folder / "deploy.json"): [1, 2]})):
+        memo.write_text(damage)
+        assert look(NOW + 2 * DAY).entries == 3
+
+
+def test_status_shows_what_was_learned(ant: Machine) -> None:
+    settings = ant.config
+    write(ant.tree, "deploy", entry("a", 40), entry("b", content="[", sensitivity="private"))
+    (ant.tree / "broken.json").write_text("[")
+    config = settings._replace(spaces=(settings.spaces[0]._replace(format="entries"),))
+    new = status(config)
+    assert new["state"] == "new"
+    ant.do("push")
+    for found in (new, status(config)):
+        (one,) = found["memory"]  # type: ignore[misc]
+        assert (one["space"], one["topics"], one["entries"], one["private"]) == ("notes", 2, 2, 1)
+        assert "broken.json" in one["problems"][0]
+    assert status(config)["last_push"]
+
+
+# -- the command
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory, and no configuration anywhere."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("MEMFERRY_CONFIG", raising=False)
+    return tmp_path
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
+    assert run([*arguments, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_recall_shows_topics_and_then_the_best_of_one(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, "recall") == {"topics": []}
+    told(capsys, "learn", "--topic", "deploy", "--content", "minor", "--importance", "0.1")
+    told(capsys, "learn", "--topic", "deploy", "--content", "major", "--importance", "0.9")
+    (topic,) = told(capsys, "recall")["topics"]
+    assert (topic["topic"], topic["entries"], topic["fading"], topic["problem"]) == ("deploy", 2, 0, None)
+    first = told(capsys, "recall", "--topic", "deploy", "--limit", "1")["entries"]
+    assert [(one["content"], one["access_count"], one["effective_importance"]) for one in first] == [("major", 0, 0.9)]
+    again = told(capsys, "recall", "--topic", "deploy")["entries"]
+    assert [(one["content"], one["access_count"]) for one in again] == [("major", 1), ("minor", 0)]
+    assert again[0]["effective_importance"] == pytest.approx(0.92)
+    (kept, _) = arrays.entries((alone / "spark-memory" / "deploy.json").read_bytes(), alone)
+    assert "effective_importance" not in kept
+
+
+def test_recall_finds_words_without_a_configuration(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "learn", "--topic", "deploy", "--content", "Migrations run first.", "--type", "lesson")
+    told(capsys, "learn", "--topic", "tides", "--content", "Tables run in UTC.", "--tag", "Migrations")
+    hits = told(capsys, "recall", "migrations", "first")
+    assert [(hit["score"] > 1, hit["topic"], hit["type"]) for hit in hits] == [
+        (True, "deploy", "lesson"), (True, "tides", "fact"),
+    ]  # fmt: skip
+    assert [hit["topic"] for hit in told(capsys, "recall", "run", "--type", "fact")] == ["tides"]
+    assert told(capsys, "recall", "ferries") == []
+    assert run(["recall", "run"]) == 0
+    assert "Tables run in UTC." in capsys.readouterr().out
+
+
+def test_status_says_it_in_words(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (alone / "m.yaml").write_text("state: state\nspaces: [{name: s, path: spark-memory, format: entries}]\n")
+    told(capsys, "learn", "--config", "m.yaml", "--topic", "deploy", "--content", "x", "--sensitivity", "private")
+    assert run(["status", "--config", "m.yaml"]) == 0
+    assert "entries s  1 entry in 1 topic, 1 private, newest 20" in capsys.readouterr().out
+
+
+def test_recall_says_what_is_wrong(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(alone / "spark-memory", "deploy", entry("a"))
+    (alone / "spark-memory" / "broken.json").write_text("{")
+    assert run(["recall"]) == 1
+    shown = capsys.readouterr().out
+    assert "deploy" in shown
+    assert "broken.json is no complete JSON" in shown
+    assert run(["recall", "--topic", "broken"]) == 1
+    assert run(["recall", "--topic", "none"]) == 2
+    assert run(["recall", "words", "--topic", "deploy"]) == 2

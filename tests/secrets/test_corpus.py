@@ -1,0 +1,136 @@
+"""Bar B32 at its small size. In full: `python -m tests.secrets --each 3 --sentences FILE`."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from memferry.policies import secrets
+from memferry.policies.secrets import look, table, triage
+from memferry.policies.strings import ELSEWHERE, strings_of
+from tests.policies.held import doc, lines
+from tests.secrets.corpus import Case, made
+from tests.secrets.measure import measure, records
+
+SEED = 20260
+
+
+def test_the_bars_are_kept() -> None:
+    figures = measure(list(made(SEED, harmless=30)))
+    assert figures.passes, "\n".join(figures.table())
+
+
+def test_our_own_rules_alone_keep_them_too() -> None:
+    figures = measure(list(made(SEED + 1, harmless=10)), engine=False)
+    assert figures.passes, "\n".join(figures.table())
+
+
+def test_triage_passes_on_whatever_a_look_finds() -> None:
+    cases = [case for case in made(SEED, harmless=1) if case.group != "harmless"]
+    found = records(cases)
+    suspicious = set(triage.suspicious(found))
+    for number, record in enumerate(found):
+        if number not in suspicious:
+            texts = strings_of(record)
+            assert [look.examined(one.value, str(one.path[-1]))[0] for one in texts] == [[] for _ in texts]
+
+
+def test_a_hint_occurs_in_whatever_its_format_matches() -> None:
+    """Of what the corpus has: otherwise a format would be passed over in silence."""
+    texts = [case.value for case in made(SEED, harmless=1) if isinstance(case.value, str) and case.group == "fixed"]
+    for form in table.FORMATS:
+        pattern, hint = re.compile(_for_python(form.pattern)), re.compile(_for_python(form.hint))
+        matches = [match[0] for text in texts for match in pattern.finditer(text)]
+        assert all(hint.search(match) for match in matches), form
+
+
+def _for_python(pattern: str) -> str:
+    """RE2 takes flags anywhere, Python at the start alone."""
+    return f"(?i){pattern.replace('(?i)', '')}" if "(?i)" in pattern else pattern
+
+
+MEGABYTE = 1 << 20
+HOSTILE = {
+    "one run": "a1B" * 349525,
+    "telling words": "password: " * 104857,
+    "assignments": "key=" * 262144,
+    "openings": "<[{('\"" * 174762,
+    "blocks": "-----BEGIN PRIVATE KEY-----" * 38836,
+    "escapes": "\\u0041" * 174762,
+    "percent": "%41" * 349525,
+    "invisible": "a\u200b" * 262144,
+    "look-alikes": "а1b" * 262144,
+    "encoded": "QUtJQUlPU0ZPRE5ON0VYQU1QTEU= " * 36157,
+    "hex": "41424344454647484950 " * 49932,
+    "logins": "user a:" * 149796,
+    "addresses": "://a:b@" * 149796,
+    "spaces": "password x1" + " " * MEGABYTE,
+    "lines": "password x1" + "\n" * MEGABYTE,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_megabyte_takes_no_longer_than_it_may(name: str) -> None:
+    """Ten times what it takes on a machine that does nothing else; a pattern that backtracks takes minutes."""
+    record = doc(HOSTILE[name])
+    secrets.search([record])  # what is built once
+    started = time.process_time()
+    secrets.search([record])
+    assert time.process_time() - started < 1.0
+
+
+def test_what_is_too_large_is_held() -> None:
+    assert [one.rule for one in secrets.search([doc("x" * (8 << 20) + "y")])[0]] == ["too-large"]
+    busy = secrets.search([doc("token: a1 " * 20000)])[0]
+    assert "too-large" in [one.rule for one in busy]
+
+
+def test_records_are_searched_alike_alone_and_in_a_batch() -> None:
+    cases = [case for case in made(SEED, harmless=4) if hash_of(case) % 7 == 0]
+    found = records(cases)
+    together = secrets.search(found)
+    alone = {number: some[0] for number, one in enumerate(found) if (some := secrets.search([one]))}
+    assert {n: sorted(some) for n, some in together.items()} == {n: sorted(some) for n, some in alone.items()}
+
+
+def hash_of(case: Case) -> int:
+    return sum(map(ord, str(case.value)))
+
+
+def test_personal_data_is_found_where_it_is_asked_for() -> None:
+    texts = {
+        "email": ("write to ann.lee@harbor-mail.org today", "ann.lee@harbor-mail.org"),
+        "phone": ("call +49 170 5550199 before noon", "+49 170 5550199"),
+        "card": ("card 4539 1488 0343 6467 on file", "4539 1488 0343 6467"),
+        "iban": ("IBAN DE89 3704 0044 0532 0130 00", "DE89 3704 0044 0532 0130 00"),
+        "cn-id": ("身份证 11010519491231002X 已登记", "11010519491231002X"),
+    }
+    found = lines(*[{"text": text} for text, _ in texts.values()])
+    assert secrets.search(found, secrets=False) == {}
+    some = secrets.search(found, secrets=False, personal=tuple(texts))
+    said = {n: {(one.rule, _said(found[n], one)) for one in findings} for n, findings in some.items()}
+    assert said == {n: {(kind, what)} for n, (kind, (_, what)) in enumerate(texts.items())}
+
+
+def _said(record: object, one: object) -> str:
+    assert one.text != ELSEWHERE  # type: ignore[attr-defined]
+    return strings_of(record)[one.text].value[one.start : one.end]  # type: ignore[attr-defined, arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("email", "git@github.com:ann/x.git and noreply@harbor-mail.org"),
+        ("email", "user@example.com"),
+        ("card", "card 4539 1488 0343 6468"),
+        ("card", "run 20260101123456789 of 17"),
+        ("cn-id", "id 110105194912310021"),
+        ("cn-id", "id 110105194913310029"),
+        ("iban", "DE89 3704 0044 0532 0130 01"),
+        ("phone", "version 1.2.3.4.5 of 2026-01-01"),
+    ],
+)
+def test_what_its_check_digits_deny_is_no_personal_data(kind: str, text: str) -> None:
+    assert secrets.search(lines({"text": text}), secrets=False, personal=(kind,)) == {}

@@ -1,0 +1,154 @@
+"""held, policy and audit, from their arguments to what they print."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memferry.agent import service, trial
+from memferry.agent.judging import Judging
+from memferry.cli.main import run
+from tests.policies import desks
+
+RULES = """
+- name: codename
+  do: hold
+  text: Zeus
+  reason: under embargo
+- name: addresses
+  do: redact
+  finding: email
+"""
+
+
+class Desk:
+    """A space with a rules file, and the command line."""
+
+    def __init__(self, base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.base = base
+        self._capsys = capsys
+        (base / "notes").mkdir()
+        self.rules(RULES)
+        (base / "memferry.yaml").write_text(
+            f"machine: ant\nstate: {base / 'state'}\nspaces: [{{name: notes, path: {base / 'notes'}}}]\n"
+            f"backends: {{vault: {{type: local, path: {base / 'vault'}}}}}\nagent: {{settle_ms: 0}}\n"
+            f"policy: {{rules_file: rules.yaml}}\n"
+        )
+
+    def rules(self, text: str) -> None:
+        (self.base / "rules.yaml").write_text(text)
+
+    def write(self, file: str, text: str) -> Path:
+        (self.base / "notes" / file).write_text(text)
+        return self.base / "notes" / file
+
+    def text(self, *arguments: str, exit_code: int = 0) -> str:
+        code = run(["--config", str(self.base / "memferry.yaml"), *arguments])
+        said = self._capsys.readouterr()
+        assert code == exit_code, said.err
+        return said.err if exit_code == 2 else said.out
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.text(*arguments, "--json"))
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
+    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
+        monkeypatch.delenv(variable, raising=False)
+    for module in (service, trial):
+        monkeypatch.setattr(module, "Judging", partial(Judging, search=desks.search))
+    logger = logging.getLogger("memferry")
+    before = (logger.handlers[:], logger.propagate, logger.level)
+    yield Desk(tmp_path, capsys)
+    logger.handlers[:], logger.propagate, level = before
+    logger.setLevel(level)
+
+
+def test_held_lists_decides_and_remembers(desk: Desk) -> None:
+    assert desk.text("held") == "nothing is held\n"
+    desk.write("a.md", "the password: hunter2000 works")
+    desk.write("b.md", "Zeus")
+    listed = desk.text("held")
+    assert "rules.codename: under embargo\n" in listed
+    assert "password (hold): the password: hu••• works" in listed
+    (one,) = desk.json("held", "--rule", "secrets")["held"]
+    assert one["name"] in listed
+    assert "hu•••" in desk.text("held", "show", one["name"])
+    said = desk.text("held", "allow", one["name"], "--reason", "from a manual")
+    assert said == "decided about 1 finding\n1 record may leave now, 0 records taken back\n"
+    decisions = desk.text("held", "--decisions")
+    assert "allow  notes: password  from a manual" in decisions
+    said = desk.text("held", "keep", decisions.split()[0])
+    assert "0 records may leave now, 1 record taken back" in said
+    assert "hunter2000" not in desk.text("held", "--all")
+    assert desk.json("held", "--space", "nowhere") == {"held": [], "total": 0}
+
+
+def test_held_says_what_it_does_not_know(desk: Desk) -> None:
+    assert "which one?" in desk.text("held", "allow", exit_code=2)
+    assert "no held record is called abc" in desk.text("held", "show", "abc", exit_code=2)
+    desk.write("b.md", "Zeus")
+    (one,) = desk.json("held")["held"]
+    assert "no decision can undo" in desk.text("held", "redact", one["name"], exit_code=2)
+
+
+def test_policy_test_shows_every_verdict_and_stores_nothing(desk: Desk) -> None:
+    file = desk.write(
+        "log.jsonl", '{"id":"a","text":"open"}\n{"id":"b","text":"ann@example.org"}\n{"id":"c","text":"Zeus"}\n'
+    )
+    assert desk.text("policy", "test", str(file)) == (
+        "at 0: leaves\nat 25: redacted\n    email (redact): an•••\n"
+        "at 61: held (rules.codename): under embargo\n3 records: leaves 1, redacted 1, held 1\n"
+    )
+    assert not (desk.base / "state").exists()
+    assert not (desk.base / "vault").exists()
+
+
+def test_policy_test_takes_a_text_too(desk: Desk) -> None:
+    assert "held (secrets.password)" in desk.text("policy", "test", "password: hunter2000")
+    assert "held (labels.mark)" in desk.text("policy", "test", "a <private>b</private>", "--space", "notes")
+    assert "leaves 1" in desk.text("policy", "test", "nothing at all")
+    assert "there is no space note" in desk.text("policy", "test", "x", "--space", "note", exit_code=2)
+    assert "what?" in desk.text("policy", "test", exit_code=2)
+
+
+def test_policy_test_says_what_is_not_read_at_all(desk: Desk) -> None:
+    desk.write(".memferryignore", "secret.md\n")
+    assert "held (paths.ignore)" in desk.text("policy", "test", str(desk.write("secret.md", "x")))
+
+
+def test_policy_lint_names_lines_and_doubts(desk: Desk) -> None:
+    assert desk.text("policy", "lint") == "2 rules, all understood\n"
+    desk.rules("- {name: a, do: hold, pth: x}\n")
+    assert "rules.yaml, line 1: [0].pth" in desk.text("policy", "lint", exit_code=2)
+    assert "rules.yaml, line 1" in desk.text("push", exit_code=2)
+    desk.rules(
+        "- {name: all, do: allow, finding: '*'}\n- {name: b, do: hold, finding: '*', path: x}\n"
+        "- {name: c, do: hold, space: note}\n- {name: d, do: redact, finding: private-block, format: jsonl}\n"
+    )
+    doubts = desk.json("policy", "lint")["doubts"]
+    assert [doubt.partition(": rule ")[2] for doubt in doubts] == [
+        "all: lets go everything that the scanner finds",
+        "b: rule all decides before it, always",
+        "c: there is no space 'note' here; did you mean 'notes'?",
+        "d: only documents can be redacted of their <private> blocks; others stay held",
+    ]
+
+
+def test_audit_shows_what_left(desk: Desk) -> None:
+    assert desk.text("audit") == "nothing has left yet\n"
+    desk.write("a.md", "open")
+    desk.text("push")
+    sending, acknowledged = desk.json("audit")
+    assert (sending["did"], acknowledged["did"]) == ("sending", "acknowledged")
+    shown = desk.text("audit", "--backend", "vault", "--since", "1h", "--limit", "2")
+    assert "sending       vault  operations 1 to 2 (notes: 1)  rules " in shown
+    assert desk.json("audit", "--backend", "nas") == []
+    assert "--limit must be 1 or more" in desk.text("audit", "--limit", "0", exit_code=2)
