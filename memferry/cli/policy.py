@@ -63,7 +63,7 @@ def _describe_audit(parser: ArgumentParser) -> None:
 
 def _audit(arguments: Namespace) -> Answer:
     from memferry.agent import audit
-    from memferry.cli.records import since
+    from memferry.cli.recall import since
 
     begin = since(arguments.since) if arguments.since else ""
     if arguments.limit < 1:
