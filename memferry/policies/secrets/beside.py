@@ -90,7 +90,7 @@ def _ends_drawn(before: str) -> bool:
     return run is not None and values.is_random(run[0], 12)
 
 
-_HUMPED = frozenset({b"key", b"pass", b"auth", b"pat", b"pin"})
+_HUMPED = frozenset(map(str.encode, words.HUMPED))
 _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
 _HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
 _HARMLESS_AFTER = frozenset(table.HARMLESS_AFTER)
