@@ -228,4 +228,4 @@ HELD_OUT: Mapping[str, Make] = {
     "tf-var": _says('variable "db" { default = { password = "', _password, '" } }'),
     "powershell": _says("powershell -EncodedCommand ", lambda dice: base64.b64encode(f"$p='{FIXED['github-app'](dice)}'".encode("utf-16-le")).decode()),
 }  # fmt: skip
-"""Whole sentences of kinds that nothing was tuned for: what they show is not mended, but reported."""
+"""Whole sentences of kinds that nothing was tuned for when they were written: .897 of these were found at first sight."""
