@@ -39,7 +39,7 @@ def _words() -> linear.Pattern:
 
 _WINDOW = 256
 """Bytes behind a word in which its value begins."""
-CHEAP = 8
+CHEAP = 3
 """So many words that announce nothing count as one candidate."""
 _MARKER = b"[redacted:"
 """Begins what is left of a secret that was cut out."""
