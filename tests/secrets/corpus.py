@@ -10,14 +10,14 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from tests.secrets.kinds import FIXED, FREE, HELD_OUT, Make, raw, run
+from tests.secrets.kinds import FIXED, FREE, HELD_OUT, OTHERS, Make, raw, run
 
 _HEX = "0123456789abcdef"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class Case(NamedTuple):
-    """`group`: fixed, free, held-out, disguised or harmless. `value`: the text, or the fields of a record."""
+    """`group`: fixed, free, others, held-out, disguised or harmless. `value`: the text, or the fields of a record."""
 
     group: str
     kind: str
@@ -213,7 +213,9 @@ def made(seed: int, *, each: int = 1, harmless: int = 100) -> Iterator[Case]:
     dice = random.Random(seed)
     yield from _secrets("fixed", FIXED, dice, each)
     yield from _secrets("free", FREE, dice, each)
-    yield from _secrets("held-out", HELD_OUT, dice, each)
+    yield from _secrets("others", OTHERS, dice, each)
+    for kind, make in HELD_OUT.items():
+        yield from (Case("held-out", kind, make(dice)) for _ in range(10 * each))
     yield from _disguised(dice, each)
     for kind, make in HARMLESS.items():
         yield from (Case("harmless", kind, make(dice)) for _ in range(harmless))

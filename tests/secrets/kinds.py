@@ -142,7 +142,7 @@ FREE: Mapping[str, Make] = {
 }
 """Known only by what stands beside them."""
 
-HELD_OUT: Mapping[str, Make] = {
+OTHERS: Mapping[str, Make] = {
     "railway": _a("railway_", 36, _URL),
     "convex": lambda dice: f"prod:{dice.choice(_WORDS)}-{dice.choice(_WORDS)}-{dice.randrange(900)}|{run(dice, 58)}==",
     "upstash": _a("AX", 58, _URL),
@@ -171,4 +171,61 @@ HELD_OUT: Mapping[str, Make] = {
     "ssh-key-dsa": partial(_pem, "DSA PRIVATE KEY"),
     "encrypted-key": partial(_pem, "ENCRYPTED PRIVATE KEY"),
 }
-"""Kinds that no rule was made or tuned for, as far as they were thought of at all."""
+"""Kinds that no rule was made for."""
+
+
+def _text(dice: random.Random, *parts: str | Make) -> str:
+    return "".join(part if isinstance(part, str) else part(dice) for part in parts)
+
+
+def _says(*parts: str | Make) -> Make:
+    return lambda dice: _text(dice, *parts)
+
+
+def _b64_of(*parts: str | Make) -> Make:
+    return lambda dice: base64.b64encode(_text(dice, *parts).encode()).decode()
+
+
+_drawn_hex = _a("", 32, _HEX)
+_key_44 = FREE["base64-key-44"]
+
+HELD_OUT: Mapping[str, Make] = {
+    "sentry-dsn": _says("SENTRY_DSN=https://", _drawn_hex, ":", _drawn_hex, "@o42.ingest.sentry.io/77"),
+    "algolia": _says("algolia admin key ", _drawn_hex, " (never in the browser)"),
+    "twitch": _says("irc pass oauth:", _a("", 30, string.ascii_lowercase + string.digits)),
+    "spotify": _says("spotify client secret is ", _drawn_hex),
+    "reddit": _says('reddit = praw.Reddit(client_secret="', _a("", 27, _URL), '")'),
+    "basic-jira": _says("Authorization: Basic ", _b64_of("ann@harbor.io:", _a("", 24))),
+    "aws-session": _says("aws_session_token = IQoJb3JpZ2luX2Vj", _a("", 300, _B64), "=="),
+    "azure-storage": _says("DefaultEndpointsProtocol=https;AccountName=ax;AccountKey=", _a("", 86, _B64), "==;EndpointSuffix=x"),
+    "jdbc": _says("jdbc:postgresql://db1/app?user=svc&password=", _a("", 14), "&ssl=true"),
+    "odbc": _says("Driver={x};Server=db1;Uid=sa;Pwd=", _password, ";"),
+    "htpasswd": _says("ann:$apr1$", _a("", 8), "$", _a("", 22, "./" + _LETTERS)),
+    "kubeconfig": _says("    client-key-data: ", _b64_of(partial(_pem, "EC PRIVATE KEY"))),
+    "netrc": _says("machine api.example.net\n  login ann\n  password ", _a("", 18)),
+    "wireguard": _says("[Interface]\nPrivateKey = ", _key_44, "\nAddress = 10.0.0.2/32"),
+    "totp-seed": _says("2FA secret for the console: ", _a("", 32, string.ascii_uppercase + "234567")),
+    "recovery-codes": _says("backup codes: ", _a("", 5, _HEX), "-", _a("", 5, _HEX), ", ", _a("", 5, _HEX), "-", _a("", 5, _HEX)),
+    "seed-phrase": lambda dice: "my seed phrase is " + " ".join(dice.sample(_WORDS, 12)),
+    "words": lambda dice: 'the ssh key passphrase is "' + " ".join(dice.sample(_WORDS, 4)) + '"',
+    "card-pin": _says("remember that my card pin is ", _a("", 4, string.digits)),
+    "safe": _says("the safe combination: ", _a("", 2, string.digits), "-", _a("", 2, string.digits), "-", _a("", 2, string.digits)),
+    "curl-user": _says("curl -u ann:", _password, " https://api.example.net/me"),
+    "discord-mfa": _says("mfa.", _a("", 84, _URL)),
+    "hetzner": _says("hcloud context token ", _a("", 64)),
+    "cloudinary": _says("CLOUDINARY_URL=cloudinary://", _a("", 15, string.digits), ":", _a("", 27, _URL), "@harbor"),
+    "smtp": _says("smtp://mailer:", _a("", 16), "@mail.example.net:587"),
+    "mysql-option": _says("mysql -h db1 -u root --password=", _a("", 12)),
+    "docker-auth": _says('{"auths":{"r.example.net":{"auth":"', _b64_of("ann:", _a("", 20)), '"}}}'),
+    "gpg-chinese": _says("服务器 root 密码改成 ", _password, " 了"),
+    "german-wifi": _says("WLAN-Passwort der Wohnung: ", _password),
+    "email-style": _says("Hi, as discussed:\nuser: ann\npassword: ", _password, "\nThanks"),
+    "spoken": _says("please log in with ann and ", _password, " as the password"),
+    "django": _says("SECRET_KEY = 'django-insecure-", _a("", 50, _LETTERS + "!@#%^&*(-_=+)"), "'"),
+    "rails": _says("secret_key_base: ", _a("", 128, _HEX)),
+    "laravel": _says("APP_KEY=base64:", _key_44),
+    "yaml-nested": _says("smtp:\n  user: ann\n  pass: ", _a("", 16)),
+    "tf-var": _says('variable "db" { default = { password = "', _password, '" } }'),
+    "powershell": _says("powershell -EncodedCommand ", lambda dice: base64.b64encode(f"$p='{FIXED['github-app'](dice)}'".encode("utf-16-le")).decode()),
+}  # fmt: skip
+"""Whole sentences of kinds that nothing was tuned for when they were written: .897 of these were found at first sight."""

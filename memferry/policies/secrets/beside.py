@@ -18,6 +18,7 @@ _ASSIGN = re.compile(
 _CONNECT = re.compile(
     r"(?<=[\s,，、的])(?:is|was|are|be|to|as|equals|ist|war|lautet|est|était|es|era|é|è|jest|это|является|là|är|er|on|=|:)"
     r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь|:))?\s{0,2}(?=\S)"
+    r"|(?<=[^\W\d])[:：]\s{1,3}(?=\S)"
     r"|(?:是|为|為|：|は|が|은|는|이|가|改成|设为|設為|改为)了?\s{0,3}"
 )
 _DIRECT = re.compile(r"\s{1,3}")
@@ -25,6 +26,8 @@ _OPENING = re.compile(r"[\"'`“«「『(\[{<*]{1,3}")
 _VALUE = re.compile(r"[^\s\"'`<>，。；、）」』”»\\]{1,512}")
 _QUOTED = re.compile(r"[^\"'`\n“”「」『』]{4,200}(?=[\"'`”」』])")
 _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
+_MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
+"""BIP 39: twelve words or more, none of two letters, as sentences have."""
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
 _CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[#*]?(?![\w.])")
 
@@ -36,7 +39,7 @@ def _words() -> linear.Pattern:
 
 _WINDOW = 256
 """Bytes behind a word in which its value begins."""
-CHEAP = 8
+CHEAP = 3
 """So many words that announce nothing count as one candidate."""
 _MARKER = b"[redacted:"
 """Begins what is left of a secret that was cut out."""
@@ -64,6 +67,8 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     if _is_harmless(before, tail, word):
         return None
     for value, begin, certainty in _values_in(after, len(tail)):
+        if word in words.PHRASE_WORDS and (phrase := _MNEMONIC.match(after, begin)):
+            return Spot(_RULES[kind], end + begin, end + phrase.end())
         if (size := _secret(kind, word, value, certainty)) is not None:
             return Spot(_RULES[kind], end + begin, end + begin + size)
     return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
@@ -90,7 +95,7 @@ def _ends_drawn(before: str) -> bool:
     return run is not None and values.is_random(run[0], 12)
 
 
-_HUMPED = frozenset({b"key", b"pass", b"auth", b"pat", b"pin"})
+_HUMPED = frozenset(map(str.encode, words.HUMPED))
 _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
 _HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
 _HARMLESS_AFTER = frozenset(table.HARMLESS_AFTER)

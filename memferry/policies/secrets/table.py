@@ -30,14 +30,14 @@ KEY_WORDS = (
     "account key", "accountkey", "credential", "connection string", "connectionstring", "authorization", "bearer",
     "webhook", "x-api-key", "client secret", "助记词", "seed phrase", "recovery phrase", "mnemonic", "recovery key",
     "backup code", "recovery code", "service account", "geheimnis", "zugangsdaten", "schlüssel", "schluessel",
-    "zugangsschlüssel", "jeton", "identifiants", "clef", "secreto", "credencial", "llave", "ficha de acceso",
+    "zugangsschlüssel", "jeton", "clé", "identifiants", "clef", "secreto", "credencial", "llave", "ficha de acceso",
     "segredo", "chave", "segreto", "chiave", "sleutel", "klucz", "ключ", "токен", "секрет", "密钥", "密鑰", "秘钥",
     "私钥", "令牌", "凭证", "凭据", "金鑰", "授权码", "トークン", "シークレット", "秘密鍵", "認証情報", "キー",
     "토큰", "시크릿", "비밀키", "인증키",
 )  # fmt: skip
 KEY_SHORT = (
     "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
-    "csrf", "clé", "dsn", "hmac", "otpauth", "access", "sas", "psk", "wpa",
+    "csrf", "dsn", "hmac", "otpauth", "access", "sas", "psk", "wpa",
 )  # fmt: skip
 
 STRONG_WORDS = KEY_WORDS[:32]

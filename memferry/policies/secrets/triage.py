@@ -15,7 +15,7 @@ import msgspec
 from memferry.model import Record
 from memferry.policies.secrets import linear, table
 from memferry.policies.secrets.views import TEXT_AS_BASE64, TEXT_AS_HEX, WIDE_AS_BASE64
-from memferry.policies.secrets.words import ANY, PHRASES
+from memferry.policies.secrets.words import PHRASES, TELLING
 
 _SAID = r'(?:[^"\n\\]|\\.)*'
 """On the same line, in the same string, also where JSON escapes quotes."""
@@ -23,11 +23,15 @@ _DRAWN = r"[\w+/=.~-]*"
 _HUMP = r"[a-z][A-Z]"
 _MIX = r"(?:[A-Za-z][0-9]|[0-9][A-Za-z])"
 
+_ASIAN = r"\xe2\x86\x92|\xef\xbc\x9a|\xef\xbc\x9d|\xef\xb9\x95|\xe2\x80[\x98-\x9f]|\xe3\x80[\x8c-\x8f]"
+_VALUE = rf"(?:[0-9]|[\s(=:\[]\\?[\"'`]|->|{_ASIAN})"
+"""What a value begins with, or has in it: in prose there is none without a digit or quotes."""
+
 NEAR_WORDS = (
-    rf"(?i:{ANY}){_SAID}(?:[0-9!@#$%^&*:='`]|\\[\"']|->|\xe2\x86\x92|\xef\xbc\x9a|\xef\xbc\x9d|\xef\xb9\x95)",
-    rf'(?i:{ANY})[\w.-]*["\\\])}}*]*\s*[:=]',
-    rf"[0-9!@#$%^&*]{_SAID}(?i:{ANY})",
-    rf'(?i:{ANY})[\w.-]*"\s*,\s*"(?:value|val|content|data)',
+    rf"{TELLING}{_SAID}{_VALUE}",
+    rf"{TELLING}[\w.-]*[\"'`\\\])}}*]*\s*(?:[:=|]|\()",
+    rf"[0-9]{_SAID}{TELLING}",
+    rf'{TELLING}[\w.-]*"\s*,\s*"(?:value|val|content|data)',
     rf"(?i:{PHRASES})",
 )
 """Words near what may be a value."""
@@ -58,7 +62,7 @@ def _passes() -> tuple[linear.Pattern, ...]:
 
 
 def is_suspicious(text: str) -> bool:
-    raw = text.encode("utf-8", "replace").replace(b'"', b"'")
+    raw = b"\n" + text.encode("utf-8", "replace").replace(b'"', b"'")
     return any(pattern.occurs(raw) for pattern in _passes())
 
 
@@ -66,7 +70,7 @@ def suspicious(records: Sequence[Record]) -> list[int]:
     """The numbers of those that deserve a look, ascending."""
     parts = [_said(record) for record in records]
     starts = list(accumulate((len(part) + 1 for part in parts), initial=0))
-    blob = b"\n".join(parts)
+    blob = b"\n".join([b"", *parts])
     return sorted({number for pattern in _passes() for number in _numbers(pattern, blob, starts)})
 
 

@@ -34,6 +34,15 @@ def _cased(word: str) -> set[str]:
 
 ANY = _alternatives(set(KINDS))
 PHRASES = _alternatives(set(PHRASE_WORDS))
+HUMPED = ("key", "pass", "auth", "pat", "pin")
+"""Short words that stand at the end of others, as in `apiKey`."""
+_END = r"(?:s?\b|s?_|[A-Z0-9])"
+TELLING = (
+    f"(?:(?i:{_alternatives(set(KINDS) - SHORT)})"
+    f"|[^A-Za-z](?i:{_alternatives(set(SHORT))}){_END}"
+    f"|[a-z](?:{'|'.join(map(str.capitalize, HUMPED))}){_END})"
+)
+"""Any of them, but for short ones that are part of other words; at the beginning of a text stands something else."""
 
 
 def kind_of(word: bytes) -> str | None:
