@@ -45,7 +45,9 @@ def pid_of(worker: Worker) -> int:
 
 def test_it_gives_what_the_model_gives(worker: Worker) -> None:
     assert worker.model == MODEL
-    np.testing.assert_allclose(worker.embed_documents([TEXT, "yes"]), MiniLM().embed_documents([TEXT, "yes"]), atol=1e-4)
+    np.testing.assert_allclose(
+        worker.embed_documents([TEXT, "yes"]), MiniLM().embed_documents([TEXT, "yes"]), atol=1e-4
+    )
     assert worker.embed_query(TEXT).shape == (384,)
     assert worker.embed_documents([]).shape == (0, 384)
 
@@ -81,7 +83,9 @@ def test_threads_take_turns(worker: Worker) -> None:
     texts = [f"{number} apples" for number in range(8)]
     expected = [worker.embed_query(text) for text in texts]
     found: dict[str, object] = {}
-    threads = [threading.Thread(target=lambda text=text: found.update({text: worker.embed_query(text)})) for text in texts]
+    threads = [
+        threading.Thread(target=lambda text=text: found.update({text: worker.embed_query(text)})) for text in texts
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -54,6 +54,9 @@ def choose(
     """Checked as far as it can be without loading anything; ConfigError."""
     choice = Choice(model, endpoint_model, device, batch, api_key.reveal() if api_key else None)
     if choice.remote:
+        from memferry.recall.embed.endpoint import checked
+
+        checked(model)
         if not endpoint_model:
             raise ConfigError("recall.endpoint_model is missing", hint="add the name of the model on that server")
     elif model not in MODELS and not model.removeprefix(SENTENCES).strip():
