@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib import import_module
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from memferry.config import Recall
 from memferry.embedder import Embedder
 from memferry.errors import ConfigError
 from memferry.secret import Secret
+
+if TYPE_CHECKING:
+    from memferry.recall.embed.child import Worker
 
 MODELS = {
     "minilm": "memferry.recall.embed.minilm:MiniLM",
@@ -81,3 +85,22 @@ def made(choice: Choice) -> Embedder:
     module, _, name = MODELS[choice.model].partition(":")
     embedder: Embedder = getattr(import_module(module), name)()
     return embedder
+
+
+def of_settings(settings: Recall) -> Choice:
+    """What the configuration says; ConfigError."""
+    return choose(
+        settings.model,
+        endpoint_model=settings.endpoint_model or "",
+        device=None if settings.device == "auto" else settings.device,
+        batch=settings.batch,
+        api_key=settings.api_key,
+    )
+
+
+def embedder_of(settings: Recall) -> Worker:
+    """The embedder that the configuration names, in a process of its own that starts when it is first asked. Texts that
+    are held must not be given to one that is `remote`. ConfigError."""
+    from memferry.recall.embed.child import Worker
+
+    return Worker(of_settings(settings), idle_s=settings.idle_s)

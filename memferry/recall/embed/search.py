@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from memferry.embedder import Model
 from memferry.recall.embed.base import TOKEN_LIMIT, Question
 
-BLOCK = 2048
+BLOCK = 512
 """Rows turned into float32 at once: they stay in the cache of a core."""
 BEFORE = 0.6
 """How much a word counts that is not in a record itself, but in the one before it in the same file."""
