@@ -8,6 +8,7 @@
     ├─ Halted               a plan looks like a vanished disk; the user must confirm    exit 1
     ├─ SupervisorError      the system's service manager is not there, or refuses       exit 1
     ├─ ScannerBroken        what looks for secrets does not work: nothing is sent       exit 1
+    ├─ IndexBroken          the local index cannot be used: recall stops, carrying goes on exit 1
     ├─ EmbedderBroken       a model cannot be loaded or asked: full text goes on        exit 1
     └─ BackendError         carries backend, key, hint
        ├─ TransientError      try again later
@@ -63,6 +64,10 @@ class SupervisorError(MemferryError):
 
 class ScannerBroken(MemferryError):
     """What looks for secrets is missing, or does not find what was planted for it: nothing may leave."""
+
+
+class IndexBroken(MemferryError):
+    """The local index is damaged, or cannot be written: recall waits, nothing else does and nothing is lost."""
 
 
 class EmbedderBroken(MemferryError):

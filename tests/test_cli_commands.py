@@ -161,17 +161,35 @@ def test_explain_tells_the_rule_for_a_path_a_file_of_a_space_and_a_key(demo: Dem
     assert "nothing is known of nobody" in demo.json("explain", "nobody", exit_code=2)["error"]
 
 
-def test_recall_finds_what_was_carried_and_nothing_that_was_held(demo: Demo) -> None:
-    hits = demo.json("recall", "ticket", "machines", "--limit", "2")
+def test_recall_finds_what_was_carried(demo: Demo) -> None:
+    hits = demo.json("recall", "ticket", "machines", "--limit", "2", "--shareable")
     assert len(hits) == 2
-    assert {"key", "space", "text", "score"} <= hits[0].keys()
+    assert {"key", "space", "text", "score", "origins", "why"} <= hits[0].keys()
     assert [hit["key"] for hit in demo.json("recall", "ticket", "--type", "decision")] == ["les-0002"]
     assert [hit["key"] for hit in demo.json("recall", "ticket", "--tag", "money")] == ["les-0002"]
     assert demo.json("recall", "ticket", "--space", "nowhere") == []
     assert demo.json("recall", "ferry", "--since", "2026-11-30") == []
-    assert demo.text("recall", "clinic") == "nothing found\n"
+    assert all(hit["ts"] <= "2026-11-01" for hit in demo.json("recall", "ticket", "--until", "2026-10-01"))
+    assert demo.json("recall", "ticket", "--machine", "sample-machine", "--shareable") != []
+    assert "known: sample-machine" in demo.json("recall", "x", "--machine", "nobody", exit_code=2)["hint"]
     assert "[ticket]" in demo.text("recall", "ticket")
+    assert "words " in demo.text("recall", "ticket", "--explain")
     assert "--limit must be 1 or more" in demo.json("recall", "x", "--limit", "0", exit_code=2)["error"]
+    assert "no word to look for" in demo.json("recall", "?!", exit_code=2)["error"]
+
+
+def test_recall_marks_what_is_held_and_leaves_it_out_of_what_may_be_passed_on(demo: Demo) -> None:
+    assert {hit["held"] for hit in demo.json("recall", "clinic", "--tier", "core")} == {True}
+    assert "held, stays here" in demo.text("recall", "clinic")
+    assert demo.text("recall", "clinic", "--shareable") == "nothing found\n"
+
+
+def test_recall_makes_a_damaged_index_again(demo: Demo) -> None:
+    index = demo.base / "state" / "index.db"
+    assert demo.json("recall", "ticket", "--shareable") != []
+    index.write_bytes(b"not a database" * 1000)
+    assert "recall --rebuild" in demo.json("recall", "ticket", exit_code=1)["hint"]
+    assert demo.json("recall", "ticket", "--shareable", "--rebuild") != []
 
 
 def test_conflicts_and_doctor_and_verify_of_a_whole_installation(demo: Demo) -> None:
@@ -211,7 +229,7 @@ def test_restore_is_relative_to_where_one_stands(demo: Demo, monkeypatch: pytest
 def test_forget_takes_it_out_of_everything(demo: Demo) -> None:
     assert demo.text("forget", "les-0004", "--dry-run") == "would withdraw 1 record\n"
     assert demo.text("forget", "les-0004") == "withdrew 1 record\n  gone from vault\n"
-    assert demo.json("recall", "tide") == []
+    assert demo.json("recall", "tide", "--shareable") == []
     assert "forgotten" in demo.text("explain", "les-0004")
 
 

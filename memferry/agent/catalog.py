@@ -251,6 +251,15 @@ class Catalog:
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
         )
         self._add("record", ((one.id, 0, HELD, 0) for one in held))
+        self._tell_index(one.id for one in held)
+
+    def _tell_index(self, ids: Iterable[int]) -> None:
+        self._state.execute_many("insert into held_change(id) values(?)", ((id_,) for id_ in ids))
+
+    def lose_held(self, file: int) -> None:
+        """A file is gone: what was held of it is not to be found any more."""
+        if self.holds_of(file):
+            self._state.execute("insert into held_change(id) select id from held where file = ?", (file,))
 
     def held_in(self, file: int, ids: Collection[int]) -> frozenset[int]:
         """Those of the held ids that were last met in this file."""
@@ -274,6 +283,7 @@ class Catalog:
         """These are no longer held: what they said counts as public from now on."""
         if ids:
             self._discount(ids)
+            self._tell_index(ids)
             self._state.among("delete from held where id in (select value from json_each(?))", ids)
             self._state.among("delete from held_name where id in (select value from json_each(?))", ids)
             self._state.among("delete from passage where id in (select value from json_each(?))", ids)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import doorbell, indexing, machines, resolve
+from memferry.agent import doorbell, machines, resolve
 from memferry.agent.explain import explain_target
 from memferry.agent.pull import Pulled
 from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
@@ -18,7 +18,6 @@ from memferry.backends.base import Capacity, HeadSeen, Readable, Verifiable
 from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
 from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
-from memferry.recall.index import Wanted
 
 Report = dict[str, Any]
 """What a command answers, ready to be printed as JSON."""
@@ -239,9 +238,10 @@ def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     }
 
 
-def recall(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """Search everything that was carried."""
-    return {"hits": [hit._asdict() for hit in indexing.recall(agent, Wanted(**arguments))]}
+def index(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Bring the local index up to date; with `rebuild`, make it again. Whoever searches reads it directly."""
+    indexing = agent.indexing
+    return {"indexed": indexing.rebuild() if arguments.get("rebuild") else indexing.catch_up(), "exit_code": 0}
 
 
 def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
@@ -267,7 +267,7 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "forget": forget,
     "explain": explain,
     "conflicts": conflicts,
-    "recall": recall,
+    "index": index,
     "restore": restore,
     "machines": machines.machines,
     "revoke": machines.revoke,

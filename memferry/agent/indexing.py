@@ -1,55 +1,151 @@
-"""Keeping the local index up with the logs: behind the sync, never in its way."""
+"""Keeping the local index up with what was read and pulled: behind the sync, never in its way."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
+from memferry.agent.held_texts import held_rows, held_texts
 from memferry.agent.journal import unseal
-from memferry.agent.service import Agent
 from memferry.backends.base import Readable
-from memferry.errors import BackendError
+from memferry.errors import BackendError, IndexBroken
 from memferry.model import Op
-from memferry.recall.index import Hit, Index, Wanted
+from memferry.recall.index import Index, remove
+from memferry.recall.local import HELD, INDEX
 
-INDEX = "index.db"
+if TYPE_CHECKING:
+    from memferry.agent.service import Agent
+
 A_LITTLE = 2000
+"""Operations that are taken in before the service looks whether there is anything else to do."""
+HERE = "here"
+"""The machine of what is held: it is on no other."""
+
+Progress = Callable[[str, int, int], None]
 
 
-def recall(agent: Agent, wanted: Wanted) -> list[Hit]:
-    """Answers from everything that was carried, here and elsewhere; the index is brought up to date first."""
-    with contextlib.closing(Index(agent.config.state / INDEX)) as index:
-        catch_up(agent, index)
-        return index.search(wanted)
+class Indexing:
+    """Owns both parts of the index: what is carried, and what stays at home. `close` it before the agent's state."""
 
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._parts: tuple[Index, Index] | None = None
 
-def catch_up(agent: Agent, index: Index, limit: int | None = None) -> int:
-    """Take in at most `limit` operations of this machine's journal, and all that was pulled; returns how many."""
-    withdrawn = [row[0] for row in agent.state.rows("select seq from withdrawn")]
-    if withdrawn:
-        index.drop(agent.me.id, withdrawn)
-        with agent.state.transaction():
-            agent.state.execute("delete from withdrawn")
-    count = index.add(agent.me.id, islice(_own(agent, index.position(agent.me.id)), limit))
-    if limit is None or count < limit:
-        count += _add_peers(agent, index)
-    return count
+    def close(self) -> None:
+        parts, self._parts = self._parts, None
+        for part in parts or ():
+            part.close()
 
+    def rebuild(self) -> int:
+        """Made again from nothing; returns how many operations it took in."""
+        self.close()
+        for name in (INDEX, HELD):
+            remove(self._agent.config.state / name)
+        return self.catch_up()
 
-def _own(agent: Agent, after: int) -> Iterator[Op]:
-    for sealed in agent.journal.sealed(after + 1, agent.journal.last_seq):
-        yield from (op for op in unseal(sealed) if op.seq > after)
+    def keep_up(self) -> None:
+        """A little of what is due. A broken index stops nothing else: it is a problem that `status` shows."""
+        state = self._agent.state
+        try:
+            self.catch_up(A_LITTLE)
+        except IndexBroken as error:
+            self.close()
+            with state.transaction():
+                state.report_problem("index", "recall", str(error), error.hint)
 
+    def catch_up(self, limit: int | None = None) -> int:
+        """Take in at most `limit` operations of this machine's journal and as many held records, then what was pulled;
+        returns how many."""
+        carried, held = self._opened()
+        self._drop_withdrawn(carried)
+        count = self._add_own(carried, limit) + self._add_held(held, limit)
+        if limit is None or count < limit:
+            count += self._add_peers(carried)
+        return count
 
-def _add_peers(agent: Agent, index: Index) -> int:
-    """The other machines' logs, as far as they were pulled. A backend that is away now is asked next time."""
-    count = 0
-    for backend_name, machine, applied in agent.state.rows("select backend, machine, applied from peer"):
-        if index.position(machine) >= applied or backend_name not in agent.config.backends:
-            continue
-        with contextlib.suppress(BackendError), agent.backend(backend_name) as backend:
-            if isinstance(backend, Readable):
-                ops = backend.read(machine, after=index.position(machine))
-                count += index.add(machine, (op for op in ops if op.seq <= applied))
-    return count
+    def _opened(self) -> tuple[Index, Index]:
+        if self._parts is None:
+            folder = self._agent.config.state
+            fresh = not (folder / HELD).exists()
+            self._parts = Index(folder / INDEX), Index(folder / HELD, held=True)
+            with self._agent.state.transaction():
+                self._agent.state.clear_problem("index", "recall")
+                if fresh:
+                    self._agent.state.execute("insert into held_change(id) select id from held")
+        return self._parts
+
+    # -- what this machine wrote
+
+    def _drop_withdrawn(self, carried: Index) -> None:
+        state = self._agent.state
+        withdrawn = [row[0] for row in state.rows("select seq from withdrawn")]
+        if withdrawn:
+            carried.drop(self._agent.me.id, withdrawn)
+            with state.transaction():
+                state.execute("delete from withdrawn")
+
+    def _add_own(self, carried: Index, limit: int | None) -> int:
+        me, last = self._agent.me.id, self._agent.journal.last_seq
+        position = carried.position(me)
+        if position >= last:
+            return 0
+        count = carried.add(me, self._told(islice(self._own(position), limit), last - position))
+        if limit is None or count < limit:
+            carried.reached(me, last)
+        return count
+
+    def _own(self, after: int) -> Iterator[Op]:
+        journal = self._agent.journal
+        for sealed in journal.sealed(after + 1, journal.last_seq):
+            yield from (op for op in unseal(sealed) if op.seq > after)
+
+    def _told(self, ops: Iterator[Op], total: int) -> Iterator[Op]:
+        for number, op in enumerate(ops):
+            if number % A_LITTLE == 0:
+                self._agent.progress("index", number, total)
+            yield op
+
+    # -- what stays at home
+
+    def _add_held(self, held: Index, limit: int | None) -> int:
+        """What was held or released since the last time: out with it as it was, in with it as it is."""
+        state = self._agent.state
+        rows = state.rows("select number, id from held_change order by number limit ?", -1 if limit is None else limit)
+        if not rows:
+            return 0
+        ids = {id_ for _, id_ in rows}
+        known, now = held.digests(HERE, ids), held_rows(state, ids)
+        same = {
+            row.id
+            for row in now
+            if row.id in known and self._agent.fingerprint(bytes.fromhex(known[row.id])) == row.digest
+        }
+        held.drop(HERE, known.keys() - same)
+        new = [row for row in now if row.id not in same]
+        count = held.add(
+            HERE, held_texts(new, self._agent.trees, self._agent.fingerprint, lambda: self._agent.journal.wall)
+        )
+        with state.transaction():
+            state.execute("delete from held_change where number <= ?", (rows[-1][0],))
+        return count
+
+    # -- what others wrote
+
+    def _add_peers(self, carried: Index) -> int:
+        """The other machines' logs, as far as they were pulled. A backend that is away now is asked next time."""
+        agent, count = self._agent, 0
+        for name, machine, applied in agent.state.rows("select backend, machine, applied from peer"):
+            if (
+                carried.position(machine) >= applied
+                or name not in agent.config.backends
+                or agent.checkpoints.is_away(name)
+            ):
+                continue
+            with contextlib.suppress(BackendError), agent.backend(name) as backend:
+                if isinstance(backend, Readable):
+                    ops = backend.read(machine, after=carried.position(machine))
+                    count += carried.add(machine, (op for op in ops if op.seq <= applied))
+                    carried.reached(machine, applied)
+        return count

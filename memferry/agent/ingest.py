@@ -185,6 +185,7 @@ class Ingest:
             return
         with self._state.transaction():
             self._catalog.save_file(known._replace(gone=True))
+            self._catalog.lose_held(known.id)
             if known.cleared:
                 self._tell(known, gone=True)
 

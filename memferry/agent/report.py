@@ -13,7 +13,7 @@ from memferry.agent.pull import Pulled
 from memferry.backends.base import Capacity
 from memferry.errors import BackendError, TargetRefused
 from memferry.model import Put
-from memferry.recall.index import prose
+from memferry.recall.prose import prose
 
 EXCERPT_CHARACTERS = 100
 FULL_PERCENT = 80.0
@@ -103,7 +103,7 @@ def backend_report(
             {
                 "key": put.key,
                 "space": put.space,
-                "excerpt": " ".join(prose(put).split())[:EXCERPT_CHARACTERS],
+                "excerpt": " ".join(prose(put).body.split())[:EXCERPT_CHARACTERS],
                 "type": put.type,
                 "tags": list(put.tags),
                 "storage_id": f"{name}:{put.seq}",

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memferry.agent import commands, doorbell, indexing
+from memferry.agent import commands, doorbell
 from memferry.agent.outcome import Outcome
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
@@ -21,7 +21,6 @@ from memferry.agent.wakes import Debounce, Inbox, Wake
 from memferry.agent.watch import Watcher
 from memferry.config import Config
 from memferry.errors import BackendError, Halted, MemferryError, StateError, TransientError
-from memferry.recall.index import Index
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,6 @@ class _Loop:
         doorbell.clear(agent.config.state)
         roots = [space.path.resolve() for space in agent.config.spaces]
         self._watcher = Watcher([*roots, self._bells], self._inbox.put)
-        self._index = Index(agent.config.state / indexing.INDEX)
         stop.wake = self._inbox.interrupt
         now = time.monotonic()
         self._due = {"scan": now + settings.scan_interval_s, "full": now + settings.full_scan_interval_s}
@@ -117,7 +115,6 @@ class _Loop:
         finally:
             self._audience.stopping()
             self._watcher.stop()
-            self._index.close()
             log.info("stopped")
 
     def _turn(self) -> None:
@@ -129,7 +126,7 @@ class _Loop:
         if wake is not None:
             self._cycle(wake)
         elif not self._stop.asked:
-            indexing.catch_up(self._agent, self._index, indexing.A_LITTLE)
+            self._agent.indexing.keep_up()
         self._on_time()
 
     def _step(self, what: str, done: int, total: int) -> None:

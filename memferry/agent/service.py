@@ -15,6 +15,7 @@ from memferry.agent import fork, identity
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.deliver import Delivered, Delivery
+from memferry.agent.indexing import Indexing
 from memferry.agent.ingest import Ingest, Reading
 from memferry.agent.journal import Journal
 from memferry.agent.known import FOREIGN
@@ -72,6 +73,7 @@ class Agent:
         self.look_at_spaces()
         self.random = random.Random()
         self.checkpoints = Checkpoints(state, REST, self.random)
+        self.indexing = Indexing(self)
 
     @property
     def missing(self) -> list[Space]:
@@ -158,7 +160,11 @@ class Agent:
         yield backend
 
     def close(self) -> None:
-        """Close what is open at the backends."""
+        """Close what is open at the backends, and the index."""
+        self.indexing.close()
+        self._close_backends()
+
+    def _close_backends(self) -> None:
         while self._backends:
             self._backends.popitem()[1].close()
 
@@ -220,7 +226,7 @@ class Agent:
 
     def become(self, me: Identity) -> None:
         """Go on under another identity."""
-        self.close()
+        self._close_backends()
         self.me = me
         self.journal = Journal(self.state, me.id)
         self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from memferry.errors import StateError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 DATABASE = "state.db"
 
@@ -46,6 +46,7 @@ create table holding(file integer, rule integer, count integer not null, primary
 create table passage(mark integer, whole integer, length integer, id integer,
   primary key(mark, whole, length, id)) without rowid;
 create table held_name(name integer, id integer, primary key(name, id)) without rowid;
+create table held_change(number integer primary key, id integer not null); -- since the local index last looked
 create table ref(target integer, id integer, primary key(target, id)) without rowid;
 create table echo(mark integer, id integer, primary key(mark, id)) without rowid;
 

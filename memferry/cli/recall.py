@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from memferry.cli.command import Answer, Command, ask
-from memferry.errors import ConfigError
+from memferry.agent.doorbell import SERVICE
+from memferry.agent.lag import lag, machine_names
+from memferry.agent.lock import holder
+from memferry.cli.command import Answer, Command, ask, configured
+from memferry.cli.output import safe
+from memferry.config import TIERS, Config
+from memferry.errors import ConfigError, StateLocked
+from memferry.recall.local import searcher
+from memferry.recall.lookup import Filters
+from memferry.recall.search import Hit, Wanted
+
+SOON = 20_000
+"""So many operations the service takes in while somebody waits for an answer; a second, about."""
 
 _AGO = re.compile(r"(\d{1,4})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -17,30 +31,75 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-
 
 
 def _describe(parser: ArgumentParser) -> None:
-    parser.add_argument("query", metavar="QUERY", nargs="+", help="words to look for")
+    parser.add_argument("query", metavar="QUERY", nargs="*", help="what to look for, in your own words")
     parser.add_argument("--limit", metavar="N", type=int, default=10, help="at most so many answers (default 10)")
     parser.add_argument("--space", metavar="NAME", help="only from this space")
+    parser.add_argument("--machine", metavar="NAME", help="only what this machine holds")
     parser.add_argument("--type", metavar="TYPE", help="only records of this type, e.g. decision")
     parser.add_argument("--tag", metavar="TAG", help="only records with this tag")
+    parser.add_argument("--scope", metavar="SCOPE", help="only of this scope, e.g. project:atlas")
+    parser.add_argument("--sensitivity", metavar="LEVEL", help="only records that say so of themselves, e.g. internal")
     parser.add_argument("--since", metavar="TIME", help="only newer ones: 2026-11-01, 12h, 7d or 2w")
+    parser.add_argument("--until", metavar="TIME", help="only older ones")
+    parser.add_argument(
+        "--tier", metavar="TIER", choices=TIERS, help="core, semantic or model instead of the configured"
+    )
+    parser.add_argument("--shareable", action="store_true", help="leave out what is held: what may be passed on")
+    parser.add_argument("--explain", action="store_true", help="show what each score is made of")
+    parser.add_argument("--rebuild", action="store_true", help="make the index again first")
 
 
 def _recall(arguments: Namespace) -> Answer:
     if arguments.limit < 1:
         raise ConfigError("--limit must be 1 or more", hint="see `memferry recall --help`")
-    wanted = {
-        "query": " ".join(arguments.query),
-        "limit": arguments.limit,
-        "space": arguments.space,
-        "type": arguments.type,
-        "tag": arguments.tag,
-        "since": arguments.since and since(arguments.since),
-    }
-    hits = ask(arguments, "recall", wanted)["hits"]
-    return Answer(hits, _found(hits))
+    settings = configured(arguments)
+    notices = _bring_up_to_date(arguments, settings)
+    if not arguments.query and arguments.rebuild:
+        return Answer({"rebuilt": True}, ["the index is made again"])
+    names = machine_names(settings.state)
+    with contextlib.closing(searcher(settings, shareable=arguments.shareable, tier=arguments.tier)) as asked:
+        found = asked.search(Wanted(" ".join(arguments.query), arguments.limit, _filters(arguments, names)))
+    for notice in (*notices, *found.notices):
+        sys.stderr.write(safe(f"memferry: {notice}") + "\n")
+    hits = [_named(hit, names) for hit in found.hits]
+    return Answer(hits, _found(hits, explain=arguments.explain))
 
 
-def since(text: str, now: float | None = None) -> str:
+def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
+    """What was read and pulled since goes into the index first; returns what could not be done."""
+    if arguments.rebuild:
+        ask(arguments, "index", {"rebuild": True})
+        return []
+    due = lag(settings.state)
+    if due.own > SOON and _service_runs(settings.state):
+        return [f"up to {due.own:,} records are not in the index yet; the service is at it"]
+    try:
+        if due:
+            ask(arguments, "index", {})
+    except StateLocked:
+        return [f"another command is at work; up to {due.own:,} records are not in the index yet"]
+    return []
+
+
+def _service_runs(state: Path) -> bool:
+    held = holder(state)
+    return held is not None and held.purpose == SERVICE
+
+
+def _filters(arguments: Namespace, names: Mapping[str, str]) -> Filters:
+    machine = arguments.machine
+    if machine is not None:
+        known = {name: id_ for id_, name in names.items()} | {id_: id_ for id_ in names}
+        if machine not in known:
+            raise ConfigError(f"there is no machine {machine!r}", hint=f"known: {', '.join(sorted(names.values()))}")
+        machine = known[machine]
+    return Filters(
+        arguments.space, machine, arguments.type, arguments.tag, arguments.scope, arguments.sensitivity,
+        arguments.since and since(arguments.since), arguments.until and since(arguments.until, option="--until"),
+    )  # fmt: skip
+
+
+def since(text: str, now: float | None = None, *, option: str = "--since") -> str:
     """A date or time as records have it (ISO, UTC), from one like it, or from `12h`, `7d`, `2w` before `now`."""
     import datetime
 
@@ -54,22 +113,46 @@ def since(text: str, now: float | None = None) -> str:
             return text if at.tzinfo is None else at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         pass
-    raise ConfigError(f"--since {text} is no time", hint="use a date like 2026-11-01, or 12h, 7d, 2w")
+    raise ConfigError(f"{option} {text} is no time", hint="use a date like 2026-11-01, or 12h, 7d, 2w")
 
 
-def _found(hits: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _named(hit: Hit, names: Mapping[str, str]) -> dict[str, Any]:
+    """A hit with machines by their names, as JSON has it."""
+    return hit._asdict() | {"origins": [names.get(machine, machine) for machine in hit.origins], "tags": list(hit.tags)}
+
+
+def _found(hits: Sequence[Mapping[str, Any]], *, explain: bool) -> Iterator[str]:
     if not hits:
         yield "nothing found"
     for hit in hits:
-        where = " · ".join(filter(None, (hit["space"], hit["file"], hit["type"], (hit["ts"] or "")[:10], hit["key"])))
-        yield where
-        yield f"    {hit['snippet']}"
+        mark = "held, stays here" if hit["held"] else f"from {', '.join(hit['origins'])}"
+        where = (hit["space"], hit["file"], hit["type"], (hit["ts"] or "")[:10], hit["key"], mark)
+        yield f"{hit['score']:.2f}  {' · '.join(filter(None, where))}"
+        yield f"      {hit['snippet']}"
+        if explain:
+            yield f"      {_explained(hit['why'])}"
+
+
+def _explained(why: Mapping[str, Any]) -> str:
+    """Which list put it where, and the words that did."""
+    lists = [
+        f"{name} {score:g}" + (f" (no. {why['ranks'][name]})" if name in why["ranks"] else "")
+        for name, score in why["scores"].items()
+    ]
+    words = [f"matched {', '.join(why['matched'])}"] if why["matched"] else []
+    before = [f"the record before it: {', '.join(why['matched_before'])}"] if why["matched_before"] else []
+    return "; ".join((", ".join(lists), *words, *before))
 
 
 COMMANDS = {
     "recall": Command(
-        "Searches everything that was carried, here and from other machines, best first. Any of the words may match.",
-        ("memferry recall webhook retry", "memferry recall rate limit --type decision --since 30d --json"),
+        "Finds the records that answer a question, best first: of this machine, of the others, and what is held here.\n"
+        "Any of the words may match. The index is brought up to date first.",
+        (
+            "memferry recall why did we drop the webhook retry",
+            "memferry recall rate limit --type decision --since 30d --json",
+            "memferry recall launch --shareable --explain",
+        ),
         _describe,
         _recall,
     ),

@@ -1,158 +1,356 @@
-"""The local full-text index: built behind the sync from machines' logs, a cache that can be made again at any time."""
+"""The local full-text index: built behind the sync from machines' logs, a cache that can be made again at any time.
+
+```
+entry     every machine's newest version of each record; `current`: the one that is shown, and the only one in `words`
+words     FTS5 over passages, rowid = entry << 16 | number; without a copy of the text, so what goes out is said again
+```
+
+With each record its predecessor in the same file is indexed too (`before`): memory is conversation and ledger, and an
+answer repeats little of the question before it.
+"""
 
 from __future__ import annotations
 
-import re
+import contextlib
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-import msgspec
-
-from memferry.errors import StateError
+from memferry.errors import IndexBroken
 from memferry.model import Op, Put, Retract
+from memferry.recall.passages import passages
+from memferry.recall.prose import Prose, prose
+from memferry.recall.words import prepared
 
-VERSION = 1
+VERSION = 2
 BATCH = 2000
+PASSAGE_BITS = 16
+HELD_FROM = 1 << 40
+"""Entries of the part for held records are numbered from here on: an id says which part it is of."""
+CONTEXT = 400
+"""Characters of the record before."""
+
 SCHEMA = """
 create table position(machine text primary key, seq integer not null) without rowid;
-create table entry(id integer primary key, machine text not null, seq integer not null, space text not null,
-  key text not null, file text not null, type text, tags text not null, ts text, hlc text not null, text text not null,
-  unique(machine, seq));
-create index entry_of on entry(space, key);
-create virtual table words using fts5(text, content='entry', content_rowid='id', tokenize='porter unicode61');
-create trigger entry_in after insert on entry begin
-  insert into words(rowid, text) values (new.id, new.text); end;
-create trigger entry_out after delete on entry begin
-  insert into words(words, rowid, text) values ('delete', old.id, old.text); end;
+create table entry(id integer primary key autoincrement, machine text not null, seq integer not null,
+  space text not null, key text not null, file text not null, place integer not null, before integer,
+  current integer not null, hlc text not null, digest text not null, type text, tags text not null, ts text, scope text,
+  sensitivity text, importance real, used text, head text not null, text text not null, unique(machine, seq));
+create index entry_of_key on entry(key);
+create index entry_of_file on entry(file);
+create index entry_before on entry(before) where before is not null;
+create virtual table words using fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2');
 """
-_NOT_WORDS = frozenset({"hash", "idempotency_key", "schema_version", "digest", "id", "event_id", "uuid"})
+REBUILD = "run `memferry recall --rebuild`: it is made again from what was read and pulled"
 
 
-class Wanted(NamedTuple):
-    """What to search for. `since`: ISO date or time, compared with a record's own."""
-
-    query: str
-    limit: int = 10
-    space: str | None = None
-    type: str | None = None
-    tag: str | None = None
-    since: str | None = None
-
-
-class Hit(NamedTuple):
-    """One answer; a higher score is better. `snippet`: the best passage with the matching words in brackets."""
-
-    key: str
-    space: str
-    text: str
-    snippet: str
-    score: float
-    file: str
-    type: str | None
-    tags: list[str]
-    ts: str | None
+class _Entry(NamedTuple):
+    id: int
     machine: str
+    before: int | None
+    current: bool
+    hlc: str
+    digest: str
+    tags: str
+    head: str
+    text: str
+
+
+class _End(NamedTuple):
+    """The last record of a file."""
+
+    id: int
+    place: int
+    context: str
+
+
+_COLUMNS = ", ".join(_Entry._fields)
+_STORED = (
+    "id", "machine", "seq", "space", "key", "file", "place", "before", "current", "hlc", "digest", "type", "tags", "ts",
+    "scope", "sensitivity", "importance", "used", "head", "text",
+)  # fmt: skip
+_TAGS = _STORED.index("tags")
+_INSERT = f"insert into entry({', '.join(_STORED)}) values({', '.join('?' * len(_STORED))})"
+_NOWHERE = -2
 
 
 class Index:
-    """One database that many processes may search while one adds to it."""
+    """The connection that adds; many others may read beside it (`reading`). Whoever opens it closes it.
 
-    def __init__(self, path: Path) -> None:
-        self._database = _open(path)
+    `held`: the part for records that stay at home. What is taken out is gone from the file when the call returns.
+    """
+
+    def __init__(self, path: Path, *, held: bool = False) -> None:
+        self.path = path
+        self._held = held
+        self._database = _open(path, HELD_FROM if held else 1)
 
     def close(self) -> None:
         self._database.close()
 
     def position(self, machine: str) -> int:
         """The last seq of a machine's log that is in the index."""
-        row = self._database.execute("select seq from position where machine = ?", (machine,)).fetchone()
+        with explained(self.path):
+            row = self._database.execute("select seq from position where machine = ?", (machine,)).fetchone()
         return row[0] if row else 0
+
+    def digests(self, machine: str, seqs: Iterable[int]) -> dict[int, str]:
+        """Hex digests of what is here of a machine, by seq."""
+        sql = "select seq, digest from entry where machine = ? and seq in (select value from json_each(?))"
+        with explained(self.path):
+            return dict(self._database.execute(sql, (machine, json.dumps(list(seqs)))))
+
+    def reached(self, machine: str, seq: int) -> None:
+        """There is nothing more up to `seq`: what was there is withdrawn."""
+        with self._transaction():
+            self._database.execute("insert or replace into position values(?, ?)", (machine, seq))
 
     def add(self, machine: str, ops: Iterable[Op]) -> int:
         """Take in operations of a machine's log in order; returns how many. Committed batch by batch."""
         count = 0
+        withdrew = False
         for batch in _batched(ops):
             with self._transaction():
-                for op in batch:
-                    self._take(machine, op)
+                withdrew |= self._take(machine, batch)
                 self._database.execute("insert or replace into position values(?, ?)", (machine, batch[-1].seq))
             count += len(batch)
+        if withdrew:
+            self._wipe()
         return count
 
     def drop(self, machine: str, seqs: Iterable[int]) -> None:
         """Withdrawn before anybody else knew of them."""
         with self._transaction():
-            self._database.executemany("delete from entry where machine = ? and seq = ?", ((machine, s) for s in seqs))
+            withdrew = self._withdraw((machine, seq) for seq in seqs)
+        if withdrew:
+            self._wipe()
 
-    def search(self, wanted: Wanted) -> list[Hit]:
-        """Best first; an empty query answers nothing."""
-        match = _match(wanted.query)
-        if not match:
-            return []
-        rows = self._database.execute(
-            "select key, space, entry.text, snippet(words, 0, '[', ']', ' … ', 24), -bm25(words), file, type, tags, ts,"
-            " machine from words join entry on entry.id = words.rowid where words match ?"
-            " and (? is null or space = ?) and (? is null or type = ?) and (? is null or instr(tags, ?))"
-            " and (? is null or ts >= ?) order by bm25(words) limit ?",
-            (
-                match, wanted.space, wanted.space, wanted.type, wanted.type, wanted.tag, f"\n{wanted.tag}\n",
-                wanted.since, wanted.since, wanted.limit,
-            ),
-        )  # fmt: skip
-        return [Hit._make((*row[:7], row[7].split(), *row[8:])) for row in rows]
+    # -- operations
 
-    def _take(self, machine: str, op: Op) -> None:
-        execute = self._database.execute
-        if isinstance(op, Retract):
-            self._database.executemany("delete from entry where machine = ? and seq = ?", op.ops)
-        elif isinstance(op, Put):
-            newer = execute(
-                "select 1 from entry where space = ? and key = ? and hlc > ?", (op.space, op.key, op.hlc)
-            ).fetchone()
-            if newer:
-                return
-            execute("delete from entry where space = ? and key = ?", (op.space, op.key))
-            tags = "".join(f"\n{tag}" for tag in op.tags) + "\n"
-            execute(
-                "insert or ignore into entry(machine, seq, space, key, file, type, tags, ts, hlc, text)"
-                " values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (machine, op.seq, op.space, op.key, op.file, op.type, tags, op.ts, op.hlc, prose(op)),
-            )
+    def _take(self, machine: str, ops: Sequence[Op]) -> bool:
+        """Whether something was withdrawn. Records that are met for the first time, as most are, go in together."""
+        known = self._known({op.key for op in ops if isinstance(op, Put)})
+        fresh: list[Put] = []
+        withdrew = False
+        for op in ops:
+            if isinstance(op, Put) and op.key not in known:
+                known.add(op.key)
+                fresh.append(op)
+            elif isinstance(op, Put | Retract):
+                self._add_fresh(machine, fresh)
+                fresh = []
+                if isinstance(op, Put):
+                    self._put(machine, op)
+                else:
+                    withdrew |= self._withdraw(op.ops)
+        self._add_fresh(machine, fresh)
+        return withdrew
 
-    def _transaction(self) -> sqlite3.Connection:
-        self._database.execute("begin immediate")
-        return self._database
+    def _known(self, keys: Collection[str]) -> set[str]:
+        sql = "select key from entry where key in (select value from json_each(?))"
+        return {row[0] for row in self._database.execute(sql, (json.dumps(list(keys)),))}
+
+    def _add_fresh(self, machine: str, puts: Sequence[Put]) -> None:
+        """Records under keys that nobody has used yet."""
+        (last,) = self._database.execute("select seq from sqlite_sequence where name = 'entry'").fetchone()
+        ends: dict[tuple[str, str], _End] = {}
+        rows = []
+        words: list[tuple[int, str]] = []
+        for id_, op in enumerate(puts, last + 1):
+            said = prose(op)
+            end = ends.get((op.space, op.file)) or self._end(machine, op)
+            before, context = (end.id, end.context) if self._goes_on(end, op) else (None, "")
+            rows.append(_row(id_, machine, op, said, before, current=True))
+            words += _words(id_, context, said.head, said.body, rows[-1][_TAGS])
+            ends[op.space, op.file] = _End(id_, op.position, _context(said.head, said.body))
+        self._database.executemany(_INSERT, rows)
+        self._database.executemany("insert into words(rowid, text) values(?, ?)", words)
+
+    def _put(self, machine: str, op: Put) -> None:
+        versions = self._all("key = ? and space = ?", op.key, op.space)
+        mine = next((one for one in versions if one.machine == machine), None)
+        if mine is not None and mine.hlc > op.hlc:
+            return
+        before = mine.before if mine is not None else self._predecessor(machine, op)
+        if mine is not None:
+            self._remove(mine)
+        id_ = self._database.execute(_INSERT, _row(None, machine, op, prose(op), before, current=False)).lastrowid
+        assert id_ is not None
+        if mine is not None:
+            self._follow(mine.id, id_)
+        self._elect(op.space, op.key)
+
+    def _predecessor(self, machine: str, op: Put) -> int | None:
+        """The record right before in the same file, if it is known."""
+        end = self._end(machine, op)
+        return end.id if self._goes_on(end, op) else None
+
+    def _goes_on(self, end: _End, op: Put) -> bool:
+        """Of what is held only some lines of a file are known, by their offsets."""
+        return end.place >= 0 and (end.place < op.position if self._held else end.place == op.position - 1)
+
+    def _end(self, machine: str, op: Put) -> _End:
+        """What was added last of an operation's file."""
+        row = self._database.execute(
+            "select id, place, head, text from entry where file = ? and machine = ? and space = ?"
+            " order by id desc limit 1",
+            (op.file, machine, op.space),
+        ).fetchone()
+        return _End(row[0], row[1], _context(row[2], row[3])) if row else _End(0, _NOWHERE, "")
+
+    def _withdraw(self, ops: Iterable[tuple[str, int]]) -> bool:
+        """Whether anything was there to be taken out."""
+        found = False
+        for machine, seq in ops:
+            for entry in self._all("machine = ? and seq = ?", machine, seq):
+                found = True
+                space, key = self._database.execute("select space, key from entry where id = ?", (entry.id,)).fetchone()
+                self._remove(entry)
+                self._follow(entry.id, entry.before)
+                self._elect(space, key)
+        return found
+
+    def _remove(self, entry: _Entry) -> None:
+        """Out of both tables, and out of the passages of those that follow it, which then wait for `_follow`."""
+        for one in (entry, *self._all("before = ?", entry.id)):
+            self._hide(one)
+        self._database.execute("delete from entry where id = ?", (entry.id,))
+
+    def _follow(self, gone: int, heir: int | None) -> None:
+        """What followed an entry follows another, or nothing."""
+        followers = self._all("before = ?", gone)
+        self._database.execute("update entry set before = ? where before = ?", (heir, gone))
+        for one in followers:
+            if one.current:
+                self._index(one._replace(before=heir))
+
+    # -- which version is shown
+
+    def _elect(self, space: str, key: str) -> None:
+        """The latest version of a record is current, whichever machine wrote it; the same content needs no change."""
+        versions = self._all("key = ? and space = ?", key, space)
+        latest = max(versions, key=lambda one: (one.hlc, one.machine), default=None)
+        shown = [one for one in versions if one.current]
+        if latest is None or any(one.digest == latest.digest for one in shown):
+            return
+        for one in shown:
+            self._hide(one)
+            self._database.execute("update entry set current = 0 where id = ?", (one.id,))
+        self._show(latest)
+
+    def _show(self, entry: _Entry) -> None:
+        self._database.execute("update entry set current = 1 where id = ?", (entry.id,))
+        self._index(entry)
+
+    def _index(self, entry: _Entry) -> None:
+        self._database.executemany("insert into words(rowid, text) values(?, ?)", self._rows(entry))
+
+    def _hide(self, entry: _Entry) -> None:
+        if entry.current:
+            rows = self._rows(entry)
+            self._database.executemany("insert into words(words, rowid, text) values('delete', ?, ?)", rows)
+
+    def _rows(self, entry: _Entry) -> list[tuple[int, str]]:
+        """What FTS5 was, or will be, given for an entry: it must be told the same words again to forget them."""
+        sql = "select head, text from entry where id = ?"
+        row = self._database.execute(sql, (entry.before,)).fetchone() if entry.before is not None else None
+        return _words(entry.id, _context(*row) if row else "", entry.head, entry.text, entry.tags)
+
+    def _all(self, condition: str, *values: object) -> list[_Entry]:
+        return [
+            _Entry(*row) for row in self._database.execute(f"select {_COLUMNS} from entry where {condition}", values)
+        ]
+
+    # -- the file
+
+    def _wipe(self) -> None:
+        """What was withdrawn must not survive in old segments of FTS5, in free pages or in the log."""
+        with explained(self.path):
+            self._database.execute("insert into words(words) values('optimize')")
+            self._database.execute("pragma wal_checkpoint(truncate)")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with explained(self.path):
+            self._database.execute("begin immediate")
+            with self._database:
+                yield
 
 
-def prose(put: Put) -> str:
-    """What a person would read of a record: a document's text, or the words among a JSON record's values."""
-    if put.format == "document":
-        return put.body
+def _row(id_: int | None, machine: str, op: Put, said: Prose, before: int | None, *, current: bool) -> tuple[Any, ...]:
+    """As `_STORED` says."""
+    tags = "".join(f"\n{tag}" for tag in op.tags) + "\n"
+    return (
+        id_, machine, op.seq, op.space, op.key, op.file, op.position, before, current, op.hlc, op.digest, op.type, tags,
+        op.ts, said.scope, said.sensitivity, said.importance, said.used, said.head, said.body,
+    )  # fmt: skip
+
+
+def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tuple[int, str]]:
+    """Rows of `words`: the first passage with the record before it."""
+    first, *more = passages(head, text)
+    texts = (f"{context}{first}{tags}", *(f"{passage}{tags}" for passage in more))
+    return [(id_ << PASSAGE_BITS | number, prepared(one)) for number, one in enumerate(texts)]
+
+
+def _context(head: str, text: str) -> str:
+    """What a record gives to the one behind it."""
+    return f"{head}: {text[-CONTEXT:]}\n"
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """SQLite's errors say what to do."""
     try:
-        value = msgspec.json.decode(put.body)
-    except msgspec.DecodeError:
-        return put.body
-    return "\n".join(_strings(value)) or put.body
+        yield
+    except sqlite3.Error as error:
+        text = str(error)
+        if "locked" in text:
+            raise IndexBroken(f"{path} is in use by another program", hint="wait for it and try again") from error
+        if "full" in text:
+            raise IndexBroken(
+                f"no space left for {path}", hint="free some disk space; the index goes on then"
+            ) from error
+        raise IndexBroken(f"{path} cannot be used: {text}", hint=REBUILD) from error
 
 
-def _strings(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        if " " in value or not value.isascii():
-            yield value
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            if name not in _NOT_WORDS:
-                yield from _strings(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _strings(inner)
+def remove(path: Path) -> None:
+    """The index and its log, whatever state they are in."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _match(query: str) -> str:
-    """Any of the words; FTS5's own syntax is never reached, so no query can be wrong."""
-    return " OR ".join(f'"{word}"' for word in re.findall(r"\w+", query))
+def _open(path: Path, first: int) -> sqlite3.Connection:
+    with explained(path):
+        database = connect(path)
+        (version,) = database.execute("pragma user_version").fetchone()
+        if version not in (0, VERSION):  # of another memferry: a cache is not worth a migration
+            database.close()
+            remove(path)
+            database = connect(path)
+            version = 0
+        if not version:
+            database.executescript(
+                f"begin immediate; {SCHEMA} insert into sqlite_sequence values('entry', {first - 1});"
+                f" pragma user_version = {VERSION}; commit;"
+            )
+    return database
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A database of recall, made where there is none: a cache that this user alone may read, and that forgets well."""
+    path.touch(mode=0o600)
+    database = sqlite3.connect(path, isolation_level=None, timeout=10)
+    for pragma in (
+        "journal_mode = wal",
+        "synchronous = normal",  # a cache: a power cut may cost it its newest entries
+        "secure_delete = on",
+        "cache_size = -8000",
+    ):
+        database.execute(f"pragma {pragma}")
+    return database
 
 
 def _batched(ops: Iterable[Op]) -> Iterator[list[Op]]:
@@ -164,17 +362,3 @@ def _batched(ops: Iterable[Op]) -> Iterator[list[Op]]:
             batch = []
     if batch:
         yield batch
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        database = sqlite3.connect(path, isolation_level=None, timeout=10)
-        path.chmod(0o600)
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = normal")  # a cache: a power cut may cost it its newest entries
-        (version,) = database.execute("pragma user_version").fetchone()
-        if version != VERSION:
-            database.executescript(f"begin immediate; {SCHEMA} pragma user_version = {VERSION}; commit;")
-    except sqlite3.Error as error:
-        raise StateError(f"{path}: {error}", hint=f"delete {path.name}; it is made again") from error
-    return database

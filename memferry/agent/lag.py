@@ -1,0 +1,66 @@
+"""What the local index does not know yet. Reads two databases and nothing else: every question asks this first."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+from typing import NamedTuple
+
+from memferry.recall.index import VERSION
+from memferry.recall.local import HELD, INDEX
+
+
+class Lag(NamedTuple):
+    """`own`: operations of this machine at most; `others`: whether something was pulled; `held`: or held, or withdrawn.
+    `missing`: there is no index, or it is of another memferry."""
+
+    own: int = 0
+    others: bool = False
+    held: bool = False
+    missing: bool = False
+
+    def __bool__(self) -> bool:
+        return any(self)
+
+
+def lag(state: Path) -> Lag:
+    """Of the index in a state directory. What lies where no backend can be reached is not waited for."""
+    positions = [_positions(state / name) for name in (INDEX, HELD)]
+    missing = None in positions
+    known = positions[0] or {}
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(state / "state.db")) as database:
+        meta = dict(database.execute("select name, value from meta where name in ('seq', 'machine')"))
+        waiting = "select exists (select 1 from held_change) or exists (select 1 from withdrawn)"
+        (held,) = database.execute(waiting).fetchone()
+        peers = database.execute(
+            "select machine, max(applied) from peer where not exists (select 1 from checkpoint"
+            " where checkpoint.backend = peer.backend and failures) group by machine"
+        )
+        others = any(applied > known.get(machine, 0) for machine, applied in peers)
+        own = max(0, int(meta.get("seq") or 0) - known.get(meta.get("machine"), 0))
+        return Lag(own, others, bool(held), missing)
+    return Lag(missing=missing)
+
+
+def machine_names(state: Path) -> dict[str, str]:
+    """Of all machines that were met, by id."""
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(state / "state.db")) as database:
+        meta = dict(database.execute("select name, value from meta where name in ('machine', 'machine name')"))
+        names = dict(database.execute("select machine, name from peer"))
+        return names | ({meta["machine"]: meta["machine name"]} if len(meta) == 2 else {})
+    return {}
+
+
+def _positions(path: Path) -> dict[str | None, int] | None:
+    """How far the index has got, by machine; None: there is none that can be used. One that is damaged is no lag."""
+    if not path.exists():
+        return None
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as database:
+        (version,) = database.execute("pragma user_version").fetchone()
+        return dict(database.execute("select machine, seq from position")) if version == VERSION else None
+    return {}
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)

@@ -1,0 +1,38 @@
+"""The index of this machine, opened for questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from memferry.config import Config
+from memferry.errors import IndexBroken
+from memferry.recall import tiers
+from memferry.recall.index import REBUILD
+from memferry.recall.lookup import Reader
+from memferry.recall.search import Searcher
+
+INDEX = "index.db"
+HELD = "held.db"
+
+
+def parts(state: Path, *, shareable: bool) -> list[Path]:
+    """The files to search; `shareable`: without what is held."""
+    return [state / INDEX] if shareable else [state / INDEX, state / HELD]
+
+
+def searcher(config: Config, *, shareable: bool, tier: str | None = None) -> Searcher:
+    """Reads what the index holds now, and later what it holds then; any number of processes may. `tier`: instead of the
+    configured one. Raises IndexBroken where there is no index, ConfigError for a tier that is not installed."""
+    paths = parts(config.state, shareable=shareable)
+    chosen = tiers.chosen(config, paths, tier or config.recall.tier)
+    return Searcher(_readers(paths), chosen, config.recall)
+
+
+def _readers(paths: Sequence[Path]) -> list[Reader]:
+    found: list[Reader] = []
+    for path in paths:
+        if not path.exists():
+            raise IndexBroken(f"{path} is not there", hint=REBUILD)
+        found.append(Reader(path))
+    return found

@@ -1,0 +1,95 @@
+"""Which words of a text a question matched, and the stretch of it to show."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from memferry.recall.words import has_cjk
+
+WIDTH = 240
+_BEGIN, _END = "\x01", "\x02"
+_MARKED = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
+_BLANK = re.compile(r"\s+")
+
+
+class Marked(NamedTuple):
+    """`words`: as they stand in the text, lower case, each once; `snippet`: one line, those words in brackets."""
+
+    words: tuple[str, ...]
+    snippet: str
+
+
+class Marker:
+    """Marks words as the index finds them, stems and all: FTS5 itself is asked, over nothing but the texts to show."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect(":memory:", isolation_level=None)
+        self._database.execute(
+            "create virtual table shown using fts5(text, tokenize='porter unicode61 remove_diacritics 2')"
+        )
+
+    def close(self) -> None:
+        self._database.close()
+
+    def mark(self, terms: Sequence[str], texts: Sequence[str]) -> list[Marked]:
+        """`terms`: as `words.terms` makes them. One answer a text, in order."""
+        clean = [text.replace(_BEGIN, " ").replace(_END, " ") for text in texts]
+        latin = [term for term in terms if not has_cjk(term)]
+        pairs = [term.strip('"*') for term in terms if has_cjk(term)]
+        return [_marked(_mark_pairs(pairs, text)) for text in (self._mark_words(latin, clean) if latin else clean)]
+
+    def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
+        self._database.execute("delete from shown")
+        self._database.executemany("insert into shown(rowid, text) values(?, ?)", enumerate(texts))
+        found = self._database.execute(
+            f"select rowid, highlight(shown, 0, '{_BEGIN}', '{_END}') from shown where text match ?",
+            (" OR ".join(terms),),
+        )
+        by_number = dict(found)
+        return [by_number.get(number, text) for number, text in enumerate(texts)]
+
+
+def _mark_pairs(pairs: Sequence[str], text: str) -> str:
+    """Runs in which pairs follow each other are marked as one."""
+    if not pairs:
+        return text
+    inside = [False] * len(text)
+    for pair in pairs:
+        at = text.find(pair)
+        while at >= 0:
+            inside[at : at + len(pair)] = [True] * len(pair)
+            at = text.find(pair, at + 1)
+    edges = zip([False, *inside], [*inside, False], [*text, ""], strict=True)
+    return "".join(
+        f"{_BEGIN if now and not was else _END if was and not now else ''}{char}" for was, now, char in edges
+    )
+
+
+def _marked(text: str) -> Marked:
+    words = tuple(dict.fromkeys(found.lower() for found in _MARKED.findall(text)))
+    return Marked(words, _snippet(text))
+
+
+def _snippet(text: str) -> str:
+    """About WIDTH characters with the most different matches."""
+    start = _best_start(text)
+    end = start + WIDTH
+    cut = text[start:end]
+    if cut.rfind(_BEGIN) > cut.rfind(_END):
+        cut += text[end:].partition(_END)[0] + _END
+    before, after = "… " if start else "", " …" if start + len(cut) < len(text) else ""
+    line = _BLANK.sub(" ", cut.strip()).replace(_BEGIN, "[").replace(_END, "]")
+    return f"{before}{line}{after}"
+
+
+def _best_start(text: str) -> int:
+    found = [(one.start(), one[1].lower()) for one in _MARKED.finditer(text)]
+    if len(text) <= WIDTH or not found:
+        return 0
+    starts = [max(0, at - WIDTH // 6) for at, _ in found]
+    best = max(starts, key=lambda start: len({word for at, word in found if start <= at < start + WIDTH}))
+    space = text.rfind(" ", 0, best + 1)
+    return space + 1 if best and best - space < WIDTH // 6 else best

@@ -1,0 +1,133 @@
+"""What a person would read of a record: who, when, under which title, and the words. Pure.
+
+What is indexed matters more than by what: without the speaker and the date a model finds 30 % of what it finds 53 % of
+with them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from memferry.model import Put
+
+TITLES = ("title", "subject", "topic", "name")
+SPEAKERS = ("speaker", "author", "sender", "from", "agent", "actor", "role")
+TIMES = ("ts", "ts_wall", "timestamp", "date", "created_at", "updated_at", "last_accessed")
+WORDS = frozenset(
+    {"text", "content", "summary", "message", "body", "description", "note", "value", "answer", "question"}
+)
+"""Under these names even one word is what somebody said; elsewhere it is an id or a kind."""
+_NOT_WORDS = frozenset({"hash", "idempotency_key", "schema_version", "digest", "id", "event_id", "uuid"})
+_IN_HEAD = frozenset({*TITLES, *SPEAKERS, *TIMES, "tags"})
+
+_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ]|$)")
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
+_LONGEST_HEAD = 120
+
+
+class Prose(NamedTuple):
+    """`head`: title, speaker and date, as far as known. `importance`: its own, with what its uses add; `used`: when it
+    was used last, else written (`FORMATS` of entries)."""
+
+    head: str
+    body: str
+    scope: str | None = None
+    sensitivity: str | None = None
+    importance: float | None = None
+    used: str | None = None
+
+
+def prose(put: Put) -> Prose:
+    """A document's text, or the words among a JSON record's values."""
+    if put.format == "document":
+        return _of_document(put)
+    try:
+        fields = msgspec.json.decode(put.body)
+    except msgspec.DecodeError:
+        return Prose(day(put.ts), put.body)
+    return _of_fields(put, fields) if isinstance(fields, dict) else Prose(day(put.ts), _joined(fields) or put.body)
+
+
+def day(ts: str | None) -> str:
+    """A date as people write and ask for it, `8 May 2023`; other times as they are."""
+    if ts is None:
+        return ""
+    found = _DATE.match(ts)
+    if found is None or not 1 <= int(found[2]) <= len(_MONTHS):
+        return ts
+    return f"{int(found[3])} {_MONTHS[int(found[2]) - 1]} {found[1]}"
+
+
+def _of_document(put: Put) -> Prose:
+    from memferry.formats.front_matter import take_apart
+
+    fields, text, _ = take_apart(put.body)
+    heading = _HEADING.search(text)
+    title = _first(fields, TITLES) or (heading[1] if heading else put.file.rpartition("/")[2].rpartition(".")[0])
+    said = _first(fields, ("description",))
+    body = f"{said}\n{text.strip()}" if said else text.strip()
+    return Prose(_head(title, "", put.ts), body, _first(fields, ("scope",)) or None, _sensitivity(fields))
+
+
+def _of_fields(put: Put, fields: Mapping[str, object]) -> Prose:
+    message = fields.get("message")
+    inner = message if isinstance(message, dict) else {}
+    speaker = _first(fields, SPEAKERS) or _first(inner, SPEAKERS)
+    return Prose(
+        _head(_first(fields, TITLES), speaker, put.ts),
+        _joined(fields) or put.body,
+        _first(fields, ("scope",)) or None,
+        _sensitivity(fields),
+        _importance(fields),
+        _first(fields, ("last_accessed", "updated_at")) or put.ts,
+    )
+
+
+def _head(title: str, speaker: str, ts: str | None) -> str:
+    when = day(ts)
+    who = f"{speaker} ({when})" if speaker and when else speaker or when
+    return " · ".join(filter(None, (title[:_LONGEST_HEAD], who)))
+
+
+def _first(fields: Mapping[Any, object], names: Sequence[str]) -> str:
+    for name in names:
+        value = fields.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return ""
+
+
+def _sensitivity(fields: Mapping[Any, object]) -> str | None:
+    return _first(fields, ("sensitivity", "visibility")) or None
+
+
+def _importance(fields: Mapping[str, object]) -> float | None:
+    own, uses = fields.get("importance"), fields.get("access_count")
+    if not isinstance(own, int | float) or isinstance(own, bool):
+        return None
+    return float(own) + 0.02 * (uses if isinstance(uses, int) else 0)
+
+
+def _joined(value: object) -> str:
+    return "\n".join(_strings(value, ""))
+
+
+def _strings(value: object, name: str) -> Iterator[str]:
+    if isinstance(value, str):
+        if " " in value or name in WORDS or not value.isascii():
+            yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key not in _NOT_WORDS and not (key in _IN_HEAD and isinstance(inner, str | int | list)):
+                yield from _strings(inner, key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner, name)

@@ -1,0 +1,48 @@
+"""What a record itself adds to its score: how important it says it is, and how new it is. Pure."""
+
+from __future__ import annotations
+
+import datetime
+from typing import NamedTuple
+
+from memferry.config import Recall
+
+LASTING = frozenset({"decision", "lesson"})
+DECAY_PER_DAY = 0.01 / 7
+
+
+class Facts(NamedTuple):
+    """Of one record. `used`: when it was used last, else written; times in ISO format."""
+
+    type: str | None
+    ts: str | None
+    importance: float | None
+    used: str | None
+
+
+def effective_importance(facts: Facts, now: datetime.datetime) -> float | None:
+    """Its own with what its uses add, less 0.01 for every week without use; decisions and lessons keep theirs."""
+    if facts.importance is None:
+        return None
+    days = 0.0 if facts.type in LASTING else age_days(facts.used, now) or 0.0
+    return min(1.0, max(0.0, facts.importance - DECAY_PER_DAY * days))
+
+
+def age_days(ts: str | None, now: datetime.datetime) -> float | None:
+    """None: it does not say when, or not so that it can be read."""
+    try:
+        at = datetime.datetime.fromisoformat(ts or "")
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
+    return max(0.0, (now - at).total_seconds() / 86_400)
+
+
+def additions(facts: Facts, settings: Recall, now: datetime.datetime) -> dict[str, float]:
+    """What is added to a score of 0..1, by name; nothing where a factor is off or the record does not say."""
+    found: dict[str, float] = {}
+    if settings.importance and (importance := effective_importance(facts, now)) is not None:
+        found["importance"] = settings.importance * importance
+    if settings.recency and (days := age_days(facts.ts, now)) is not None:
+        found["recency"] = settings.recency * 0.5 ** (days / settings.recency_days)
+    return found

@@ -1,0 +1,178 @@
+"""From a question to the records that answer it: candidates, their scores, one list, one hit a record."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable, Mapping, Sequence
+from heapq import nlargest
+from typing import Any, NamedTuple
+
+from memferry.config import Recall
+from memferry.errors import ConfigError, EmbedderBroken
+from memferry.recall import rank
+from memferry.recall.base import CORE, Scores, Tier
+from memferry.recall.fuse import fuse
+from memferry.recall.index import HELD_FROM, PASSAGE_BITS
+from memferry.recall.lookup import Filters, Found, Reader
+from memferry.recall.marks import Marked, Marker
+from memferry.recall.words import terms
+
+CANDIDATES = 100
+"""From full text, to be reranked."""
+NEIGHBOURS = 50
+"""From vectors."""
+
+
+class Wanted(NamedTuple):
+    """What to search for."""
+
+    query: str
+    limit: int = 10
+    filters: Filters = Filters()
+
+
+class Hit(NamedTuple):
+    """One record. `score`: 0..1, and what its importance and its age add; only the order means something between two
+    questions. `origins`: ids of the machines that hold this version. `held`: it never leaves this machine.
+    `why`: what the score is made of, and the words that matched."""
+
+    key: str
+    space: str
+    text: str
+    snippet: str
+    score: float
+    file: str
+    type: str | None
+    tags: tuple[str, ...]
+    ts: str | None
+    scope: str | None
+    sensitivity: str | None
+    machine: str
+    origins: tuple[str, ...]
+    held: bool
+    why: Mapping[str, Any]
+
+
+class Answers(NamedTuple):
+    """`notices`: what was not as it should be, such as a model that could not be loaded."""
+
+    hits: list[Hit]
+    notices: tuple[str, ...] = ()
+
+
+class Searcher:
+    """Asks one or several parts of the index as if they were one. Whoever made it closes it, and with it `readers`.
+
+    Without the part for held records nothing of those is looked at.
+    """
+
+    def __init__(
+        self, readers: Sequence[Reader], tier: Tier = CORE, settings: Recall = Recall(),  # noqa: B008  # frozen
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+    ) -> None:  # fmt: skip
+        self._readers = readers
+        self._tier = tier
+        self._settings = settings
+        self._now = now
+        self._marker = Marker()
+
+    def close(self) -> None:
+        self._marker.close()
+        for reader in self._readers:
+            reader.close()
+
+    def search(self, wanted: Wanted) -> Answers:
+        """Best first. Raises ConfigError for a query without a word."""
+        asked = terms(wanted.query)
+        if not asked:
+            raise ConfigError("there is no word to look for", hint="ask for at least one word")
+        full = self._by_words(asked, wanted.filters)
+        notices: tuple[str, ...] = ()
+        lists: dict[str, tuple[Scores, float]] = {"words": (full, 1.0)}
+        try:
+            lists |= self._by_meaning(wanted, full)
+        except EmbedderBroken as error:  # full text still answers
+            notices = (f"{error}; this is full text alone",)
+        fused = fuse(lists.values())
+        return Answers(self._hits(wanted, asked, fused, {name: scores for name, (scores, _) in lists.items()}), notices)
+
+    # -- candidates
+
+    def _by_words(self, asked: Sequence[str], filters: Filters) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for reader in self._readers:
+            found |= reader.candidates(asked, filters, CANDIDATES)
+        return {id_: found[id_] for id_ in nlargest(CANDIDATES, found, key=found.__getitem__)}
+
+    def _by_meaning(self, wanted: Wanted, full: Scores) -> dict[str, tuple[Scores, float]]:
+        near: dict[int, float] = {}
+        for nearest in self._tier.nearest:
+            near |= self._admitted(nearest.nearest(wanted.query, NEIGHBOURS), wanted.filters)
+        found: dict[str, tuple[Scores, float]] = {"vectors": (near, self._tier.nearest_weight)} if near else {}
+        if self._tier.reranker is not None and (full or near):
+            passages = [one for reader in self._readers for one in reader.passages([*dict.fromkeys([*full, *near])])]
+            scores = self._tier.reranker.scores(wanted.query, passages)
+            if scores:
+                compared = {one.id: float(score) for one, score in zip(passages, scores, strict=True)}
+                found["meaning"] = (compared, self._tier.reranker_weight)
+        return found
+
+    def _admitted(self, near: Scores, filters: Filters) -> dict[int, float]:
+        known: set[int] = set().union(*(reader.admitted(near, filters) for reader in self._readers))
+        return {id_: score for id_, score in near.items() if id_ in known}
+
+    # -- hits
+
+    def _hits(
+        self, wanted: Wanted, asked: Sequence[str], fused: Scores, parts: Mapping[str, Scores]
+    ) -> list[Hit]:  # fmt: skip
+        best: dict[int, int] = {}
+        for id_ in sorted(fused, key=lambda one: (-fused[one], -one)):
+            best.setdefault(id_ >> PASSAGE_BITS, id_)
+        records = {id_: one for reader in self._readers for id_, one in reader.found(best).items()}
+        now = self._now()
+        added = {id_: rank.additions(_facts(one), self._settings, now) for id_, one in records.items()}
+        total = {id_: fused[best[id_]] + sum(added[id_].values()) for id_ in records}
+        chosen = sorted(records, key=lambda one: (-total[one], -one))[: wanted.limit]
+        marked = self._marked(asked, [(records[id_], best[id_]) for id_ in chosen])
+        return [
+            _hit(records[id_], total[id_], own, _why(best[id_], parts, added[id_], own, previous))
+            for id_, (own, previous) in zip(chosen, marked, strict=True)
+        ]
+
+    def _marked(self, asked: Sequence[str], chosen: Sequence[tuple[Found, int]]) -> list[tuple[Marked, Marked]]:
+        """For each record what matched in it, and in the one before it."""
+        texts = {one.id: one.text for reader in self._readers for one in reader.passages([id_ for _, id_ in chosen])}
+        before = self._before([record for record, _ in chosen])
+        own = self._marker.mark(asked, [texts.get(id_, "") for _, id_ in chosen])
+        previous = self._marker.mark(asked, [before.get(record.before or 0, "") for record, _ in chosen])
+        return list(zip(own, previous, strict=True))
+
+    def _before(self, records: Sequence[Found]) -> dict[int, str]:
+        ids = [record.before << PASSAGE_BITS for record in records if record.before is not None]
+        return {one.id >> PASSAGE_BITS: one.text for reader in self._readers for one in reader.passages(ids)}
+
+
+def _facts(record: Found) -> rank.Facts:
+    return rank.Facts(record.type, record.ts, record.importance, record.used)
+
+
+def _why(
+    id_: int, parts: Mapping[str, Scores], added: Mapping[str, float], own: Marked, before: Marked
+) -> dict[str, Any]:  # fmt: skip
+    scores = {name: round(found[id_], 4) for name, found in parts.items() if id_ in found}
+    return {
+        "matched": own.words,
+        "matched_before": tuple(word for word in before.words if word not in own.words),
+        "scores": scores | {name: round(value, 4) for name, value in added.items()},
+        "ranks": {
+            name: 1 + sum(one > found[id_] for one in found.values()) for name, found in parts.items() if id_ in found
+        },
+    }
+
+
+def _hit(record: Found, score: float, marked: Marked, why: Mapping[str, Any]) -> Hit:
+    return Hit(
+        record.key, record.space, record.text, marked.snippet, round(score, 4), record.file, record.type, record.tags,
+        record.ts, record.scope, record.sensitivity, record.machine, record.origins, record.id >= HELD_FROM, why,
+    )  # fmt: skip
