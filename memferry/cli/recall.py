@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memferry.agent.doorbell import SERVICE
 from memferry.agent.lag import lag, machine_names
-from memferry.agent.lock import holder
-from memferry.cli.command import Answer, Command, ask, configured
+from memferry.cli.command import Answer, Command, ask
 from memferry.cli.output import safe
+from memferry.cli.status import configured
 from memferry.config import TIERS, Config
 from memferry.errors import ConfigError, StateLocked
 from memferry.recall.local import searcher
@@ -86,6 +85,9 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
 
 
 def _service_runs(state: Path) -> bool:
+    from memferry.agent.doorbell import SERVICE
+    from memferry.agent.lock import holder
+
     held = holder(state)
     return held is not None and held.purpose == SERVICE
 

@@ -22,13 +22,13 @@ def _describe(parser: ArgumentParser) -> None:
 def _status(arguments: Namespace) -> Answer:
     from memferry.agent.status import status
 
-    found: dict[str, Any] = status(_configured(arguments))
+    found: dict[str, Any] = status(configured(arguments))
     troubled = any(one["area"] != "skipped" for one in found["problems"])
     return Answer(found, _lines(found), int(troubled))
 
 
-def _configured(arguments: Namespace) -> config.Config:
-    """What the other commands read too, by way of the parse that the last `status` kept."""
+def configured(arguments: Namespace) -> config.Config:
+    """What the other commands read too, by way of the parse that was kept the last time."""
     path = config.locate(os.environ, arguments.config)
     text = config.read_text(path)
     state = config.guess_state(text, path, os.environ, arguments.state)

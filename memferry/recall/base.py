@@ -11,10 +11,12 @@ Scores: TypeAlias = Mapping[int, float]
 
 class Passage(NamedTuple):
     """A stretch of a record, as it is searched. `id`: never used again for another text, and different in the part for
-    held records. `text`: with the record's title, speaker and date in front."""
+    held records. `text`: with the record's title, speaker and date in front. `before`: the end of the record before it
+    in the same file, if there is one."""
 
     id: int
     text: str
+    before: str = ""
 
 
 class Reranker(Protocol):

@@ -1,7 +1,7 @@
 """Several scored lists into one. Pure.
 
 Reciprocal ranks with k = 60 forget how much better the first is than the tenth; that adds nothing to full text alone
-and hurts where one list is weak. Scores that are scaled to 0..1 keep it (docs/adr/0009-recall.md).
+and hurts where one list is weak. Scores that are scaled to 0..1 keep it (docs/adr/0011-recall.md).
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ entry     every machine's newest version of each record; `current`: the one that
 words     FTS5 over passages, rowid = entry << 16 | number; without a copy of the text, so what goes out is said again
 ```
 
-With each record its predecessor in the same file is indexed too (`before`): memory is conversation and ledger, and an
-answer repeats little of the question before it.
+With each record its predecessor in the same file is indexed too (`before`, a column that counts half): memory is
+conversation and ledger, and an answer repeats little of the question before it.
 """
 
 from __future__ import annotations
@@ -19,32 +19,31 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from memferry.errors import IndexBroken
 from memferry.model import Op, Put, Retract
+from memferry.recall.layout import HELD_FROM as HELD_FROM
+from memferry.recall.layout import PASSAGE_BITS as PASSAGE_BITS
+from memferry.recall.layout import REBUILD as REBUILD
+from memferry.recall.layout import VERSION as VERSION
+from memferry.recall.layout import context_of as context_of
+from memferry.recall.layout import explained as explained
 from memferry.recall.passages import passages
 from memferry.recall.prose import Prose, prose
 from memferry.recall.words import prepared
 
-VERSION = 2
 BATCH = 2000
-PASSAGE_BITS = 16
-HELD_FROM = 1 << 40
-"""Entries of the part for held records are numbered from here on: an id says which part it is of."""
-CONTEXT = 400
-"""Characters of the record before."""
 
 SCHEMA = """
 create table position(machine text primary key, seq integer not null) without rowid;
 create table entry(id integer primary key autoincrement, machine text not null, seq integer not null,
   space text not null, key text not null, file text not null, place integer not null, before integer,
   current integer not null, hlc text not null, digest text not null, type text, tags text not null, ts text, scope text,
-  sensitivity text, importance real, used text, head text not null, text text not null, unique(machine, seq));
+  sensitivity text, importance real, used text, head text not null, text text not null);
+create index entry_of_seq on entry(seq); -- short and mostly ascending; a machine is looked at then
 create index entry_of_key on entry(key);
 create index entry_of_file on entry(file);
 create index entry_before on entry(before) where before is not null;
-create virtual table words using fts5(text, content='', tokenize='porter unicode61 remove_diacritics 2');
+create virtual table words using fts5(text, before, content='', tokenize='porter unicode61 remove_diacritics 2');
 """
-REBUILD = "run `memferry recall --rebuild`: it is made again from what was read and pulled"
 
 
 class _Entry(NamedTuple):
@@ -160,16 +159,16 @@ class Index:
         (last,) = self._database.execute("select seq from sqlite_sequence where name = 'entry'").fetchone()
         ends: dict[tuple[str, str], _End] = {}
         rows = []
-        words: list[tuple[int, str]] = []
+        words: list[tuple[int, str, str]] = []
         for id_, op in enumerate(puts, last + 1):
             said = prose(op)
             end = ends.get((op.space, op.file)) or self._end(machine, op)
             before, context = (end.id, end.context) if self._goes_on(end, op) else (None, "")
             rows.append(_row(id_, machine, op, said, before, current=True))
             words += _words(id_, context, said.head, said.body, rows[-1][_TAGS])
-            ends[op.space, op.file] = _End(id_, op.position, _context(said.head, said.body))
+            ends[op.space, op.file] = _End(id_, op.position, context_of(said.head, said.body))
         self._database.executemany(_INSERT, rows)
-        self._database.executemany("insert into words(rowid, text) values(?, ?)", words)
+        self._database.executemany("insert into words(rowid, text, before) values(?, ?, ?)", words)
 
     def _put(self, machine: str, op: Put) -> None:
         versions = self._all("key = ? and space = ?", op.key, op.space)
@@ -201,7 +200,7 @@ class Index:
             " order by id desc limit 1",
             (op.file, machine, op.space),
         ).fetchone()
-        return _End(row[0], row[1], _context(row[2], row[3])) if row else _End(0, _NOWHERE, "")
+        return _End(row[0], row[1], context_of(row[2], row[3])) if row else _End(0, _NOWHERE, "")
 
     def _withdraw(self, ops: Iterable[tuple[str, int]]) -> bool:
         """Whether anything was there to be taken out."""
@@ -248,18 +247,18 @@ class Index:
         self._index(entry)
 
     def _index(self, entry: _Entry) -> None:
-        self._database.executemany("insert into words(rowid, text) values(?, ?)", self._rows(entry))
+        self._database.executemany("insert into words(rowid, text, before) values(?, ?, ?)", self._rows(entry))
 
     def _hide(self, entry: _Entry) -> None:
         if entry.current:
             rows = self._rows(entry)
-            self._database.executemany("insert into words(words, rowid, text) values('delete', ?, ?)", rows)
+            self._database.executemany("insert into words(words, rowid, text, before) values('delete', ?, ?, ?)", rows)
 
-    def _rows(self, entry: _Entry) -> list[tuple[int, str]]:
+    def _rows(self, entry: _Entry) -> list[tuple[int, str, str]]:
         """What FTS5 was, or will be, given for an entry: it must be told the same words again to forget them."""
         sql = "select head, text from entry where id = ?"
         row = self._database.execute(sql, (entry.before,)).fetchone() if entry.before is not None else None
-        return _words(entry.id, _context(*row) if row else "", entry.head, entry.text, entry.tags)
+        return _words(entry.id, context_of(*row) if row else "", entry.head, entry.text, entry.tags)
 
     def _all(self, condition: str, *values: object) -> list[_Entry]:
         return [
@@ -292,32 +291,11 @@ def _row(id_: int | None, machine: str, op: Put, said: Prose, before: int | None
     )  # fmt: skip
 
 
-def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tuple[int, str]]:
-    """Rows of `words`: the first passage with the record before it."""
-    first, *more = passages(head, text)
-    texts = (f"{context}{first}{tags}", *(f"{passage}{tags}" for passage in more))
-    return [(id_ << PASSAGE_BITS | number, prepared(one)) for number, one in enumerate(texts)]
-
-
-def _context(head: str, text: str) -> str:
-    """What a record gives to the one behind it."""
-    return f"{head}: {text[-CONTEXT:]}\n"
-
-
-@contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors say what to do."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        text = str(error)
-        if "locked" in text:
-            raise IndexBroken(f"{path} is in use by another program", hint="wait for it and try again") from error
-        if "full" in text:
-            raise IndexBroken(
-                f"no space left for {path}", hint="free some disk space; the index goes on then"
-            ) from error
-        raise IndexBroken(f"{path} cannot be used: {text}", hint=REBUILD) from error
+def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tuple[int, str, str]]:
+    """Rows of `words`: the first passage has the record before it."""
+    first, *more = (prepared(f"{passage}{tags}") for passage in passages(head, text))
+    rows = [(id_ << PASSAGE_BITS, first, prepared(context))]
+    return rows + [(id_ << PASSAGE_BITS | number, one, "") for number, one in enumerate(more, 1)]
 
 
 def remove(path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from memferry.config import Config
 from memferry.errors import IndexBroken
 from memferry.recall import tiers
-from memferry.recall.index import REBUILD
+from memferry.recall.layout import REBUILD
 from memferry.recall.lookup import Reader
 from memferry.recall.search import Searcher
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from memferry.errors import IndexBroken
 from memferry.recall.base import Passage
-from memferry.recall.index import PASSAGE_BITS, REBUILD, VERSION, explained
+from memferry.recall.layout import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
 
 LOOKED_AT = 600
 """Passages that are scored for one question. FTS5 takes 2 us for each that it scores and 0.1 us for each that it
 merely finds. So the frequent words of a question decide only between passages that hold one of its rarer ones."""
+
+
+_NUMBER = (1 << PASSAGE_BITS) - 1
+BEFORE = 0.5
+"""How much a word counts that stands in the record before, not in a record itself. Tuned on five conversations."""
 
 
 class Filters(NamedTuple):
@@ -92,6 +98,16 @@ class Reader:
     def close(self) -> None:
         self._database.close()
 
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Meanwhile it sees the index as it was at the first look, whatever is added or taken out."""
+        with explained(self.path):
+            self._database.execute("begin")
+        try:
+            yield
+        finally:
+            self._database.rollback()
+
     def rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
         with explained(self.path):
             return self._database.execute(sql, values).fetchall()
@@ -100,21 +116,24 @@ class Reader:
 
     def candidates(self, terms: Sequence[str], filters: Filters, limit: int) -> dict[int, float]:
         """Passage id -> BM25, the best passage of each record, best first."""
-        known = sorted((one for one in map(self._counted, terms) if one.passages), key=lambda one: one.passages)
+        known = sorted(
+            (one for one in (self._counted(term, filters) for term in terms) if one.passages), key=_frequency
+        )
         if not known:
             return {}
         leading = _leading(known)
         lead = " OR ".join(one.phrase for one in known[:leading])
         scores = self._scored(lead, filters)
         for one in known[leading:]:
-            self._add(scores, lead, one)
+            self._add(scores, lead, one.phrase, filters)
         return _best_of_each(scores, limit)
 
-    def _counted(self, phrase: str) -> _Term:
-        """How frequent a term is; where it is very frequent, judged by how far its first passages lie apart."""
-        count, last = self.rows(
-            "select count(*), max(rowid) from (select rowid from words where words match ? limit ?)", phrase, LOOKED_AT
-        )[0]
+    def _counted(self, phrase: str, filters: Filters) -> _Term:
+        """How frequent a term is among what counts; where it is very frequent, judged by how far its first passages lie
+        apart."""
+        source, values = _matching(filters)
+        sql = f"select count(*), max(id) from (select words.rowid as id from {source} and words match ? limit ?)"
+        count, last = self.rows(sql, *values, phrase, LOOKED_AT)[0]
         if count < LOOKED_AT:
             return _Term(phrase, count)
         low, high = self._range
@@ -128,22 +147,19 @@ class Reader:
 
     def _scored(self, lead: str, filters: Filters) -> dict[int, float]:
         """The newest of the passages that hold a leading term."""
-        condition, values = filters.condition()
-        joined = (
-            f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS} where {condition} and"
-            if condition
-            else "where"
-        )
-        sql = f"select words.rowid, -bm25(words) from words {joined} words match ? order by words.rowid desc limit ?"
+        source, values = _matching(filters)
+        score = f"-bm25(words, 1.0, {BEFORE})"
+        sql = f"select words.rowid, {score} from {source} and words match ? order by words.rowid desc limit ?"
         return dict(self.rows(sql, *values, lead, LOOKED_AT))
 
-    def _add(self, scores: dict[int, float], lead: str, term: _Term) -> None:
+    def _add(self, scores: dict[int, float], lead: str, phrase: str, filters: Filters) -> None:
         """What a frequent term adds to those already found: as if it stood there once, in a passage of usual length."""
         low, high = self._range
-        total = high - low + 1
-        weight = math.log(max(1.0, (total - term.passages + 0.5) / (term.passages + 0.5)))
-        sql = "select rowid from words where words match ? order by rowid desc limit ?"
-        for (id_,) in self.rows(sql, f"({lead}) AND {term.phrase}", LOOKED_AT):
+        total, everywhere = high - low + 1, self._counted(phrase, Filters()).passages
+        weight = math.log(max(1.0, (total - everywhere + 0.5) / (everywhere + 0.5)))
+        source, values = _matching(filters)
+        sql = f"select words.rowid from {source} and words match ? order by words.rowid desc limit ?"
+        for (id_,) in self.rows(sql, *values, f"({lead}) AND {phrase}", LOOKED_AT):
             if id_ in scores:
                 scores[id_] += weight
 
@@ -151,9 +167,15 @@ class Reader:
 
     def passages(self, ids: Collection[int]) -> list[Passage]:
         """Those of the ids that the index knows."""
-        rows = self._among("id, head, text", {id_ >> PASSAGE_BITS for id_ in ids})
-        pieces = {id_: passages(head, text) for id_, head, text in rows}
-        return [Passage(id_, text) for id_ in ids if (text := _passage(pieces, id_)) is not None]
+        rows = self._among("id, before, head, text", {id_ >> PASSAGE_BITS for id_ in ids})
+        texts = {id_: passages(head, text) for id_, _, head, text in rows}
+        before = {id_: one for id_, one, *_ in rows if one is not None}
+        contexts = {id_: context_of(*said) for id_, *said in self._among("id, head, text", before.values())}
+        return [
+            Passage(id_, texts[entry][number], "" if number else contexts.get(before.get(entry, 0), ""))
+            for id_ in ids
+            if (number := id_ & _NUMBER) < len(texts.get(entry := id_ >> PASSAGE_BITS, ()))
+        ]
 
     def admitted(self, ids: Iterable[int], filters: Filters) -> set[int]:
         """Those of the passages whose records are current and pass the filters."""
@@ -182,6 +204,19 @@ class Reader:
         return self.rows(sql, repr(list(ids)))
 
 
+def _matching(filters: Filters) -> tuple[str, list[str]]:
+    """What to search, in SQL up to the last condition, with its values."""
+    condition, values = filters.condition()
+    joined = (
+        f"cross join entry on entry.id = words.rowid >> {PASSAGE_BITS} where {condition}" if condition else "where true"
+    )
+    return f"words {joined}", values
+
+
+def _frequency(term: _Term) -> float:
+    return term.passages
+
+
 def _leading(terms: Sequence[_Term]) -> int:
     """How many of the terms, rarest first, together stand in no more passages than can be looked at; at least one."""
     total = 0.0
@@ -199,9 +234,3 @@ def _best_of_each(scores: Mapping[int, float], limit: int) -> dict[int, float]:
         if len(best) == limit:
             break
     return dict(best.values())
-
-
-def _passage(pieces: Mapping[int, Sequence[str]], id_: int) -> str | None:
-    texts = pieces.get(id_ >> PASSAGE_BITS, ())
-    number = id_ & ((1 << PASSAGE_BITS) - 1)
-    return texts[number] if number < len(texts) else None

@@ -38,7 +38,8 @@ class Marker:
         """`terms`: as `words.terms` makes them. One answer a text, in order."""
         clean = [text.replace(_BEGIN, " ").replace(_END, " ") for text in texts]
         latin = [term for term in terms if not has_cjk(term)]
-        pairs = [term.strip('"*') for term in terms if has_cjk(term)]
+        cjk = [term.strip('"') for term in terms if has_cjk(term)]
+        pairs = [one for one in cjk if len(one) > 1] or cjk
         return [_marked(_mark_pairs(pairs, text)) for text in (self._mark_words(latin, clean) if latin else clean)]
 
     def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:

@@ -7,7 +7,8 @@ with them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -56,6 +57,7 @@ def prose(put: Put) -> Prose:
     return _of_fields(put, fields) if isinstance(fields, dict) else Prose(day(put.ts), _joined(fields) or put.body)
 
 
+@lru_cache(1024)
 def day(ts: str | None) -> str:
     """A date as people write and ask for it, `8 May 2023`; other times as they are."""
     if ts is None:
@@ -117,17 +119,19 @@ def _importance(fields: Mapping[str, object]) -> float | None:
 
 
 def _joined(value: object) -> str:
-    return "\n".join(_strings(value, ""))
+    found: list[str] = []
+    _collect(value, "", found)
+    return "\n".join(found)
 
 
-def _strings(value: object, name: str) -> Iterator[str]:
+def _collect(value: object, name: str, found: list[str]) -> None:
     if isinstance(value, str):
         if " " in value or name in WORDS or not value.isascii():
-            yield value
+            found.append(value)
     elif isinstance(value, dict):
         for key, inner in value.items():
-            if key not in _NOT_WORDS and not (key in _IN_HEAD and isinstance(inner, str | int | list)):
-                yield from _strings(inner, key)
+            if key not in _NOT_WORDS and (key not in _IN_HEAD or isinstance(inner, dict)):
+                _collect(inner, key, found)
     elif isinstance(value, list):
         for inner in value:
-            yield from _strings(inner, name)
+            _collect(inner, name, found)

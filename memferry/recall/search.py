@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from memferry.config import Recall
 from memferry.errors import ConfigError, EmbedderBroken
 from memferry.recall import rank
 from memferry.recall.base import CORE, Scores, Tier
 from memferry.recall.fuse import fuse
-from memferry.recall.index import HELD_FROM, PASSAGE_BITS
+from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
 from memferry.recall.marks import Marked, Marker
 from memferry.recall.words import terms
@@ -79,6 +80,12 @@ class Searcher:
         self._now = now
         self._marker = Marker()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         self._marker.close()
         for reader in self._readers:
@@ -89,6 +96,12 @@ class Searcher:
         asked = terms(wanted.query)
         if not asked:
             raise ConfigError("there is no word to look for", hint="ask for at least one word")
+        with contextlib.ExitStack() as seen:
+            for reader in self._readers:
+                seen.enter_context(reader.snapshot())
+            return self._answers(wanted, asked)
+
+    def _answers(self, wanted: Wanted, asked: Sequence[str]) -> Answers:
         full = self._by_words(asked, wanted.filters)
         notices: tuple[str, ...] = ()
         lists: dict[str, tuple[Scores, float]] = {"words": (full, 1.0)}
@@ -142,23 +155,18 @@ class Searcher:
         added = {id_: rank.additions(_facts(one), self._settings, now) for id_, one in records.items()}
         total = {id_: fused[best[id_]] + sum(added[id_].values()) for id_ in records}
         chosen = sorted(records, key=lambda one: (-total[one], -one))[: wanted.limit]
-        marked = self._marked(asked, [(records[id_], best[id_]) for id_ in chosen])
+        marked = self._marked(asked, [best[id_] for id_ in chosen])
         return [
             _hit(records[id_], total[id_], own, _why(best[id_], parts, added[id_], own, previous))
             for id_, (own, previous) in zip(chosen, marked, strict=True)
         ]
 
-    def _marked(self, asked: Sequence[str], chosen: Sequence[tuple[Found, int]]) -> list[tuple[Marked, Marked]]:
-        """For each record what matched in it, and in the one before it."""
-        texts = {one.id: one.text for reader in self._readers for one in reader.passages([id_ for _, id_ in chosen])}
-        before = self._before([record for record, _ in chosen])
-        own = self._marker.mark(asked, [texts.get(id_, "") for _, id_ in chosen])
-        previous = self._marker.mark(asked, [before.get(record.before or 0, "") for record, _ in chosen])
-        return list(zip(own, previous, strict=True))
-
-    def _before(self, records: Sequence[Found]) -> dict[int, str]:
-        ids = [record.before << PASSAGE_BITS for record in records if record.before is not None]
-        return {one.id >> PASSAGE_BITS: one.text for reader in self._readers for one in reader.passages(ids)}
+    def _marked(self, asked: Sequence[str], ids: Sequence[int]) -> list[tuple[Marked, Marked]]:
+        """For each passage what matched in it, and in the record before it."""
+        passages = {one.id: one for reader in self._readers for one in reader.passages(ids)}
+        own = self._marker.mark(asked, [passages[id_].text for id_ in ids])
+        before = self._marker.mark(asked, [passages[id_].before for id_ in ids])
+        return list(zip(own, before, strict=True))
 
 
 def _facts(record: Found) -> rank.Facts:

@@ -1,0 +1,185 @@
+"""The index: what goes in, what comes out for good, and who may look meanwhile."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memferry.errors import IndexBroken
+from memferry.model import Retract
+from memferry.recall.index import Index
+from memferry.recall.layout import HELD_FROM
+from memferry.recall.lookup import Reader
+from tests.recall.records import indexed, keys, put, search
+
+
+def retract(seq: int, *ops: tuple[str, int]) -> Retract:
+    return Retract(seq, f"{seq:016x}", "s", ops)
+
+
+def content(path: Path) -> bytes:
+    """Every byte of the index and its log, lower case as the words in it."""
+    return b"".join(one.read_bytes() for one in path.parent.glob(f"{path.name}*")).lower()
+
+
+def vocabulary(path: Path) -> set[str]:
+    database = sqlite3.connect(path)
+    try:
+        database.execute("create virtual table temp.vocabulary using fts5vocab(main, words, row)")
+        return {row[0] for row in database.execute("select term from vocabulary")}
+    finally:
+        database.close()
+
+
+def test_the_record_before_it_in_the_same_file_finds_a_record_too(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    ops = [
+        put(1, "Which harbour?"),
+        put(2, "Rostock."),
+        put(3, "Fine."),
+        put(4, "Elsewhere", file="b.jsonl", position=0),
+    ]
+    with indexed(path, *ops):
+        hits = search(path, "harbour")
+    assert keys(hits) == ["k1", "k2"]
+    assert hits[1].why["matched_before"] == ("harbour",)
+    assert hits[1].snippet == "Rostock."
+
+
+def test_a_record_behind_a_gap_has_nothing_before_it(tmp_path: Path) -> None:
+    with indexed(tmp_path / "i.db", put(1, "harbour"), put(2, "far behind", position=7)):
+        assert keys(search(tmp_path / "i.db", "harbour")) == ["k1"]
+
+
+def test_the_stream_goes_on_in_a_later_batch(tmp_path: Path) -> None:
+    with indexed(tmp_path / "i.db", put(1, "harbour")) as index:
+        index.add("ant", [put(2, "later")])
+        assert keys(search(tmp_path / "i.db", "harbour")) == ["k1", "k2"]
+        assert index.position("ant") == 2
+
+
+def test_a_newer_version_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with indexed(path, put(1, "anchor"), put(2, "follower"), put(3, "mast", key="k1", position=0)):
+        assert search(path, "anchor") == []
+        assert keys(search(path, "mast")) == ["k1", "k2"]
+        assert vocabulary(path) == {"mast", "follow"}
+
+
+def test_an_older_version_that_arrives_late_changes_nothing(tmp_path: Path) -> None:
+    with indexed(tmp_path / "i.db", put(1, "new", hlc="f" * 16), put(2, "old", key="k1", hlc="0" * 16)):
+        assert keys(search(tmp_path / "i.db", "new")) == ["k1"]
+        assert search(tmp_path / "i.db", "old") == []
+
+
+def test_what_is_withdrawn_is_gone_from_the_file_and_from_what_followed_it(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with indexed(path, put(1, "mooring"), put(2, "zanzibar"), put(3, "follower")) as index:
+        assert b"zanzibar" in content(path)
+        index.add("ant", [retract(4, ("ant", 2))])
+        assert b"zanzibar" not in content(path)
+        assert vocabulary(path) == {"moor", "follow"}
+        assert keys(search(path, "mooring")) == ["k1", "k3"]  # the chain is closed again
+        index.drop("ant", [1, 99])
+        assert vocabulary(path) == {"follow"}
+
+
+def test_a_record_that_several_machines_hold_is_one_hit_with_its_origins(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with indexed(path, put(1, "tide table")) as index:
+        index.add("bee", [put(1, "tide table", hlc="2" * 16)])
+        (hit,) = search(path, "tide")
+        assert sorted(hit.origins) == ["ant", "bee"]
+        assert keys(search(path, "tide", machine="bee")) == ["k1"]
+        index.drop("ant", [1])
+        (hit,) = search(path, "tide")
+        assert hit.origins == ("bee",)
+
+
+def test_of_two_versions_the_later_is_shown_and_the_other_one_after_it_was_withdrawn(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with indexed(path, put(1, "first words")) as index:
+        index.add("bee", [put(9, "second words", key="k1")])
+        assert [hit.text for hit in search(path, "words")] == ["second words"]
+        assert search(path, "first") == []
+        index.add("bee", [retract(10, ("bee", 9))])
+        assert [hit.text for hit in search(path, "words")] == ["first words"]
+
+
+def test_a_record_of_a_megabyte_is_one_answer(tmp_path: Path) -> None:
+    long = " ".join(f"filler{n % 997}" for n in range(110_000)) + " needle at the end"
+    assert len(long) > 1_000_000
+    with indexed(tmp_path / "i.db", put(1, long), put(2, "needle")):
+        hits = search(tmp_path / "i.db", "needle filler3")
+    assert sorted(keys(hits)) == ["k1", "k2"]
+    assert all(len(hit.snippet) < 400 for hit in hits)
+
+
+def test_held_records_are_numbered_apart(tmp_path: Path) -> None:
+    with indexed(tmp_path / "h.db", put(1, "secret"), held=True), indexed(tmp_path / "i.db", put(1, "secret")):
+        hits = search([tmp_path / "i.db", tmp_path / "h.db"], "secret")
+        assert sorted(hit.held for hit in hits) == [False, True]
+        (row,) = Reader(tmp_path / "h.db").rows("select min(id) from entry")
+    assert row[0] >= HELD_FROM
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
+def test_only_this_user_may_read_it(tmp_path: Path) -> None:
+    os.umask(0)
+    with indexed(tmp_path / "i.db", put(1, "x")):
+        assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
+
+
+def test_one_of_another_memferry_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    database = sqlite3.connect(path)
+    database.execute("pragma user_version = 1")
+    database.close()
+    with indexed(path) as index:
+        assert index.position("ant") == 0
+
+
+def test_a_damaged_one_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "i.db").write_bytes(b"this is no database" * 1000)
+    for opened in (Index, Reader):
+        with pytest.raises(IndexBroken) as caught:
+            opened(tmp_path / "i.db")
+        assert "recall --rebuild" in caught.value.hint
+
+
+READ_ON = """
+import sys
+from pathlib import Path
+from memferry.recall.lookup import Filters, Reader
+path, stop = map(Path, sys.argv[1:])
+last = reads = 0
+print("ready", flush=True)
+while not stop.exists():
+    reader = Reader(path)
+    found = len(reader.candidates(['"common"'], Filters(), 500))
+    reader.close()
+    assert found >= last, (found, last)
+    last, reads = found, reads + 1
+print(reads, last)
+"""
+
+
+def test_many_processes_read_while_one_writes(tmp_path: Path) -> None:
+    path, stop = tmp_path / "i.db", tmp_path / "stop"
+    with indexed(path, put(1, "common")) as index:
+        command = [sys.executable, "-c", READ_ON, str(path), str(stop)]
+        readers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert [reader.stdout.readline() for reader in readers if reader.stdout] == ["ready\n"] * 2
+        for seq in range(2, 300):
+            index.add("ant", [put(seq, f"common number {seq}", file=f"{seq}.jsonl")])
+        stop.touch()
+        for reader in readers:
+            output, _ = reader.communicate(timeout=60)
+            assert reader.returncode == 0
+            assert int(output.split()[0]) > 0

@@ -1,0 +1,165 @@
+"""The index behind the sync: what is carried, what was pulled, and what is held, each where it belongs."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from memferry.agent.indexing import A_LITTLE
+from memferry.agent.lag import Lag, lag, machine_names
+from memferry.agent.service import opened
+from memferry.errors import IndexBroken
+from memferry.recall.local import HELD, INDEX, searcher
+from memferry.recall.search import Hit, Wanted
+from tests.agent.machines import Machine
+
+
+def line(number: int, text: str, **fields: object) -> str:
+    return json.dumps({"id": f"r{number}", "ts": "2026-11-01T00:00:00Z", "text": text} | fields) + "\n"
+
+
+@pytest.fixture
+def ant(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "ant")
+
+
+def find(machine: Machine, query: str, *, shareable: bool = False, up_to_date: bool = True) -> list[Hit]:
+    if up_to_date:
+        machine.do("index")
+    with contextlib.closing(searcher(machine.config, shareable=shareable, tier="core")) as asked:
+        return asked.search(Wanted(query)).hits
+
+
+def keys(hits: list[Hit]) -> list[str]:
+    return [hit.key for hit in hits]
+
+
+def bytes_of(machine: Machine, name: str) -> bytes:
+    return b"".join(path.read_bytes() for path in machine.state.glob(f"{name}*"))
+
+
+def test_what_is_carried_and_what_was_pulled_is_found(tmp_path: Path) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine"))
+    ant.do("push")
+    bee.write("plan.md", "# Ferry plan\n")
+    bee.sync()
+    assert sorted(keys(find(bee, "ferry"))) == ["plan.md", "r1"]
+    (pulled,) = (hit for hit in find(bee, "ferry") if hit.key == "r1")
+    assert [machine_names(bee.state)[machine] for machine in pulled.origins] == ["ant"]
+    ant.do("forget", targets=["r1"])
+    bee.do("pull")
+    assert keys(find(bee, "ferry")) == ["plan.md"]
+    assert b"nine" not in bytes_of(bee, INDEX)
+
+
+def test_what_is_held_is_found_here_and_lies_in_a_part_of_its_own(ant: Machine) -> None:
+    ant.write("log.jsonl", line(1, "the harbour is open") + line(2, "zanzibar harbour fees", private=True))
+    ant.write("secret.md", "---\nprivate: true\n---\nzanzibar again")
+    ant.write("list.json", json.dumps([{"id": "e1", "content": "zanzibar entry", "sensitivity": "private"}]))
+    ant.do("push")
+    assert sorted((hit.key, hit.held) for hit in find(ant, "zanzibar harbour")) == [
+        ("e1", True), ("r1", False), ("r2", True), ("secret.md", True),
+    ]  # fmt: skip
+    assert keys(find(ant, "zanzibar harbour", shareable=True)) == ["r1"]
+    assert b"zanzibar" in bytes_of(ant, HELD)
+    assert b"zanzibar" not in bytes_of(ant, INDEX) + bytes_of(ant, "state.db")
+
+
+def test_a_label_that_changes_moves_a_record_from_one_part_to_the_other(ant: Machine) -> None:
+    file = ant.write("secret.md", "---\nprivate: true\n---\nzanzibar")
+    ant.do("push")
+    assert [hit.held for hit in find(ant, "zanzibar")] == [True]
+    file.write_text("zanzibar")
+    ant.do("push")
+    assert [hit.held for hit in find(ant, "zanzibar")] == [False]
+    assert b"zanzibar" not in bytes_of(ant, HELD)
+    file.write_text("---\nprivate: true\n---\nzanzibar")
+    ant.do("push")
+    assert [hit.held for hit in find(ant, "zanzibar")] == [True]
+    assert b"zanzibar" not in bytes_of(ant, INDEX) + bytes_of(ant, "state.db")
+
+
+def test_what_is_held_in_a_file_that_is_gone_is_gone_from_the_index(ant: Machine) -> None:
+    ant.write("other.md", "zanzibar too, in public")
+    file = ant.write("log.jsonl", line(1, "zanzibar", private=True))
+    ant.do("push")
+    assert keys(find(ant, "zanzibar")) != []
+    file.unlink()
+    ant.do("push")
+    assert [hit.held for hit in find(ant, "zanzibar")] == [False]
+    assert b"zanzibar" not in bytes_of(ant, HELD)
+
+
+def test_held_lines_that_are_read_again_unchanged_stay_as_they_are(ant: Machine) -> None:
+    ant.write("log.jsonl", "".join(line(n, f"zanzibar {n}", private=True) for n in range(5)))
+    ant.do("push")
+    first = {hit.key: hit for hit in find(ant, "zanzibar")}
+    ant.do("push", force=True)
+    assert {hit.key: hit for hit in find(ant, "zanzibar")} == first
+
+
+def test_the_lag_is_what_the_index_does_not_know_yet(ant: Machine) -> None:
+    assert lag(ant.state) == Lag(missing=True)
+    ant.write("log.jsonl", line(1, "one") + line(2, "two", private=True))
+    ant.do("push")
+    assert lag(ant.state).own > 0
+    assert lag(ant.state).held
+    ant.do("index")
+    assert not lag(ant.state)
+    ant.do("forget", targets=["r1"])
+    assert lag(ant.state)
+    ant.do("index")
+    assert not lag(ant.state)
+
+
+def test_it_is_made_again_from_what_was_read_and_pulled(tmp_path: Path) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.write("a.md", "harbour of ant")
+    ant.do("push")
+    bee.write("b.jsonl", line(1, "harbour of bee") + line(2, "private harbour", private=True))
+    bee.sync()
+    before = find(bee, "harbour")
+    for name in (INDEX, HELD):
+        (bee.state / name).write_bytes(b"damaged" * 999)
+    with pytest.raises(IndexBroken):
+        find(bee, "harbour")
+    bee.do("index", rebuild=True)
+    assert [hit._replace(why={}) for hit in find(bee, "harbour")] == [hit._replace(why={}) for hit in before]
+
+
+def test_a_damaged_index_is_a_problem_in_status_and_stops_nothing(ant: Machine) -> None:
+    ant.write("a.md", "harbour")
+    ant.do("push")
+    (ant.state / INDEX).write_bytes(b"damaged" * 999)
+    with opened(ant.config, "test") as agent:
+        agent.indexing.keep_up()
+    (problem,) = ant.status()["problems"]
+    assert (problem["area"], problem["hint"][:30]) == ("index", "run `memferry recall --rebuild")
+    assert ant.do("push")["exit_code"] == 0
+    ant.do("index", rebuild=True)
+    assert ant.status()["problems"] == []
+
+
+def test_the_service_takes_in_a_little_at_a_time(ant: Machine) -> None:
+    ant.write("log.jsonl", "".join(line(n, f"number {n}") for n in range(A_LITTLE + 500)))
+    ant.do("push")
+    with opened(ant.config, "test") as agent:
+        agent.indexing.keep_up()
+        assert 0 < lag(ant.state).own < A_LITTLE
+        agent.indexing.keep_up()
+        assert not lag(ant.state)
+
+
+def test_a_state_that_was_lost_finds_what_is_held_again(ant: Machine) -> None:
+    ant.write("log.jsonl", line(1, "harbour") + line(2, "zanzibar", private=True))
+    ant.do("push")
+    assert keys(find(ant, "zanzibar")) == ["r2"]
+    for path in ant.state.glob("state.db*"):
+        path.unlink()
+    ant.do("push")
+    assert keys(find(ant, "zanzibar")) == ["r2"]
+    assert keys(find(ant, "harbour")) == ["r1"]

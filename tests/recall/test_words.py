@@ -1,0 +1,106 @@
+"""Texts and questions as the full-text index sees them."""
+
+from __future__ import annotations
+
+import pytest
+
+from memferry.model import Put
+from memferry.recall.fuse import fuse
+from memferry.recall.marks import Marker
+from memferry.recall.passages import LONGEST, passages, split
+from memferry.recall.prose import day, prose
+from memferry.recall.words import MOST_TERMS, prepared, terms
+from tests.recall.records import document, put
+
+
+def test_runs_without_spaces_are_cut_into_characters_and_pairs() -> None:
+    assert prepared("plain words stay") == "plain words stay"
+    assert prepared("去北京吧!").split() == ["去", "北", "京", "吧", "去北", "北京", "京吧", "!"]
+    assert prepared("ｶﾀｶﾅ").split()[-1] == "カナ"  # half width is the same word
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("What did the Team decide?", ["team", "decide"]),
+        ("what is it", ["what", "is", "it"]),
+        ("用 python写", ["用", "python", "写"]),
+        ("为什么缓存", ["缓", "存", "为什", "什么", "么缓", "缓存"]),
+        ('"a OR b" NEAR(*', ["b", "near"]),
+        ("?!", []),
+        ("", []),
+    ],
+)
+def test_a_question_is_its_words_but_for_those_that_stand_everywhere(query: str, expected: list[str]) -> None:
+    assert terms(query) == [f'"{term}"' for term in expected]
+
+
+def test_a_pasted_page_is_asked_by_its_first_words() -> None:
+    assert len(terms(" ".join(f"word{n}" for n in range(5000)))) == MOST_TERMS
+
+
+def test_a_long_text_is_cut_between_paragraphs_lines_or_words_and_loses_none() -> None:
+    text = "\n\n".join(" ".join(f"p{n}w{m}" for m in range(40)) for n in range(100))
+    pieces = split(text)
+    assert all(len(piece) <= LONGEST for piece in pieces)
+    assert " ".join(pieces).split() == text.split()
+    assert split("short") == ["short"]
+    assert len(split("x" * (3 * LONGEST))) == 3
+    assert passages("Title", text)[-1].startswith("Title: ")
+
+
+def test_speaker_and_date_belong_to_the_text() -> None:
+    said = prose(
+        put(1, "We sail", ts="2026-05-08T13:56:00Z", speaker="Ada", importance=0.5, access_count=10, scope="team")
+    )
+    assert (said.head, said.body) == ("Ada (8 May 2026)", "We sail")
+    assert (said.scope, said.importance) == ("team", pytest.approx(0.7))
+
+
+def test_of_json_only_words_are_read() -> None:
+    body = '{"id":"evt-1","type":"x","payload":{"text":"Yes","kind":"note","more":["two words"]},"hash":"sha1:9 f"}'
+    assert prose(put(1, "", body=body)).body == "Yes\ntwo words"
+
+
+def test_a_document_is_called_as_its_front_matter_its_heading_or_its_file_says() -> None:
+    assert prose(document(1, "a.md", "---\ntitle: Sails\n---\n# Other\ntext")).head == "Sails"
+    assert prose(document(1, "a.md", "# Ropes #\ntext")).head == "Ropes"
+    assert prose(document(1, "dir/knots.md", "text")).head == "knots"
+
+
+@pytest.mark.parametrize(
+    ("ts", "shown"),
+    [("2026-01-02T03:04:05Z", "2 January 2026"), ("2026-13-02", "2026-13-02"), ("May", "May"), (None, "")],
+)
+def test_dates_are_written_as_they_are_asked_for(ts: str | None, shown: str) -> None:
+    assert day(ts) == shown
+
+
+def test_what_cannot_be_read_as_json_is_text() -> None:
+    odd: Put = put(1, "", body="not json at all")
+    assert prose(odd).body == "not json at all"
+
+
+def test_lists_become_one_by_their_scaled_scores() -> None:
+    fused = fuse([({1: 10.0, 2: 8.0, 3: 0.0}, 1.0), ({2: 0.9, 3: 0.1}, 1.0)])
+    assert sorted(fused, key=fused.__getitem__, reverse=True) == [2, 1, 3]
+    assert fused == pytest.approx({1: 0.5, 2: 0.9, 3: 0.0})
+    assert fuse([({1: 3.0}, 1.0), ({}, 5.0)]) == {1: 1.0}
+    assert fuse([]) == {}
+
+
+def test_matches_are_marked_by_their_stems_and_shown_with_what_surrounds_them() -> None:
+    marker = Marker()
+    (found, none) = marker.mark(terms("sailing boats"), ["x " * 300 + "we sailed a boat, [not] this", "nothing"])
+    marker.close()
+    assert found.words == ("sailed", "boat")
+    assert "we [sailed] a [boat], [not] this" in found.snippet
+    assert found.snippet.startswith("… ")
+    assert none == ((), "nothing")
+
+
+def test_pairs_are_marked_as_one_run() -> None:
+    marker = Marker()
+    (found,) = marker.mark(terms("数据库备份"), ["主数据库的备份在三点"])
+    marker.close()
+    assert found.snippet == "主[数据库]的[备份]在三点"
