@@ -1,7 +1,7 @@
 """Comparing a question with stored vectors and token states, where the model runs.
 
 The vectors lie in memory as a byte a dimension, 38 MB for 100,000 passages, and are read through from end to end:
-measured against engines with an index of their own, that is fast enough up to there (docs/adr/0010-vectors.md).
+measured against engines with an index of their own, that is fast enough up to there (docs/adr/0015-vectors.md).
 """
 
 from __future__ import annotations
