@@ -16,7 +16,7 @@ from memferry.recall.vectors import beside
 TOKENS_WEIGHT = 2.0
 """Tuned with `NEAREST_WEIGHT` on five of ten conversations; the other five agree (docs/recall.md)."""
 NEAREST_WEIGHT = 0.25
-COSINE_WEIGHT = 1.0
+COSINE_WEIGHT = 1.25
 """A model without token states orders the candidates by its vectors alone."""
 LEAST_KNOWN = 0.5
 
