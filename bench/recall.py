@@ -131,7 +131,7 @@ def write_records(root: Path, count: int) -> list[str]:
 # -- through memferry
 
 
-def carried(folder: Path, spaces: Path) -> Config:
+def carried(folder: Path, spaces: Path, model: str = "minilm") -> Config:
     """Every folder below `spaces` as a space, read and delivered; nothing is indexed yet."""
     settings = {
         "machine": "bench",
@@ -139,6 +139,7 @@ def carried(folder: Path, spaces: Path) -> Config:
         "spaces": [{"name": one.name, "path": str(one)} for one in sorted(spaces.iterdir())],
         "backends": {"vault": {"type": "local", "path": str(folder / "vault")}},
         "agent": {"settle_ms": 0},
+        "recall": {"model": model},
     }
     file = folder / "memferry.yaml"
     file.write_text(json.dumps(settings))  # JSON is YAML
@@ -146,6 +147,16 @@ def carried(folder: Path, spaces: Path) -> Config:
     with opened(config, "push") as agent:
         commands.perform(agent, "push", {})
     return config
+
+
+def embedded(config: Config, tier: str) -> tuple[int, float]:
+    """Records that got vectors, which the model tier alone needs, and seconds."""
+    if tier != "model":
+        return 0, 0.0
+    with opened(config, "index") as agent:
+        started = time.perf_counter()
+        count = int(commands.perform(agent, "index", {"embed": None})["embedded"])
+        return count, time.perf_counter() - started
 
 
 def indexed(config: Config) -> tuple[int, float, float]:
@@ -167,10 +178,13 @@ def ask(asked: Searcher, question: Question) -> Found:
 # -- figures
 
 
-def locomo(data: Path, tier: str, folder: Path) -> Iterator[Figure]:
+def locomo(data: Path, tier: str, folder: Path, model: str) -> Iterator[Figure]:
     groups = write_locomo(data, folder / "spaces")
-    config = carried(folder, folder / "spaces")
+    config = carried(folder, folder / "spaces", model)
     indexed(config)
+    count, seconds = embedded(config, tier)
+    if count:
+        yield Figure(f"vectors of {count:,} records", count / seconds, "records/s")
     with contextlib.closing(searcher(config, shareable=False, tier=tier)) as asked:
         found = [[ask(asked, question) for question in group] for group in groups]
     parts = {"": found, ", the five tuned on": found[:TUNED_ON], ", the other five": found[TUNED_ON:]}
@@ -179,10 +193,11 @@ def locomo(data: Path, tier: str, folder: Path) -> Iterator[Figure]:
         yield from _quality(f"LoCoMo, {tier}{name}", [one for group in some for one in group], bars)
 
 
-def chinese(tier: str, folder: Path) -> Iterator[Figure]:
+def chinese(tier: str, folder: Path, model: str) -> Iterator[Figure]:
     questions = write_chinese(folder / "spaces")
-    config = carried(folder, folder / "spaces")
+    config = carried(folder, folder / "spaces", model)
     indexed(config)
+    embedded(config, tier)
     with contextlib.closing(searcher(config, shareable=False, tier=tier)) as asked:
         found = [ask(asked, question) for question in questions]
     yield from _quality(f"Chinese, {tier}", found, {"R@10": CHINESE_BARS[tier]})
@@ -226,8 +241,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for tier in tiers:
             folder = Path(name) / tier
             if arguments.locomo:
-                figures += locomo(arguments.locomo, tier, _made(folder / "locomo"))
-            figures += chinese(tier, _made(folder / "chinese"))
+                figures += locomo(arguments.locomo, tier, _made(folder / "locomo"), arguments.model)
+            figures += chinese(tier, _made(folder / "chinese"), arguments.model)
         if arguments.records:
             figures += speed(arguments.records, tiers, _made(Path(name) / "speed"))
     shown = json.dumps(as_objects(figures), indent=2) if arguments.json else table(figures)
@@ -247,6 +262,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--locomo", type=Path, metavar="FILE", help="locomo10.json of snap-research/LoCoMo")
     parser.add_argument("--tier", action="append", choices=list(BARS), help="repeatable (default: core and semantic)")
+    parser.add_argument("--model", default="minilm", help="of the model tier, as recall.model (%(default)s)")
     parser.add_argument("--records", type=int, default=100_000, help="for the speed; 0: none (%(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser

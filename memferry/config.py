@@ -79,12 +79,22 @@ class Policy(NamedTuple):
 class Recall(NamedTuple):
     """How records are found. `tier`: `core`, `semantic` or `model`; `best`: the best that is installed. `importance`,
     `recency`: how much a record's own importance, and being new, add to a score between 0 and 1; a record that is
-    `recency_days` old counts as half as new."""
+    `recency_days` old counts as half as new.
+
+    `model`: what makes vectors (`recall.embed.registry`); at a URL, `endpoint_model` names it and `api_key` opens.
+    `device`: as torch calls it, or `auto`. `batch`: texts at once. `idle_s`: how long an unused model stays
+    in memory."""
 
     tier: str = "best"
     importance: float = 0.0
     recency: float = 0.0
     recency_days: float = 30.0
+    model: str = "minilm"
+    endpoint_model: str | None = None
+    api_key: Secret | None = None
+    device: str = "auto"
+    batch: int = 32
+    idle_s: float = 300.0
 
 
 class Config(NamedTuple):
@@ -148,7 +158,7 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
         backends=_backends(fields["backends"], environ) if "backends" in fields else {},
         policy=_policy(fields["policy"]) if "policy" in fields else Policy(),
         agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
-        recall=_recall(fields["recall"]) if "recall" in fields else Recall(),
+        recall=_recall(fields["recall"], environ) if "recall" in fields else Recall(),
     )
 
 
@@ -276,14 +286,30 @@ def _agent(node: Node) -> Agent:
     return Agent(**values)
 
 
-def _recall(node: Node) -> Recall:
+def _recall(node: Node, environ: Mapping[str, str]) -> Recall:
     fields = node.fields(*Recall._fields)
-    values: dict[str, Any] = {name: field.number(float) for name, field in fields.items() if name != "tier"}
-    if values.get("recency_days") == 0:
-        raise fields["recency_days"].error("must be more than 0", "remove the line to use the default")
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        kind = type(getattr(Recall(), name))
+        values[name] = field.number(kind) if kind in (int, float) else field.text()
+    for name in ("recency_days", "batch", "idle_s"):
+        if values.get(name) == 0:
+            raise fields[name].error("must be more than 0", "remove the line to use the default")
     if "tier" in fields:
         values["tier"] = fields["tier"].among(TIERS)
+    if "api_key" in fields:
+        values["api_key"] = _secret(fields["api_key"], environ)
+    if "model" in fields:
+        values["model"] = _model(fields["model"])
     return Recall(**values)
+
+
+def _model(node: Node) -> str:
+    """A folder is meant from where this file lies, as every path in it."""
+    kind, colon, name = node.text().partition(":")
+    if kind == "sentence-transformers" and name.startswith((".", "~", "/")):
+        return f"{kind}{colon}{node._replace(value=name).path()}"
+    return node.text()
 
 
 def _guard(node: Node) -> DeletionGuard:

@@ -127,7 +127,7 @@ def settings() -> dict[str, object]:
     for name, value in Agent()._asdict().items():
         if not isinstance(value, DeletionGuard):
             found[f"agent.{name}"] = value
-    found |= {f"recall.{name}": value for name, value in Recall()._asdict().items()}
+    found |= {f"recall.{name}": "none" if value is None else value for name, value in Recall()._asdict().items()}
     return found | {f"agent.deletion_guard.{name}": value for name, value in DeletionGuard()._asdict().items()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from memferry.agent.status import status
 from memferry.config import Config, load
 from memferry.errors import ConfigError
 from memferry.recall import grams
+from memferry.recall.local import searcher
+from memferry.recall.search import Wanted
 from tests.backends.qdrant_double import Double, serving
 from tests.backends.qdrant_site import Counting
 
@@ -36,12 +39,12 @@ def url(double: Double) -> Iterator[str]:
         yield url
 
 
-def config_at(base: Path, backends: str, environ: dict[str, str] | None = None) -> Config:
+def config_at(base: Path, backends: str, environ: dict[str, str] | None = None, *, tier: str = "core") -> Config:
     (base / "notes").mkdir(parents=True, exist_ok=True)
     path = base / "memferry.yaml"
     path.write_text(
         f"machine: ant\nstate: state\nspaces:\n  - {{name: notes, path: notes}}\nbackends:\n{backends}"
-        "agent: {settle_ms: 0}\n"
+        f"agent: {{settle_ms: 0}}\nrecall: {{tier: {tier}}}\n"
     )
     return load(environ or {}, file=str(path))
 
@@ -72,7 +75,9 @@ def test_every_command_copes_with_an_index_beside_a_vault(tmp_path: Path, double
     listed = {one["backend"]: one for one in do(config, "machines")["backends"]}
     assert listed["hub"] == {"backend": "hub", "index": True, "machines": []}
     assert do(config, "restore", machine="ant", to=str(tmp_path / "to"))["backend"] == "vault"
-    assert do(config, "recall", query="second", limit=5)["hits"]
+    do(config, "index")
+    with contextlib.closing(searcher(config, shareable=False, tier="core")) as asked:
+        assert [hit.key for hit in asked.search(Wanted("second")).hits] == ["2"]
     checks = {check.what: check for check in doctor(config)}
     assert checks["backend hub"].finding == "an index of 2 points"
     assert all(check.good for check in checks.values())
@@ -81,6 +86,14 @@ def test_every_command_copes_with_an_index_beside_a_vault(tmp_path: Path, double
     assert do(config, "forget", targets=["1"])["withdrawn"] == 1
     assert documents(double) == ["the second thing"]
     assert do(config, "verify")["exit_code"] == 0
+
+
+def test_its_vectors_are_those_of_the_model_where_one_is_installed(tmp_path: Path, double: Double, url: str) -> None:
+    config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}'}}\n", tier="model")
+    write(config, "log.jsonl", {"id": "1", "text": "the first thing"})
+    do(config, "push")
+    (kept,) = double.collections.values()
+    assert [list(point.vectors) for point in kept.points.values()] == [["fast-all-minilm-l6-v2"]]
 
 
 def test_an_index_is_no_copy_to_restore_from(tmp_path: Path, url: str) -> None:
@@ -188,7 +201,6 @@ def test_the_service_fills_in_vectors_while_nothing_else_is_to_be_done(
             loop._tend()
             turns += 1
             assert (loop._patience() == 0.0) is loop._busy
-        loop._index.close()
     assert turns == 3, "two pages, and a look that finds nothing"
     assert all("fast-other" in one.vectors for one in double.collections["memory"].points.values())
 
@@ -205,4 +217,3 @@ def test_a_server_that_fails_meanwhile_is_left_alone_for_a_while(tmp_path: Path,
         assert agent.checkpoints.of("hub").breaker.failures == 1
         loop._tend()
         assert len(double.requests) == asked or agent.checkpoints.of("hub").breaker.rests_until <= agent.state.clock()
-        loop._index.close()

@@ -280,9 +280,13 @@ def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 
 def index(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """Bring the local index up to date; with `rebuild`, make it again. Whoever searches reads it directly."""
+    """Bring the local index up to date; with `rebuild`, make it again. `embed`: then make the vectors of at most so
+    many records, of all for None. Whoever searches reads it directly."""
     indexing = agent.indexing
-    return {"indexed": indexing.rebuild() if arguments.get("rebuild") else indexing.catch_up(), "exit_code": 0}
+    report = {"indexed": indexing.rebuild() if arguments.get("rebuild") else indexing.catch_up(), "exit_code": 0}
+    if "embed" in arguments:
+        report["embedded"] = indexing.embedding.finish(agent.progress, limit=arguments["embed"])
+    return report
 
 
 def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:

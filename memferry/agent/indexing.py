@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from memferry.agent.embedding import Embedding
 from memferry.agent.held_texts import held_rows, held_texts
 from memferry.agent.journal import unseal
 from memferry.backends.base import Readable
@@ -32,8 +33,12 @@ class Indexing:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._parts: tuple[Index, Index] | None = None
+        self._wiped = -1  # what an earlier process withdrew as its last may be in a file of vectors yet
+        self.embedding = Embedding(agent.config)
+        self._model_problem = ""
 
     def close(self) -> None:
+        self.embedding.close()
         parts, self._parts = self._parts, None
         for part in parts or ():
             part.close()
@@ -49,7 +54,8 @@ class Indexing:
         """A little of what is due. A broken index stops nothing else: it is a problem that `status` shows."""
         state = self._agent.state
         try:
-            self.catch_up(A_LITTLE)
+            self.embedding.keep_up(changed=self.catch_up(A_LITTLE) > 0)
+            self._tell_of_the_model()
         except IndexBroken as error:
             self.close()
             with state.transaction():
@@ -63,7 +69,24 @@ class Indexing:
         count = self._add_own(carried, limit) + self._add_held(held, limit)
         if limit is None or count < limit:
             count += self._add_peers(carried)
+        wiped = carried.wiped + held.wiped
+        if wiped != self._wiped:
+            self.embedding.prune()
+            self._wiped = wiped
         return count
+
+    def _tell_of_the_model(self) -> None:
+        """A model that does not work stops nothing: full text goes on, and `status` shows why."""
+        problem = self.embedding.problem
+        text = str(problem) if problem else "none"
+        if text == self._model_problem:
+            return
+        state, self._model_problem = self._agent.state, text
+        with state.transaction():
+            if problem:
+                state.report_problem("index", "model", text, problem.hint)
+            else:
+                state.clear_problem("index", "model")
 
     def _opened(self) -> tuple[Index, Index]:
         if self._parts is None:

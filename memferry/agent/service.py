@@ -48,7 +48,7 @@ from memferry.formats.brand import SCOPES
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.policies.paths import PathRules, read_rules
-from memferry.recall import grams
+from memferry.recall.embed.tier import embedder
 from memferry.recall.prose import text_of
 
 RUNS_KEPT = 100
@@ -228,7 +228,7 @@ class Agent:
     def embedder(self) -> Embedder:
         """What turns texts into vectors, made when it is first needed. Raises EmbedderBroken."""
         if self._embedder is None:
-            self._embedder = grams.embedder()
+            self._embedder = embedder(self.config)
         return self._embedder
 
     def close(self) -> None:

@@ -48,6 +48,7 @@ def _describe(parser: ArgumentParser) -> None:
     parser.add_argument("--shareable", action="store_true", help="leave out what is held: what may be passed on")
     parser.add_argument("--explain", action="store_true", help="show what each score is made of")
     parser.add_argument("--rebuild", action="store_true", help="make the index again first")
+    parser.add_argument("--embed", action="store_true", help="give all records their vectors first")
 
 
 def _recall(arguments: Namespace) -> Answer:
@@ -57,8 +58,9 @@ def _recall(arguments: Namespace) -> Answer:
         return answer
     settings = configured_quickly(arguments)
     notices = _bring_up_to_date(arguments, settings)
-    if not arguments.query and arguments.rebuild:
-        return Answer({"rebuilt": True}, ["the index is made again"])
+    if not arguments.query and (arguments.rebuild or arguments.embed):
+        done = "every record has its vectors" if arguments.embed else "the index is made again"
+        return Answer({"rebuilt": arguments.rebuild, "embedded": arguments.embed}, [done])
     names = machine_names(settings.state)
     with contextlib.closing(searcher(settings, shareable=arguments.shareable, tier=arguments.tier)) as asked:
         found = asked.search(Wanted(" ".join(arguments.query), arguments.limit, _filters(arguments, names)))
@@ -70,8 +72,10 @@ def _recall(arguments: Namespace) -> Answer:
 
 def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
     """What was read and pulled since goes into the index first; returns what could not be done."""
-    if arguments.rebuild:
-        ask(arguments, "index", {"rebuild": True})
+    if arguments.embed and _service_runs(settings.state):
+        return ["the service makes vectors by itself, beside its other work"]
+    if arguments.rebuild or arguments.embed:
+        ask(arguments, "index", {"rebuild": arguments.rebuild} | ({"embed": None} if arguments.embed else {}))
         return []
     due = lag(settings.state)
     if due.own > SOON and _service_runs(settings.state):

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -79,10 +80,12 @@ class Index:
     """The connection that adds; many others may read beside it (`reading`). Whoever opens it closes it.
 
     `held`: the part for records that stay at home. What is taken out is gone from the file when the call returns.
+    `wiped`: how often something was. The `application_id` of the file is random: an index made again is told by it.
     """
 
     def __init__(self, path: Path, *, held: bool = False) -> None:
         self.path = path
+        self.wiped = 0
         self._held = held
         self._database = _open(path, HELD_FROM if held else 1)
 
@@ -266,6 +269,7 @@ class Index:
 
     def _wipe(self) -> None:
         """What was withdrawn must not survive in old segments of FTS5, in free pages or in the log."""
+        self.wiped += 1
         with explained(self.path):
             self._database.execute("insert into words(words) values('optimize')")
             self._database.execute("pragma wal_checkpoint(truncate)")
@@ -312,7 +316,7 @@ def _open(path: Path, first: int) -> sqlite3.Connection:
         if not version:
             database.executescript(
                 f"begin immediate; {SCHEMA} insert into sqlite_sequence values('entry', {first - 1});"
-                f" pragma user_version = {VERSION}; commit;"
+                f" pragma application_id = {secrets.randbits(31)}; pragma user_version = {VERSION}; commit;"
             )
     return database
 

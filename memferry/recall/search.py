@@ -22,6 +22,9 @@ CANDIDATES = 100
 """From full text, to be reranked."""
 NEIGHBOURS = 50
 """From vectors."""
+NEIGHBOURS_TO_FILTER = 2000
+"""From vectors, where filters let through only some: they are not known there. What a very narrow filter lets through
+is found by its words."""
 
 
 class Wanted(NamedTuple):
@@ -118,9 +121,7 @@ class Searcher:
         return {id_: found[id_] for id_ in nlargest(CANDIDATES, found, key=found.__getitem__)}
 
     def _by_meaning(self, wanted: Wanted, full: Scores) -> dict[str, tuple[Scores, float]]:
-        near: dict[int, float] = {}
-        for nearest in self._tier.nearest:
-            near |= self._admitted(nearest.nearest(wanted.query, NEIGHBOURS), wanted.filters)
+        near = self._near(wanted)
         found: dict[str, tuple[Scores, float]] = {"vectors": (near, self._tier.nearest_weight)} if near else {}
         if self._tier.reranker is not None and (full or near):
             passages = [one for reader in self._readers for one in reader.passages([*dict.fromkeys([*full, *near])])]
@@ -129,6 +130,13 @@ class Searcher:
                 compared = {one.id: float(score) for one, score in zip(passages, scores, strict=True)}
                 found["meaning"] = (compared, self._tier.reranker_weight)
         return found
+
+    def _near(self, wanted: Wanted) -> dict[int, float]:
+        near: dict[int, float] = {}
+        limit = NEIGHBOURS_TO_FILTER if any(wanted.filters) else NEIGHBOURS
+        for nearest in self._tier.nearest:
+            near |= self._admitted(nearest.nearest(wanted.query, limit), wanted.filters)
+        return {id_: near[id_] for id_ in nlargest(NEIGHBOURS, near, key=near.__getitem__)}
 
     def _admitted(self, near: Scores, filters: Filters) -> dict[int, float]:
         known: set[int] = set().union(*(reader.admitted(near, filters) for reader in self._readers))

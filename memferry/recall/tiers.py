@@ -26,6 +26,7 @@ class Installable(NamedTuple):
 
 TIERS = {
     "semantic": Installable("memferry.recall.static.tier:semantic", "semantic", ("numpy",)),
+    "model": Installable("memferry.recall.embed.tier:model", "minilm", ("numpy",)),
 }
 """Above `core`, the best one last."""
 

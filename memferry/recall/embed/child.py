@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from memferry.embedder import Model
@@ -125,6 +127,14 @@ class Worker:
             process.kill()
             process.wait()
         incoming.close()
+
+
+@lru_cache(maxsize=4)
+def shared(choice: Choice, idle_s: float) -> Worker:
+    """One process a model, however many searchers and feeders this one has. Ended at its end."""
+    worker = Worker(choice, idle_s=idle_s)
+    atexit.register(worker.close)
+    return worker
 
 
 def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:

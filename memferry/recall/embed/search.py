@@ -1,7 +1,7 @@
 """Comparing a question with stored vectors and token states, where the model runs.
 
 The vectors lie in memory as a byte a dimension, 38 MB for 100,000 passages, and are read through from end to end:
-measured against engines with an index of their own, that is fast enough up to there (docs/adr/0010-vectors.md).
+measured against engines with an index of their own, that is fast enough up to there (docs/adr/0015-vectors.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from memferry.embedder import Model
 from memferry.recall.embed.base import TOKEN_LIMIT, Question
 
-BLOCK = 2048
+BLOCK = 512
 """Rows turned into float32 at once: they stay in the cache of a core."""
 BEFORE = 0.6
 """How much a word counts that is not in a record itself, but in the one before it in the same file."""

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from memferry.recall.base import Passage, Scores, Tier
+from memferry.config import Config
+from memferry.embedder import Embedder
+from memferry.errors import ConfigError, EmbedderBroken
+from memferry.recall import grams
+from memferry.recall.base import Passage, Reranker, Scores, Tier
 from memferry.recall.embed import wire
-from memferry.recall.embed.child import Worker
+from memferry.recall.embed.child import Worker, shared
+from memferry.recall.embed.registry import WITH_TOKENS, of_settings
+from memferry.recall.vectors import beside
 
 TOKENS_WEIGHT = 2.0
 """Tuned with `NEAREST_WEIGHT` on five of ten conversations; the other five agree (docs/recall.md)."""
 NEAREST_WEIGHT = 0.25
-COSINE_WEIGHT = 1.0
+COSINE_WEIGHT = 1.25
 """A model without token states orders the candidates by its vectors alone."""
 LEAST_KNOWN = 0.5
 
@@ -42,9 +48,53 @@ class ByModel:
         return [found.get(id_, usual) for id_ in ids]
 
 
-def model_tier(worker: Worker, stores: Sequence[Path]) -> Tier:
-    """Recall with a model. EmbedderBroken: it cannot be loaded."""
-    found = ByModel(worker, stores)
-    if worker.described.tokens:
-        return Tier("model", found, TOKENS_WEIGHT, (found,), NEAREST_WEIGHT)
-    return Tier("model", found, COSINE_WEIGHT, (found,), 0.0)
+class OrElse:
+    """A `Reranker`: the first, and where that has nothing to say the second: while vectors are being made, and about
+    languages that a model never learned."""
+
+    def __init__(self, first: Reranker, second: Reranker) -> None:
+        self._first = first
+        self._second = second
+
+    def scores(self, query: str, passages: Sequence[Passage]) -> Sequence[float]:
+        """See `Reranker`."""
+        return self._first.scores(query, passages) or self._second.scores(query, passages)
+
+
+def model(config: Config, parts: Sequence[Path]) -> Tier:
+    """Recall with the model that is configured. Nothing is loaded before the first question. EmbedderBroken: none of
+    the files of the index has vectors yet; ConfigError."""
+    choice = of_settings(config.recall)
+    if not choice.is_installed:
+        raise EmbedderBroken(f"the model {choice.model} is not installed", hint=choice.install)
+    stores = [beside(part, choice.label) for part in parts]
+    if not any(store.exists() for store in stores):
+        raise EmbedderBroken("no record has a vector yet", hint="run `memferry recall --embed`")
+    found = ByModel(shared(choice, config.recall.idle_s), stores)
+    if choice.model in WITH_TOKENS:
+        return Tier("model", OrElse(found, _by_table()), TOKENS_WEIGHT, (found,), NEAREST_WEIGHT)
+    return Tier("model", found, COSINE_WEIGHT, (found,), NEAREST_WEIGHT)
+
+
+def _by_table() -> Reranker:
+    from memferry.recall.static.tier import StaticTokens
+
+    return StaticTokens()
+
+
+def embedder(config: Config) -> Embedder:
+    """For vectors that go to a backend: of the model, where one is wanted; else of words and pieces of words.
+    EmbedderBroken, ConfigError."""
+    if is_wanted(config):
+        return shared(of_settings(config.recall), config.recall.idle_s)
+    return grams.embedder()
+
+
+def is_wanted(config: Config) -> bool:
+    """Whether vectors are to be made: a model is configured that can be loaded, and no lower tier is asked for."""
+    if config.recall.tier not in ("best", "model"):
+        return False
+    try:
+        return of_settings(config.recall).is_installed
+    except ConfigError:
+        return False

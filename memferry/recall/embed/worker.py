@@ -1,7 +1,7 @@
 """The process that a model lives in: `python -m memferry.recall.embed.worker`, started by `child.Worker`.
 
 It answers one question after the other, ends when nobody has asked for a while or its parent is gone, and with it the
-memory that a model takes. Under Unix it is nice to other programs.
+memory that a model takes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from memferry.recall.embed.registry import Choice, made
 if TYPE_CHECKING:
     from memferry.recall.embed.search import Search
 
-NICENESS = 5
 QUESTIONS_KEPT = 16
 """A question is asked twice: for what is near, and to compare."""
 
@@ -118,8 +117,7 @@ def main() -> None:
     """What a library prints must not get between the answers."""
     outgoing = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    if hasattr(os, "nice"):
-        os.nice(NICENESS)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads wait for each other by spinning
     with contextlib.suppress(BrokenPipeError):  # the parent is gone
         serve(sys.stdin.buffer, outgoing)
     os._exit(0)  # a reader that waits for stdin would hold up a usual end

@@ -1,0 +1,133 @@
+"""Vectors behind the sync, on a whole machine: made, found, withdrawn; and what never leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from memferry.agent import embedding
+from memferry.agent.embedding import Embedding
+from memferry.config import Config
+from memferry.errors import EmbedderBroken
+from memferry.recall.local import HELD, INDEX, searcher
+from memferry.recall.search import Answers, Wanted
+from memferry.recall.vectors import all_beside
+from tests.agent import machines
+from tests.agent.machines import QUICK, Machine
+from tests.recall.endpoints import Server, vectors
+
+KITTEN = "the name of the kitten"
+
+
+class Embedded(Machine):
+    """A machine with a model; `recall`: its settings as YAML."""
+
+    recall = "{}"
+
+    @property
+    def config(self) -> Config:
+        more = f"{QUICK}recall: {self.recall}\n"
+        return machines.config_for(self.base, self.name, encryption=self.encryption, more=more)
+
+    def ask(self, query: str, *, shareable: bool = False, tier: str = "model") -> Answers:
+        with contextlib.closing(searcher(self.config, shareable=shareable, tier=tier)) as asked:
+            return asked.search(Wanted(query))
+
+    def files(self) -> list[str]:
+        return [path.name for name in (INDEX, HELD) for path in all_beside(self.state / name)]
+
+
+@pytest.fixture
+def ant(tmp_path: Path) -> Embedded:
+    found = Embedded(tmp_path, "ant")
+    lines = ["Luna is a cat of two months.", "The invoice was paid.", "We moved the database to a new cluster."]
+    for number, text in enumerate(lines):
+        found.write(f"{number}.md", f"# Note {number}\n\n{text}\n")
+    found.write("secret.md", "---\nprivate: true\n---\nPRIVATE-CANARY: my sister is expecting a baby.\n")
+    found.do("push")
+    return found
+
+
+def test_what_shares_no_word_is_found_and_what_is_held_has_its_own_file(ant: Embedded) -> None:
+    with pytest.raises(EmbedderBroken, match="no record has a vector yet"):
+        ant.ask(KITTEN)
+    assert ant.do("index", embed=None)["embedded"] == 4
+    assert ant.files() == ["index.minilm.vectors", "held.minilm.vectors"]
+    assert ant.ask("kitten").hits[0].key == "0.md"
+    assert ant.ask("pregnancy").hits[0].key == "secret.md"
+    assert all(not hit.held for hit in ant.ask("pregnancy", shareable=True).hits)
+
+
+def test_what_is_forgotten_leaves_the_vectors_with_the_index(ant: Embedded) -> None:
+    ant.do("index", embed=None)
+    ant.do("forget", targets=["0.md"])
+    ant.do("index")
+    assert "0.md" not in [hit.key for hit in ant.ask(KITTEN).hits]
+    assert ant.do("index", embed=None)["embedded"] == 0
+
+
+def test_what_becomes_private_moves_to_the_part_that_stays(ant: Embedded) -> None:
+    ant.do("index", embed=None)
+    ant.write("0.md", "---\nprivate: true\n---\nLuna is a cat of two months.\n")
+    ant.do("push")
+    ant.do("index", embed=None)
+    assert ant.ask("kitten").hits[0].held
+    assert "0.md" not in [hit.key for hit in ant.ask("kitten", shareable=True).hits]
+
+
+def test_a_server_never_gets_what_is_held(ant: Embedded) -> None:
+    with Server() as server:
+        ant.recall = json.dumps({"model": server.url, "endpoint_model": "m"})
+        assert ant.do("index", embed=None)["embedded"] == 3
+        assert any("Luna" in text for text in server.texts)
+        assert "CANARY" not in json.dumps(server.heard)
+        assert "sister" not in json.dumps(server.heard)
+        held = [hit.key for hit in ant.ask("sister").hits if hit.held]
+        assert held == ["secret.md"], "its words still find it"
+
+
+def test_another_model_begins_anew_and_then_takes_the_place_of_the_first(ant: Embedded) -> None:
+    ant.do("index", embed=None)
+    ant.recall = "{model: use-multilingual}"
+    with pytest.raises(EmbedderBroken):
+        ant.ask(KITTEN)
+    assert ant.ask("cat of two months", tier="best").hits, "the tier below answers meanwhile"
+    ant.do("index", embed=None)
+    assert ant.files() == ["index.use-multilingual.vectors", "held.use-multilingual.vectors"]
+    assert ant.ask("kitten").hits[0].key == "0.md"
+
+
+def test_it_keeps_up_beside_other_work_and_tells_what_is_wrong(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "QUIET_S", 0.0)
+    monkeypatch.setattr(embedding, "RETRY_S", 0.0)
+    ant.do("index")
+    with Server(lambda request: (503, b"")) as server:
+        ant.recall = json.dumps({"model": server.url, "endpoint_model": "m"})
+        work = Embedding(ant.config)
+        _let_it(work)
+        assert "503" in str(work.problem)
+        server.answer = vectors
+        _let_it(work)
+        assert work.problem is None
+        assert ant.ask(KITTEN).hits
+        work.close()
+
+
+def test_nothing_is_made_where_no_model_is_wanted(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "QUIET_S", 0.0)
+    ant.do("index")
+    for settings in ("{tier: core}", "{tier: semantic}", "{model: 'sentence-transformers:none'}"):
+        ant.recall = settings
+        work = Embedding(ant.config)
+        _let_it(work)
+        assert (ant.files(), work.problem) == ([], None)
+
+
+def _let_it(work: Embedding) -> None:
+    """Begin, and wait for the end."""
+    work.keep_up(changed=True)
+    if work._thread is not None:
+        work._thread.join()
