@@ -12,6 +12,7 @@ from tests.faults import (
     network,
     notification,
     outage,
+    private,
     states,
     tailing,
     tampering,
@@ -37,5 +38,6 @@ MODULES = (
     hostile,
     many,
     tampering,
+    private,
 )
 NAMES = tuple(sorted(BARS, key=by_number))

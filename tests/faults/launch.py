@@ -1,7 +1,7 @@
 """memferry with a broken ear: `python -m tests.faults.launch FAULT ...arguments of memferry...`.
 
 deaf: no event ever arrives, and nobody says so. lying: every second event is swallowed. dying: the thread that reads
-events dies at its first one.
+events dies at its first one. crashing: whoever stores a batch raises an error that holds all of it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,17 @@ def make_die() -> None:
     observe.Listener.dispatch = dispatch  # type: ignore[method-assign]
 
 
-FAULTS = {"deaf": deafen, "lying": make_lie, "dying": make_die}
+def make_crash() -> None:
+    """The worst error that there could be: its text is what nobody may read."""
+    from memferry.agent.ingest import Ingest
+
+    def store(self: Ingest, this: object, records: object, cursor: object = None) -> None:
+        raise RuntimeError(repr(records))
+
+    Ingest._store = store  # type: ignore[method-assign]
+
+
+FAULTS = {"crashing": make_crash, "deaf": deafen, "lying": make_lie, "dying": make_die}
 
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
