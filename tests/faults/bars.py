@@ -8,6 +8,7 @@ from tests.faults import (
     damage,
     delivery,
     hostile,
+    malformed,
     many,
     network,
     notification,
@@ -39,5 +40,6 @@ MODULES = (
     many,
     tampering,
     private,
+    malformed,
 )
 NAMES = tuple(sorted(BARS, key=by_number))

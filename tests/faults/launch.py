@@ -2,6 +2,7 @@
 
 deaf: no event ever arrives, and nobody says so. lying: every second event is swallowed. dying: the thread that reads
 events dies at its first one. crashing: whoever stores a batch raises an error that holds all of it.
+doubting: whoever judges a record of which nobody knows what to think raises one that holds it.
 """
 
 from __future__ import annotations
@@ -51,7 +52,24 @@ def make_crash() -> None:
     Ingest._store = store  # type: ignore[method-assign]
 
 
-FAULTS = {"crashing": make_crash, "deaf": deafen, "lying": make_lie, "dying": make_die}
+def make_doubt() -> None:
+    """The record is the one with the canary of `tests.policies.doubtful`."""
+    from memferry.model import Record
+    from memferry.policies import chain
+    from memferry.policies.contents import Contents, contents_of
+    from tests.policies.doubtful import CANARY
+
+    honest = contents_of
+
+    def doubt(record: Record) -> Contents:
+        if CANARY.encode() in record.body:
+            raise ValueError(repr(record.body))
+        return honest(record)
+
+    chain.__dict__["contents_of"] = doubt
+
+
+FAULTS = {"doubting": make_doubt, "crashing": make_crash, "deaf": deafen, "lying": make_lie, "dying": make_die}
 
 if __name__ == "__main__":
     FAULTS[sys.argv.pop(1)]()
