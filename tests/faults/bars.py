@@ -14,6 +14,7 @@ from tests.faults import (
     notification,
     outage,
     private,
+    races,
     states,
     tailing,
     tampering,
@@ -41,5 +42,6 @@ MODULES = (
     tampering,
     private,
     malformed,
+    races,
 )
 NAMES = tuple(sorted(BARS, key=by_number))
