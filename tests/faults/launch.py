@@ -2,6 +2,7 @@
 
 deaf: no event ever arrives, and nobody says so. lying: every second event is swallowed. dying: the thread that reads
 events dies at its first one. crashing: whoever stores a batch raises an error that holds all of it.
+sound: nothing but what `tests.faults.mutants` is asked for.
 doubting: whoever judges a record of which nobody knows what to think raises one that holds it.
 """
 
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from memferry.agent import watch
 from memferry.cli.main import main
+from tests.faults.mutants import sow_what_is_asked_for
 
 
 def deafen() -> None:
@@ -69,8 +71,16 @@ def make_doubt() -> None:
     chain.__dict__["contents_of"] = doubt
 
 
-FAULTS = {"doubting": make_doubt, "crashing": make_crash, "deaf": deafen, "lying": make_lie, "dying": make_die}
+FAULTS = {
+    "sound": lambda: None,
+    "deaf": deafen,
+    "lying": make_lie,
+    "dying": make_die,
+    "crashing": make_crash,
+    "doubting": make_doubt,
+}
 
 if __name__ == "__main__":
+    sow_what_is_asked_for()
     FAULTS[sys.argv.pop(1)]()
     sys.exit(main())
