@@ -56,7 +56,7 @@ def private_entries(trial: Trial) -> None:
         join(ant, bee)
         _suffer(trial, far, ant, book)
         _crash(trial.result, ant, book)
-        terminal = _on_a_terminal(ant, book)
+        terminal = _on_a_terminal(trial.result, ant, book)
         for machine in (ant, bee, ant):
             answer = machine.call("sync-memory", "--json")
             trial.result.expect(answer.code == 0, f"{machine.name} afterwards: {spoken(answer)}")
@@ -115,7 +115,7 @@ def _crash(result: Result, ant: Machine, book: Book) -> None:
         result.expect(answer.code == 70, f"{command} that crashes: {spoken(answer)}")
 
 
-def _on_a_terminal(ant: Machine, book: Book) -> bytes:
+def _on_a_terminal(result: Result, ant: Machine, book: Book) -> bytes:
     """What a person sees of a push, its progress line included."""
     _append(ant, book, 400)
     with _terminal() as (screen, shown):
