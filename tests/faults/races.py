@@ -25,6 +25,7 @@ from memferry.errors import AccessDenied, TransientError
 from memferry.model import Sealed
 from tests.canary.search import folder, search
 from tests.canary.traces import Traces
+from tests.faults import oracle
 from tests.faults.bar import Result, Trial, bar
 from tests.faults.far import TOOLS, far_away
 from tests.faults.lines import Book, joined
@@ -82,6 +83,7 @@ class Stage:
     agent: Agent
     witness: Witness
     vault: Path
+    identities: Callable[[], oracle.Identities]
 
     def segments(self) -> list[Path]:
         """As they lie in the vault."""
@@ -325,7 +327,7 @@ def _staged(machine: Machine) -> Iterator[Stage]:
         with agent.backend("vault") as backend:
             witness = Witness(backend)
         agent._backends["vault"] = witness
-        yield Stage(agent, witness, machine.vault)
+        yield Stage(agent, witness, machine.vault, lambda: machine.identities)
 
 
 def _race_once(result: Result, stage: Stage, course: Course, moment: Moment, way: Way, what: str) -> None:
@@ -346,6 +348,8 @@ def _race_once(result: Result, stage: Stage, course: Course, moment: Moment, way
     stage.witness.sent.clear()
     stage.push()
     result.leaked += _count(result, stage.witness.sent, _canary(doomed), f"{what}: sent by the next sync")
+    left = oracle.read_vault(stage.vault, stage.identities()).bodies
+    result.leaked += _count(result, list(left), _canary(doomed), f"{what}: still there after the next sync")
 
 
 def _count(result: Result, sent: Sequence[str], canary: str, what: str) -> int:
