@@ -36,7 +36,7 @@ from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retry
 from memferry.config import Config, Space
-from memferry.errors import BackendError, ConfigError, ForkedLog, Halted
+from memferry.errors import BackendError, ConfigError, ForkedLog, Halted, SpaceMissing
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
@@ -205,7 +205,16 @@ class Agent:
         restarts = outcome.restarted.total()
         self.ingest(tree, Scope(thorough=True), outcome, files)
         if elsewhere or outcome.restarted.total() > restarts:
+            self._read_all_that_is_there(tree, outcome)
+
+    def _read_all_that_is_there(self, tree: Tree, outcome: Outcome) -> None:
+        """Also where so much is gone that nothing may be concluded from it: what is there may say private."""
+        try:
             self.ingest(tree, Scope(), outcome)
+        except Halted:
+            with contextlib.suppress(SpaceMissing):
+                found = [one.file for one in scan.walk(tree.root, descend=tree.rules.descends)]
+                self.ingest(tree, Scope(), outcome, found)
 
     def deliver(
         self, names: Sequence[str] = (), *, patient: bool = True, outcome: Outcome | None = None

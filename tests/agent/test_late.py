@@ -130,8 +130,7 @@ def test_what_was_made_private_in_another_file_is_not_sent(ant: Machine) -> None
         agent.ingest_all(Scope())
         lines = path.read_text().splitlines(keepends=True)
         path.write_text("".join(line for line in lines if CANARY not in line))
-        other = ant.write("other.jsonl", next(line for line in lines if CANARY in line))
-        relabel(other)
+        ant.write("other.jsonl", next(line for line in lines if CANARY in line).replace("project", "private"))
         deliver(agent)
     assert in_vault(ant) == ["entry-1", "entry-3", "entry-4"]
     assert CANARY.encode() not in ant.outside()

@@ -36,7 +36,7 @@ def _lag(proxy: Proxy) -> None:
 
 
 def _lose_an_answer(proxy: Proxy) -> None:
-    proxy.cut_reply(random.Random(proxy.replies).randint(1, 12))
+    proxy.cut_reply(random.Random(proxy.replies).randint(1, 4))
 
 
 HARMS: Sequence[Callable[[Proxy], None]] = (_lose_an_answer, Proxy.reset, _lag, _lose_an_answer, Proxy.half_open)
