@@ -12,11 +12,12 @@ from memferry.agent import doorbell, machines, resolve
 from memferry.agent import held as held_records
 from memferry.agent.decisions import Decision
 from memferry.agent.explain import explain_target
+from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pulled
 from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, Progress, no_progress, opened, require_backends
-from memferry.backends.base import Capacity, HeadSeen, Readable, Verifiable
+from memferry.backends.base import Capacity, Finding, HeadSeen, Readable, Repaired, Verifiable
 from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
 from memferry.errors import BackendError, ConfigError, Halted, TargetRefused
@@ -169,7 +170,7 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
             if not isinstance(backend, Verifiable):
                 return VerifyReport(name, [], [], "this backend cannot be verified")
             findings = backend.verify(_heads_seen(agent, name))
-            repaired = backend.repair(findings, agent.journal) if repair and findings else []
+            repaired = _repair(agent, backend, findings) if repair and findings else []
             if repaired:
                 with agent.state.transaction():
                     agent.delivery(backend).remember_head()
@@ -187,6 +188,12 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
         [finding._asdict() for finding in findings],
         [{**one.finding._asdict(), "done": one.done, "detail": one.detail} for one in repaired],
     )
+
+
+def _repair(agent: Agent, backend: Verifiable, findings: Sequence[Finding]) -> Sequence[Repaired]:
+    """What the vault has lost is sent once more, so it is looked at once more: it may have become private since."""
+    agent.look_again(Outcome(agent.journal.last_seq + 1), 1, agent.journal.last_seq)
+    return backend.repair(findings, agent.journal)
 
 
 def _heads_seen(agent: Agent, name: str) -> dict[str, HeadSeen]:

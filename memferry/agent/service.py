@@ -41,7 +41,7 @@ from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff, Logged, Retry
 from memferry.config import Config, Space
 from memferry.embedder import Embedder
-from memferry.errors import BackendError, ConfigError, ForkedLog, Halted, ScannerBroken
+from memferry.errors import BackendError, ConfigError, ForkedLog, Halted, ScannerBroken, SpaceMissing
 from memferry.formats import registry
 from memferry.formats.base import Kind
 from memferry.formats.brand import SCOPES
@@ -255,25 +255,47 @@ class Agent:
     def delivery(self, backend: Backend, outcome: Outcome | None = None) -> Delivery:
         """`outcome`: counts what turns out while it is at work."""
         retry = Retry(RETRY_SOON, ATTEMPTS, self.random)
-        look = partial(self._look_again, outcome or Outcome(self.journal.last_seq + 1))
+        look = partial(self.look_again, outcome or Outcome(self.journal.last_seq + 1))
         return Delivery(
             self.state, self.journal, backend, self.checkpoints, retry, self._paces[backend.name], look,
             self.audit,
         )  # fmt: skip
 
-    def _look_again(self, outcome: Outcome, first: int, last: int) -> bool:
+    def look_again(self, outcome: Outcome, first: int, last: int) -> bool:
         """Read files again that changed since these operations of theirs were queued: what became private meanwhile
         must not leave. Returns whether any did. Raises Halted where the rules or the scanner broke meanwhile."""
         changed: defaultdict[str, list[str]] = defaultdict(list)
+        gone: set[str] = set()
         for space, file, before in self.catalog.stats_of(self.journal.files(first, last)):
-            now = scan.stat_at(self.trees[space].root, file) if space in self.trees else None
-            if now is not None and before not in (now, now.doubted):
+            if space not in self.trees:
+                continue
+            now = scan.stat_at(self.trees[space].root, file)
+            if now is None:
+                gone.add(space)
+            elif before not in (now, now.doubted):
                 changed[space].append(file)
-        for space, files in changed.items():
+        for space in changed.keys() | gone:
             with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
-                self.ingest(self.trees[space], Scope(thorough=True), outcome, files)
+                self._read_again(self.trees[space], changed[space], outcome, elsewhere=space in gone)
         self._refuse_broken_rules()
-        return bool(changed)
+        return bool(changed or gone)
+
+    def _read_again(self, tree: Tree, files: Sequence[str], outcome: Outcome, *, elsewhere: bool) -> None:
+        """`elsewhere`: look for what is missing in the whole space, as is done where a ledger turns out to be another
+        one: its lines may lie in another file now, with another label."""
+        restarts = outcome.restarted.total()
+        self.ingest(tree, Scope(thorough=True), outcome, files)
+        if elsewhere or outcome.restarted.total() > restarts:
+            self._read_all_that_is_there(tree, outcome)
+
+    def _read_all_that_is_there(self, tree: Tree, outcome: Outcome) -> None:
+        """Also where so much is gone that nothing may be concluded from it: what is there may say private."""
+        try:
+            self.ingest(tree, Scope(), outcome)
+        except Halted:
+            with contextlib.suppress(SpaceMissing):
+                found = [one.file for one in scan.walk(tree.root, descend=tree.rules.descends)]
+                self.ingest(tree, Scope(), outcome, found)
 
     def deliver(
         self, names: Sequence[str] = (), *, patient: bool = True, outcome: Outcome | None = None

@@ -18,12 +18,14 @@ _UNSPACED = (
 _CHARACTER = re.compile(rf"[{_UNSPACED}]")
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
-_BREAKS = '.:;!?\n"([{“”„«»–—。：；！？，、「」（）【】…'
+_BREAKS = '.:;!?\n"([{)]}<>|“”„«»–—。：；！？，、「」（）【】…'
 _TO_LINES = str.maketrans(dict.fromkeys(_BREAKS, "\n"))
+_JSON_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
+_TARGET = re.compile(r"\]\([^()\s]*\)")
 _NO_LETTERS = re.compile(r"[^\w\n]|_")
 
 _ASCII = bytes(range(128))
-_LOWER = _ASCII.lower().translate(bytes.maketrans(b'.:;!?"([{', b"\n" * 9)) + bytes(128)
+_LOWER = _ASCII.lower().translate(bytes.maketrans(b'.:;!?"([{)]}<>|', b"\n" * 15)) + bytes(128)
 _DROPPED = bytes(code for code in _ASCII if not chr(code).isalnum() and chr(code) not in _BREAKS)
 _SPACED = bytes(code if chr(code).isalnum() else 32 for code in _ASCII).lower() + b" " * 128
 
@@ -33,7 +35,7 @@ _COMMON, _COMMON_BEYOND_ASCII = b"v", b"\xb2"
 
 class Letters(msgspec.Struct, frozen=True, gc=False):
     """`folded`: letters and digits in lower case, UTF-8. `clauses`: offsets at which a clause or a line begins, the
-    first of them 0, ascending. `text`: as it was."""
+    first of them 0, ascending. `text`: as it was, without markup."""
 
     folded: bytes
     clauses: list[int]
@@ -42,6 +44,8 @@ class Letters(msgspec.Struct, frozen=True, gc=False):
 
 def letters_of(text: str) -> Letters:
     """The letters of a text."""
+    if "&" in text or "\\u" in text or "](" in text:
+        text = _without_markup(text)
     if text.isascii():
         folded = text.encode().translate(_LOWER, _DROPPED)
     else:
@@ -52,9 +56,18 @@ def letters_of(text: str) -> Letters:
     return Letters(b"".join(clauses), list(accumulate(map(len, clauses[:-1]), initial=0)), text)
 
 
+def _without_markup(text: str) -> str:
+    """What a reader would see: links without their targets, characters instead of their escapes in HTML and JSON."""
+    import html
+
+    if "\\u" in text:
+        text = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+    return _TARGET.sub("]", html.unescape(text))
+
+
 def word_starts(text: str) -> list[int]:
     """Offsets in its letters at which a word begins, ascending, and the end of the last one. Each character of a script
-    without spaces counts as a word."""
+    without spaces counts as a word. `text`: of `Letters`."""
     if text.isascii():
         words = text.encode().translate(_SPACED).split()
     else:
@@ -77,6 +90,12 @@ def anchors(folded: bytes) -> list[int]:
 def is_prose(text: str) -> bool:
     """Whether it could be a sentence: a path, an id or a date has no four words, nor eight characters of a script that
     has no spaces."""
+    if _reads_as_prose(text):
+        return True
+    return ("&" in text or "\\u" in text) and _reads_as_prose(_without_markup(text))
+
+
+def _reads_as_prose(text: str) -> bool:
     return len(text.split(None, 3)) == 4 or (not text.isascii() and len(_CHARACTER.findall(text)) >= 8)
 
 

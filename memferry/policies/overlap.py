@@ -102,7 +102,7 @@ def _document_passages(text: str, fingerprint: Fingerprinter) -> Iterator[Passag
     """More of them, and its longer lines, which may be repeated one by one. Headings are not secret."""
     letters = letters_of(text)
     yield from _passages(letters, START, fingerprint)
-    yield from _full(letters.folded, word_starts(text)[::STRIDE], fingerprint)
+    yield from _full(letters.folded, word_starts(letters.text)[::STRIDE], fingerprint)
     for line in text.split("\n"):
         if is_prose(line) and not line.lstrip().startswith("#"):
             yield from _passages(letters_of(line), LINE, fingerprint)

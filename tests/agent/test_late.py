@@ -114,6 +114,41 @@ def test_a_document_that_became_private_while_it_was_queued_is_not_sent(ant: Mac
     assert in_vault(ant) == ["other.md"]
 
 
+def test_what_was_made_private_under_another_name_is_not_sent(ant: Machine) -> None:
+    path = written(ant)
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        relabel(path.rename(path.with_name("renamed.jsonl")))
+        deliver(agent)
+    assert in_vault(ant) == ["entry-1", "entry-3", "entry-4"]
+    assert CANARY.encode() not in ant.outside()
+
+
+def test_what_was_made_private_in_another_file_is_not_sent(ant: Machine) -> None:
+    path = written(ant)
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(line for line in lines if CANARY not in line))
+        ant.write("other.jsonl", next(line for line in lines if CANARY in line).replace("project", "private"))
+        deliver(agent)
+    assert in_vault(ant) == ["entry-1", "entry-3", "entry-4"]
+    assert CANARY.encode() not in ant.outside()
+
+
+def test_a_repair_does_not_send_again_what_became_private_since(ant: Machine) -> None:
+    path = written(ant)
+    ant.do("push")
+    for segment in (ant.base / "vault").rglob("*.zst"):
+        segment.unlink()
+    relabel(path)
+    assert ant.do("verify", repair=True)["exit_code"] == 0
+    assert CANARY.encode() not in ant.outside()
+    ant.do("push")
+    assert sorted(in_vault(ant)) == ["entry-1", "entry-3", "entry-4"]
+    assert ant.do("verify")["exit_code"] == 0
+
+
 def test_what_was_sent_before_is_withdrawn_by_the_same_delivery(ant: Machine) -> None:
     """The reply was lost, so it may have arrived."""
     path = written(ant)

@@ -1,9 +1,13 @@
-"""`python -m tests.faults [BAR...] [--size small|full] [--seed N]`: run bars and print what each came to."""
+"""`python -m tests.faults [BAR...] [--size small|full] [--seed N]`: run bars and print what each came to.
+
+`--teeth`: sow one bug after the other; the small size of its bar must notice.
+"""
 
 from __future__ import annotations
 
 import argparse
 import logging
+import subprocess
 import sys
 import tempfile
 import time
@@ -11,6 +15,7 @@ from pathlib import Path
 
 from tests.faults.bar import BARS, Bar, Size, cleaned, usable
 from tests.faults.bars import NAMES
+from tests.faults.mutants import MUTANTS, sown
 
 
 def main() -> int:
@@ -18,6 +23,8 @@ def main() -> int:
     parser.add_argument("bars", nargs="*", metavar="BAR", help=f"which (default: all of {' '.join(NAMES)})")
     parser.add_argument("--size", choices=["small", "full"], default="full")
     parser.add_argument("--seed", type=int, default=None, help="default: by the clock, and printed")
+    parser.add_argument("--teeth", action="store_true", help="sow bugs, which the bars must notice (all, or of these)")
+    parser.add_argument("--mutant", choices=MUTANTS, default=None, help="run the bars with this bug sown")
     arguments = parser.parse_args()
     spelled = {name.upper(): name for name in NAMES}
     wanted = [spelled.get(name.upper(), name) for name in arguments.bars] or list(NAMES)
@@ -27,6 +34,10 @@ def main() -> int:
         parser.error("these faults are made of signals, strace and inotify: they need Linux")
     logging.getLogger("memferry").addHandler(logging.NullHandler())  # some bars open an agent in this process
     seed = int(time.time()) if arguments.seed is None else arguments.seed
+    if arguments.teeth:
+        return _teeth(set(wanted), seed)
+    if arguments.mutant:
+        sown(arguments.mutant)
     passed = [_run(BARS[name], arguments.size, seed) for name in wanted]
     return 0 if all(passed) else 1
 
@@ -39,6 +50,23 @@ def _run(bar: Bar, size: Size, seed: int) -> bool:
         result = bar.run(base, size, seed)
     _say(str(result))
     return result.passed
+
+
+def _teeth(bars: set[str], seed: int) -> int:
+    """Each bug in a process of its own. 1 where one of them passed unnoticed."""
+    unnoticed = 0
+    for name, mutant in MUTANTS.items():
+        if mutant.bar not in bars:
+            continue
+        arguments = [mutant.bar, "--size", "small", "--seed", str(seed), "--mutant", name]
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.faults", *arguments], capture_output=True, text=True, check=False
+        )
+        noticed = done.returncode == 1 and f"{mutant.bar:6} FAIL" in done.stdout
+        why = [line.strip() for line in done.stdout.splitlines()[1:] if "note:" not in line] or [done.stderr[-300:]]
+        _say(f"{mutant.bar:4} {'noticed  ' if noticed else 'UNNOTICED'} {name}: {why[0][:120]}")
+        unnoticed += not noticed
+    return 1 if unnoticed else 0
 
 
 def _say(text: str) -> None:

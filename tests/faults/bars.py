@@ -9,10 +9,13 @@ from tests.faults import (
     delivery,
     hostile,
     index,
+    malformed,
     many,
     network,
     notification,
     outage,
+    private,
+    races,
     states,
     tailing,
     tampering,
@@ -39,5 +42,8 @@ MODULES = (
     many,
     tampering,
     index,
+    private,
+    malformed,
+    races,
 )
 NAMES = tuple(sorted(BARS, key=by_number))

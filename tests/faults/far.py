@@ -35,8 +35,11 @@ class Far(NamedTuple):
         known.write_text(f"[127.0.0.1]:{self.proxy.port} {sshd.public(self.server.host_keys['ed25519'])}\n")
         return self.server.yaml("vault", encryption=None, port=self.proxy.port, known_hosts=str(known), **settings)
 
-    def machine(self, base: Path, name: str = "ant", *, agent: str = SETTINGS, **settings: object) -> Machine:
-        return Machine(base, name=name, agent=agent, vault=self.vault, backend=self.yaml(**settings))
+    def machine(
+        self, base: Path, name: str = "ant", *, agent: str = SETTINGS, more: str = "", **settings: object
+    ) -> Machine:
+        """`more`: YAML of further backends."""
+        return Machine(base, name=name, agent=agent, vault=self.vault, backend=self.yaml(**settings) + more)
 
     def check_tidy(self, result: Result, machine: Machine) -> None:
         """Nothing lies there but what counts: what a cut left was cleared away by the next delivery."""
@@ -47,8 +50,8 @@ class Far(NamedTuple):
 
 
 @contextmanager
-def far_away(folder: Path) -> Iterator[Far]:
-    with sshd.running(folder) as server, Proxy(server.port) as proxy:
+def far_away(folder: Path, *, recording: bool = False) -> Iterator[Far]:
+    with sshd.running(folder) as server, Proxy(server.port, recording=recording) as proxy:
         yield Far(server, proxy)
 
 

@@ -21,6 +21,8 @@ from memferry.agent.deliver import MAX_ATTEMPTS
 from memferry.agent.service import Agent, opened
 from memferry.config import load
 from tests.backends.qdrant_double import Double, serving
+from tests.canary.search import Piece, folder, home, search
+from tests.canary.traces import Traces
 from tests.faults import oracle
 from tests.faults.bar import Result, Trial, bar
 from tests.faults.crashes import appending, killed
@@ -66,13 +68,13 @@ def judge(result: Result, found: Counter[str], expected: set[str], written: Coll
 
 def check_private(result: Result, book: Book, machine: Machine, sent: bytes = b"") -> None:
     """Nowhere in the index, in what a server was sent, in the state and in the logs."""
-    traces = oracle.Traces(book.private)
-    leaked = oracle.leaks(book.private, machine.base / "no vault", machine.state, machine.logs) + traces.count(sent)
-    for path in oracle.files(machine.vault):
-        data = path.read_bytes().translate(None, b"\0")  # the engine makes its files large in advance
-        leaked += traces.count(data) + traces.count_binary(data)
-    result.leaked += leaked
-    result.expect(not leaked, f"{leaked} traces of private entries")
+    index = [  # the engine makes its files large in advance
+        Piece(path.name, path.read_bytes().translate(None, b"\0")) for path in oracle.files(machine.vault)
+    ]
+    places = [home(machine.state), folder(machine.logs), [Piece("what was sent", sent)], index]
+    found = search(Traces(book.private), places)
+    result.leaked += len(found)
+    result.expect(not found, f"private entries left traces: {', '.join(map(str, found[:3]))}")
     shown = [path for path in oracle.files(machine.logs) if KEY.encode() in path.read_bytes()]
     result.expect(not shown, f"the key of the server is in {shown}")
 

@@ -1,7 +1,9 @@
 """memferry with a broken ear: `python -m tests.faults.launch FAULT ...arguments of memferry...`.
 
 deaf: no event ever arrives, and nobody says so. lying: every second event is swallowed. dying: the thread that reads
-events dies at its first one.
+events dies at its first one. crashing: whoever stores a batch raises an error that holds all of it.
+sound: nothing but what `tests.faults.mutants` is asked for.
+doubting: whoever judges a record of which nobody knows what to think raises one that holds it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from pathlib import Path
 
 from memferry.agent import watch
 from memferry.cli.main import main
+from tests.faults.mutants import sow_what_is_asked_for
 
 
 def deafen() -> None:
@@ -41,8 +44,43 @@ def make_die() -> None:
     observe.Listener.dispatch = dispatch  # type: ignore[method-assign]
 
 
-FAULTS = {"deaf": deafen, "lying": make_lie, "dying": make_die}
+def make_crash() -> None:
+    """The worst error that there could be: its text is what nobody may read."""
+    from memferry.agent.ingest import Ingest
+
+    def store(self: Ingest, this: object, records: object, cursor: object = None) -> None:
+        raise RuntimeError(repr(records))
+
+    Ingest._store = store  # type: ignore[method-assign]
+
+
+def make_doubt() -> None:
+    """The record is the one with the canary of `tests.policies.doubtful`."""
+    from memferry.model import Record
+    from memferry.policies import chain
+    from memferry.policies.contents import Contents, contents_of
+    from tests.policies.doubtful import CANARY
+
+    honest = contents_of
+
+    def doubt(record: Record) -> Contents:
+        if CANARY.encode() in record.body:
+            raise ValueError(repr(record.body))
+        return honest(record)
+
+    chain.__dict__["contents_of"] = doubt
+
+
+FAULTS = {
+    "sound": lambda: None,
+    "deaf": deafen,
+    "lying": make_lie,
+    "dying": make_die,
+    "crashing": make_crash,
+    "doubting": make_doubt,
+}
 
 if __name__ == "__main__":
+    sow_what_is_asked_for()
     FAULTS[sys.argv.pop(1)]()
     sys.exit(main())

@@ -24,6 +24,14 @@ POLL_S = 0.05
 SETTINGS = "scan_interval_s: 1\n  settle_ms: 200"
 
 
+LAUNCHER: Sequence[str] = ("-m", "memferry")
+"""What is tried as `python LAUNCHER ...`; mutants are launched by another one."""
+
+
+ANSWERS = "answers.log"
+"""Among the logs: what commands printed for their user."""
+
+
 class Answer(NamedTuple):
     """What a command printed, and its exit code (negative: the signal that ended it)."""
 
@@ -52,6 +60,7 @@ class Machine:
     ) -> None:
         self.name = name
         self.base = base
+        self.verbose: Sequence[str] = ()
         self.space, self.state, self.vault, self.logs = (base / name for name in ("space", "state", vault, "logs"))
         self.config = base / "memferry.yaml"
         self.space.mkdir(parents=True)
@@ -64,10 +73,9 @@ class Machine:
 
     # -- memferry
 
-    def command(
-        self, *arguments: str, prefix: Sequence[str] = (), launcher: Sequence[str] = ("-m", "memferry")
-    ) -> list[str]:
-        return [*prefix, sys.executable, *launcher, "--config", str(self.config), *arguments]
+    def command(self, *arguments: str, prefix: Sequence[str] = (), launcher: Sequence[str] = ()) -> list[str]:
+        launched = launcher or LAUNCHER
+        return [*prefix, sys.executable, *launched, "--config", str(self.config), *self.verbose, *arguments]
 
     def spawn(self, *arguments: str, **how: Sequence[str]) -> subprocess.Popen[str]:
         """A process in the background; what it says goes to the logs, which the canary oracle reads."""
@@ -82,7 +90,9 @@ class Machine:
             timeout=timeout_s, check=False,
         )  # fmt: skip
         with open(self.logs / "calls.log", "a") as log:
-            log.write(done.stderr + (done.stdout if arguments[0] != "explain" else ""))
+            log.write(done.stderr)
+        with open(self.logs / ANSWERS, "a") as log:
+            log.write(done.stdout if arguments[0] != "explain" else "")
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def push(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> Answer:
@@ -142,16 +152,20 @@ class Machine:
     def judge(self, result: Result, expected: set[str], book: Book, what: str, *, closed: bool = True) -> None:
         """Both oracles; adds to `result`. `closed` False: the state could not write its last changes into its file,
         which may hold what is overwritten at the next start; then it is not searched."""
-        content = oracle.read_vault(self.vault, self.identities)
-        count = oracle.compare(content, expected, book.public)
+        self.compare(result, expected, book.public, what)
         state = self.state if closed else None
         leaked = oracle.leaks(book.private, self.vault, state, self.logs, self.identities)
+        result.leaked += leaked
+        result.expect(not leaked, f"{what}: leaked={leaked}")
+
+    def compare(self, result: Result, expected: set[str], written: set[str], what: str) -> None:
+        """The content oracle alone."""
+        content = oracle.read_vault(self.vault, self.identities)
+        count = oracle.compare(content, expected, written)
         result.lost += count.lost
         result.doubled += count.doubled
         result.torn += count.torn
-        result.leaked += leaked
-        if any(count) or leaked:
-            result.failures.append(f"{what}: {count} leaked={leaked} {' '.join(content.problems[:2])}")
+        result.expect(not any(count), f"{what}: {count} {' '.join(content.problems[:2])}")
 
     def check_restore(self, result: Result, book: Book, what: str) -> None:
         """Every ledger that is there comes back byte for byte, but for what is held."""

@@ -36,7 +36,7 @@ class Timeouts(NamedTuple):
         return 20.0 + 2 * self.connect_s + self.request_s
 
     @property
-    def settings(self) -> dict[str, object]:
+    def settings(self) -> dict[str, Any]:
         return {"connect_timeout_s": self.connect_s, "request_timeout_s": self.request_s}
 
 

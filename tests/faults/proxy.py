@@ -22,11 +22,16 @@ class Proxy:
     """Relays connections to `127.0.0.1:port` to a server on `target_port`. Owns a thread; use it in a `with`.
 
     What may be changed at any time, and holds for all connections from then on: `delay_s`, added to each direction, so
-    half of a round trip; `bytes_per_s`, the most that passes in each direction; None: all.
+    half of a round trip; `bytes_per_s`, the most that passes in each direction; None: all. `recording`: keep what came
+    in at either end of every connection in `recorded`.
     """
 
-    def __init__(self, target_port: int, *, delay_s: float = 0.0, bytes_per_s: float | None = None) -> None:
+    def __init__(
+        self, target_port: int, *, delay_s: float = 0.0, bytes_per_s: float | None = None, recording: bool = False
+    ) -> None:
         self.target_port = target_port
+        self.recording = recording
+        self.recorded: list[bytearray] = []
         self.delay_s = delay_s
         self.bytes_per_s = bytes_per_s
         self.port = 0
@@ -126,6 +131,8 @@ class Pair:
         self._asked = False
         self._abandoned = False
         self._cut = False
+        if proxy.recording:
+            proxy.recorded += [self.client.heard, self.server.heard]
 
     def opened(self, end: End) -> None:
         """An end is there: the client's comes first, and asks for the other."""
@@ -152,6 +159,8 @@ class Pair:
 
     def carry(self, end: End, data: bytes) -> None:
         """What came in at one end goes out at the other, unless it is a reply to be cut."""
+        if self.proxy.recording:
+            end.heard += data
         if end is self.client:
             self._asked = True
         elif self._asked:
@@ -198,6 +207,7 @@ class End(asyncio.Protocol):
         self._free_at = 0.0
         self.transport: asyncio.Transport | None = None
         self.open = False
+        self.heard = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""

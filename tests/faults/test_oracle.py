@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections import Counter
@@ -79,47 +78,17 @@ def test_what_is_private_is_found_under_the_encryption(tmp_path: Path) -> None:
     assert oracle.leaks([private], vault, None, tmp_path / "logs") == 0
 
 
-def disguises(private: str) -> list[bytes]:
-    sha = hashlib.sha256(private.encode())
-    return [
-        private.encode(),
-        json.dumps(private).encode(),
-        private.split()[-1].encode(),
-        hashlib.md5(private.encode(), usedforsecurity=False).hexdigest().encode(),
-        sha.hexdigest().encode(),
-        sha.hexdigest().upper().encode(),
-        hashlib.sha512(private.encode() + b"\n").hexdigest().encode(),
-        base64.b64encode(hashlib.sha1(private.encode(), usedforsecurity=False).digest()),
-        base64.urlsafe_b64encode(hashlib.blake2b(private.encode()).digest()),
-        b"x" * 40 + base64.b64encode(sha.digest()),
-        b"\0" + sha.digest() + b"\0",
-        sha.digest()[:8][::-1],
-    ]
-
-
-@pytest.mark.parametrize("number", range(12))
 @pytest.mark.parametrize("place", ["vault", "state", "logs"])
-def test_sees_private_text_however_it_is_written(tmp_path: Path, number: int, place: str) -> None:
+def test_what_is_private_is_looked_for_in_each_place(tmp_path: Path, place: str) -> None:
+    """How it may be disguised there is the business of tests/canary."""
     book = Book(1)
     (private,) = book.next(1, private=True)
     for name in ("vault", "state", "logs"):
         (tmp_path / name).mkdir()
     places = (tmp_path / "vault", tmp_path / "state", tmp_path / "logs")
     assert oracle.leaks(book.private, *places) == 0
-    (tmp_path / place / "some.bin").write_bytes(b"before " + disguises(private)[number] + b" behind")
+    (tmp_path / place / "some.bin").write_bytes(b"before " + private.encode() + b" behind")
     assert oracle.leaks(book.private, *places) > 0
-
-
-def test_sees_private_text_in_a_compressed_segment_and_in_a_name(tmp_path: Path) -> None:
-    book = Book(1)
-    (private,) = book.next(1, private=True)
-    (tmp_path / "logs").mkdir()
-    packed = vault_of(tmp_path, [private])
-    assert oracle.leaks(book.private, packed, None, tmp_path / "logs") > 0
-    named = tmp_path / "named"
-    named.mkdir()
-    (named / private.split()[-1].strip('"}')).touch()
-    assert oracle.leaks(book.private, named, None, tmp_path / "logs") > 0
 
 
 def test_the_same_seed_writes_the_same_lines() -> None:

@@ -101,6 +101,12 @@ def test_it_carries_every_byte_in_order(proxy: Proxy) -> None:
     assert proxy.connections == 1
 
 
+def test_what_it_carries_is_recorded_where_that_is_wanted(echo: Echo) -> None:
+    with Proxy(echo.port, recording=True) as proxy, connected(proxy) as line:
+        ask(line, b"there")
+        assert proxy.recorded == [b"there", b"there"]
+
+
 def test_delay_is_added_to_each_direction_and_does_not_add_up(proxy: Proxy) -> None:
     proxy.delay_s = 0.1
     with connected(proxy) as line:
