@@ -1,4 +1,4 @@
-"""Bar B32 at its small size. In full: `python -m tests.secrets --each 3 --sentences FILE`."""
+"""Bar B32 at its small size. In full: `python -m tests.scanning --each 3 --sentences FILE`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from memferry.policies import secrets
 from memferry.policies.secrets import look, table, triage
 from memferry.policies.strings import ELSEWHERE, strings_of
 from tests.policies.held import doc, lines
-from tests.secrets.corpus import Case, made
-from tests.secrets.measure import measure, records
+from tests.scanning.corpus import Case, made
+from tests.scanning.measure import measure, records
 
 SEED = 20260
 

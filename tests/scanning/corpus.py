@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from tests.secrets.kinds import FIXED, FREE, HELD_OUT, OTHERS, Make, raw, run
+from tests.scanning.kinds import FIXED, FREE, HELD_OUT, OTHERS, Make, raw, run
 
 _HEX = "0123456789abcdef"
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"

@@ -1,4 +1,4 @@
-"""The table of what is found: `python -m tests.secrets [--seed N] [--each N] [--sentences FILE] [--own] [--examples]`.
+"""The table of what is found: `python -m tests.scanning [--seed N] [--each N] [--sentences FILE] [--own] [--examples]`.
 
 `--sentences`: a JSON file whose strings are real sentences, none of them secret. `--own`: without the engine.
 Ends with 1 where a bar is missed.
@@ -13,8 +13,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.secrets.corpus import Case, made
-from tests.secrets.measure import measure
+from tests.scanning.corpus import Case, made
+from tests.scanning.measure import measure
 
 
 def main() -> int:

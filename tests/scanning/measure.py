@@ -9,7 +9,7 @@ from typing import NamedTuple
 from memferry.formats import jsonl
 from memferry.model import Record, Source
 from memferry.policies import secrets
-from tests.secrets.corpus import Case, line
+from tests.scanning.corpus import Case, line
 
 BARS = {"fixed": 0.99, "disguised": 0.95, "overall": 0.90}
 FALSE_ALARMS = 0.005
