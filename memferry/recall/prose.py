@@ -58,8 +58,8 @@ def prose(put: Put) -> Prose:
 
 
 def text_of(put: Put) -> str:
-    """The words alone."""
-    return prose(put).body
+    """The words alone; a document as it stands in its file."""
+    return put.body if put.format == "document" else prose(put).body
 
 
 @lru_cache(1024)
