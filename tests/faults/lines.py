@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 WORDS = 10
-LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LETTERS = "bcfghjlmnqrvxz"
+"""Of which no word is made that tells of a secret, such as `pwd`: with a number behind it, it would be held as one."""
 CANARY = "canary"
 
 

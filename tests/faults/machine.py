@@ -68,7 +68,7 @@ class Machine:
         self.config.write_text(
             f"machine: {name}\nstate: state\nspaces:\n  - {{name: notes, path: space}}\n"
             f"backends:\n  vault: {backend or f'{{type: local, path: {vault}}}'}\nagent:\n  {agent}\n"
-            "recall: {tier: core}\n"  # nothing here is about models, which take seconds to load
+            "recall: {tier: core}\npolicy: {secrets: own}\n"  # a model and an engine take their time to load
         )
 
     # -- memferry
