@@ -1,4 +1,4 @@
-"""The engine: some five hundred formats of services, kept by others. docs/adr/0009-secret-scanner.md
+"""The engine: some five hundred formats of services, kept by others. docs/adr/0013-secret-scanner.md
 
 kingfisher (Rust, Apache-2.0, in this process, never on the network) is asked about what deserves a look, in one call.
 """
