@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,14 @@ def no_log_handler_stays() -> Iterator[None]:
     before = logger.handlers[:], logger.level, logger.propagate
     yield
     logger.handlers[:], logger.level, logger.propagate = before
+
+
+@pytest.fixture
+def careless() -> Iterator[None]:
+    """A user whose umask keeps nobody away."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 import subprocess
@@ -130,8 +129,7 @@ def test_held_records_are_numbered_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such modes")
-def test_only_this_user_may_read_it(tmp_path: Path) -> None:
-    os.umask(0)
+def test_only_this_user_may_read_it(tmp_path: Path, careless: None) -> None:
     with indexed(tmp_path / "i.db", put(1, "x")):
         assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()} == {0o600}
 
