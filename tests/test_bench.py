@@ -53,6 +53,7 @@ def test_a_figure_is_held_to_its_bar() -> None:
     assert "".join(shown[2].split()) == "|peak|160MB|||<=150MB|MISSED|"
 
 
+@pytest.mark.timeout(600)  # a dozen programs are started over and over
 def test_every_measure_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["all", *TINY, "--python", sys.executable, "--folder", str(tmp_path), "--json"])
     told = capsys.readouterr()
