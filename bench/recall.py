@@ -98,7 +98,7 @@ def _line(turn: Mapping[str, Any], session: str) -> dict[str, str]:
 
 def write_chinese(root: Path) -> list[Question]:
     """One space with a ledger of sentences, each in a shuffled place."""
-    pairs = [line.split("\t") for line in CHINESE.read_text("utf-8").splitlines()]
+    pairs = [line.split("\t") for line in CHINESE.read_text("utf-8").rstrip("\n").split("\n")]
     questions = [Question(asked, "chinese", frozenset([f"zh-{n}"])) for n, (asked, _) in enumerate(pairs)]
     lines = [json.dumps({"id": f"zh-{n}", "text": told}, ensure_ascii=False) for n, (_, told) in enumerate(pairs)]
     random.Random(1).shuffle(lines)

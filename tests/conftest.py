@@ -6,10 +6,14 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.agent.machines import Machine
+
+if TYPE_CHECKING:
+    from tests.backends.qdrant_double import Double
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +31,25 @@ def careless() -> Iterator[None]:
     before = os.umask(0)
     yield
     os.umask(before)
+
+
+@pytest.fixture
+def double() -> Iterator[Double]:
+    """A Qdrant server that fails when told to, and is asked for nothing that it does not know."""
+    from tests.backends.qdrant_double import Double
+
+    double = Double()
+    yield double
+    assert double.strange == []
+
+
+@pytest.fixture
+def url(double: Double) -> Iterator[str]:
+    """Where it is reached."""
+    from tests.backends.qdrant_double import serving
+
+    with serving(double) as url:
+        yield url
 
 
 @pytest.fixture

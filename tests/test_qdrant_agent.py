@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,23 +19,10 @@ from memferry.errors import ConfigError
 from memferry.recall import grams
 from memferry.recall.local import searcher
 from memferry.recall.search import Wanted
-from tests.backends.qdrant_double import Double, serving
+from tests.backends.qdrant_double import Double
 from tests.backends.qdrant_site import Counting
 
 CANARY = "canary-5f0e2c7d"
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    double = Double()
-    yield double
-    assert double.strange == []
-
-
-@pytest.fixture
-def url(double: Double) -> Iterator[str]:
-    with serving(double) as url:
-        yield url
 
 
 def config_at(base: Path, backends: str, environ: dict[str, str] | None = None, *, tier: str = "core") -> Config:

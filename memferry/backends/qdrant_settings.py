@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 from urllib.parse import urlsplit
 
 import msgspec
@@ -42,7 +42,7 @@ def settings_from(name: str, given: Mapping[str, object]) -> Settings:
     _refuse_unknown(name, given)
     plain = {key: value for key, value in given.items() if key != "api_key"}
     try:
-        read = msgspec.convert(plain, _Plain)
+        read = msgspec.convert(plain, _PLAIN)
     except msgspec.ValidationError as error:
         raise ConfigError(f"backend {name}: {error}", hint="see docs/configuration.md") from error
     settings = Settings(**msgspec.structs.asdict(read), api_key=_key(name, given.get("api_key")))
@@ -50,19 +50,11 @@ def settings_from(name: str, given: Mapping[str, object]) -> Settings:
     return settings
 
 
-class _Plain(msgspec.Struct):
-    """`Settings` without the secret, as msgspec can check them."""
-
-    url: str | None = None
-    path: str | None = None
-    collection: str = "memory"
-    per_space: bool = False
-    payload: str = "text"
-    grpc: bool = False
-    timeout_s: float = 30.0
-    shards: int | None = None
-    replicas: int | None = None
-    quantize_above: int = 100_000
+_PLAIN = msgspec.defstruct(
+    "Plain",
+    [(key, kind, Settings._field_defaults[key]) for key, kind in get_type_hints(Settings).items() if key != "api_key"],
+)
+"""`Settings` without the secret, as msgspec can check them."""
 
 
 def _refuse_unknown(name: str, given: Mapping[str, object]) -> None:

@@ -29,25 +29,12 @@ from memferry.errors import (
     TransientError,
 )
 from memferry.secret import Secret
-from tests.backends.qdrant_double import Double, Fault, serving
+from tests.backends.qdrant_double import Double, Fault
 from tests.backends.qdrant_site import Site
 from tests.backends.samples import put, puts, retract
 
 FAILURES = 15
 """So many requests the three batches need at least."""
-
-
-@pytest.fixture
-def double() -> Iterator[Double]:
-    double = Double()
-    yield double
-    assert double.strange == []
-
-
-@pytest.fixture
-def url(double: Double) -> Iterator[str]:
-    with serving(double) as url:
-        yield url
 
 
 def site_at(url: str, **settings: object) -> Site:
