@@ -10,13 +10,15 @@ from typing import Any
 
 from memferry.agent import doorbell, machines, resolve
 from memferry.agent import held as held_records
+from memferry.agent.connections import require_backends
 from memferry.agent.decisions import Decision
 from memferry.agent.explain import explain_target
+from memferry.agent.late import look_again
 from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pulled
 from memferry.agent.report import SyncReport, VerifyReport, backend_report, pull_report, sync_report
 from memferry.agent.scope import Scope
-from memferry.agent.service import Agent, Progress, no_progress, opened, require_backends
+from memferry.agent.service import Agent, Progress, no_progress, opened
 from memferry.backends.base import Capacity, Finding, HeadSeen, Readable, Repaired, Verifiable
 from memferry.backends.restore import restore as restore_files
 from memferry.config import Config
@@ -173,7 +175,7 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
             repaired = _repair(agent, backend, findings) if repair and findings else []
             if repaired:
                 with agent.state.transaction():
-                    agent.delivery(backend).remember_head()
+                    agent.dispatch.delivery(backend).remember_head()
     except BackendError as error:
         return VerifyReport(name, [], [], str(error), error.hint, isinstance(error, TargetRefused))
     with agent.state.transaction():
@@ -192,14 +194,14 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
 
 def _repair(agent: Agent, backend: Verifiable, findings: Sequence[Finding]) -> Sequence[Repaired]:
     """What the vault has lost is sent once more, so it is looked at once more: it may have become private since."""
-    agent.look_again(Outcome(agent.journal.last_seq + 1), 1, agent.journal.last_seq)
+    look_again(agent, Outcome(agent.journal.last_seq + 1), 1, agent.journal.last_seq)
     return backend.repair(findings, agent.journal)
 
 
 def _heads_seen(agent: Agent, name: str) -> dict[str, HeadSeen]:
-    seen = agent.heads_seen(name)
+    seen = agent.connections.heads_seen(name)
     with agent.backend(name) as backend:
-        head = agent.delivery(backend).checkpoint.head
+        head = agent.dispatch.delivery(backend).checkpoint.head
     return seen | ({agent.me.id: head} if head else {})
 
 

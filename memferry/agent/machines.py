@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from memferry.agent import identity
+from memferry.agent.connections import require_backends
 from memferry.agent.lock import StateLock
 from memferry.agent.rebuild import set_aside
-from memferry.agent.service import Agent, Progress, no_progress, opened, require_backends
+from memferry.agent.service import Agent, Progress, no_progress, opened
 from memferry.agent.state import DATABASE, State
 from memferry.backends import invites
 from memferry.backends import ring as rings
@@ -178,7 +179,7 @@ def revoke(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         renew: Callable[[], object] = getattr(backend, "renew", lambda: None)
         renew()
         with agent.state.transaction():
-            agent.delivery(backend).remember_head()
+            agent.dispatch.delivery(backend).remember_head()
     return {
         "backend": name, "revoked": machine, "generation": ring.number, "fingerprint": rings.fingerprint(ring),
         "members": sorted(member.name for member in ring.members), "exit_code": 0,
@@ -196,7 +197,7 @@ def _without(agent: Agent, backend: Backend, members: Members, machine: str) -> 
         if not doomed:
             return ring
         invites.withdraw_all(members)
-        began = _newest(logs, agent.heads_seen(members.name))
+        began = _newest(logs, agent.connections.heads_seen(members.name))
         with contextlib.suppress(AlreadyExists):  # somebody else revoked at this very moment
             return members.revoke(doomed, began)
     raise ConfigError(f"the keys of {members.name} change all the time", hint="try again later")

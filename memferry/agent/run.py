@@ -156,7 +156,7 @@ class _Loop:
         elif now >= self._due["scan"]:
             self._due["scan"] = now + (POLLING_S if self._watcher.mode == "polling" else settings.scan_interval_s)
             self._cycle(None)
-        if any(map(self._agent.is_due, self._agent.config.backends)):
+        if any(map(self._agent.dispatch.is_due, self._agent.config.backends)):
             self._deliver()
             self._tell()
         self._pull()

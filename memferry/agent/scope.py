@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from memferry.formats.brand import ALL
+from memferry.formats.base import Kind
+from memferry.formats.brand import ALL, SCOPES
+from memferry.policies.paths import PathRules
 
 
 class Scope(NamedTuple):
@@ -23,3 +26,18 @@ class Scope(NamedTuple):
     accept_deletions: bool = False
     backends: tuple[str, ...] = ()
     contents: str = ALL
+
+
+def wanted(scope: Scope, space: str) -> Callable[[str, Kind], bool]:
+    """Which files of a space it is about."""
+    rules = PathRules(exclude=scope.exclude) if scope.exclude else None
+    types = SCOPES.get(scope.contents)
+
+    def is_wanted(file: str, kind: Kind) -> bool:
+        if types is not None and kind.content_type not in types:
+            return False
+        if scope.only and not {space, kind.format, f"{space}/{file}"} & set(scope.only):
+            return False
+        return rules is None or rules.verdict(file) is None
+
+    return is_wanted

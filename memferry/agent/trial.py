@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 from memferry.agent import identity
 from memferry.agent.judging import Judging, kind_of, personal_of
-from memferry.agent.service import tree_of
-from memferry.agent.tree import Tree
+from memferry.agent.tree import Tree, tree_of
 from memferry.config import Config, Space
 from memferry.errors import ConfigError
 from memferry.formats.base import Whole

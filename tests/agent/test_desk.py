@@ -485,7 +485,7 @@ def test_what_a_backend_did_not_acknowledge_is_on_record(ant: Ruled, monkeypatch
     with opened(ant.config, "test") as agent:
         agent.ingest_all(service.Scope())
         with agent.backend("vault") as backend:
-            delivery = agent.delivery(backend)
+            delivery = agent.dispatch.delivery(backend)
             delivery._backend = Unreachable()  # type: ignore[assignment]
             assert "away" in str(delivery.run().error)
     assert [line["did"] for line in lines_of(ant)] == ["sending", "failed"]

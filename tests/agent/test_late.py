@@ -59,7 +59,7 @@ class Meanwhile(Fault):
 
 def deliver(agent: Agent, fault: Fault | None = None) -> Delivered:
     with agent.backend("vault") as backend:
-        return agent.delivery(FaultyBackend(backend, fault or Fault(None))).run()
+        return agent.dispatch.delivery(FaultyBackend(backend, fault or Fault(None))).run()
 
 
 def in_vault(machine: Machine) -> list[str]:

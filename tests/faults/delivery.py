@@ -61,7 +61,7 @@ def _ingest(agent: Agent, poisoned: str) -> int:
 def _deliver(agent: Agent, seq: int) -> int:
     """One delivery; returns how many operations were refused."""
     with agent.backend("vault") as backend:
-        return agent.delivery(FaultyBackend(backend, Fault(None), {seq})).run().refused
+        return agent.dispatch.delivery(FaultyBackend(backend, Fault(None), {seq})).run().refused
 
 
 def _deliver_until_parked(agent: Agent, seq: int) -> int:

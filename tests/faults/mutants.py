@@ -108,10 +108,10 @@ def _blind_where_it_fails(honest: Any) -> Any:
 def _same_place_only(honest: Any) -> Any:
     """As it was before B30: what moved away is not looked for."""
 
-    def read_again(self: Any, tree: Any, files: Any, outcome: Any, *, elsewhere: bool) -> None:
+    def read_again(agent: Any, tree: Any, files: Any, outcome: Any, *, elsewhere: bool) -> None:
         from memferry.agent.scope import Scope
 
-        self.ingest(tree, Scope(thorough=True), outcome, files)
+        agent.ingest(tree, Scope(thorough=True), outcome, files)
 
     return read_again
 
@@ -134,8 +134,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "the state has digests without a key": Mutant("B29", "memferry.keys:Fingerprinter.__call__", _unkeyed),
     "the state keeps the text of what is held": Mutant("B29", "memferry.agent.catalog:Catalog.hold", _keep_the_text),
     "a fault is shown with its text": Mutant("B29", "memferry.cli.main:place", lambda honest: repr),
-    "nothing is looked at again": Mutant("B30", "memferry.agent.service:Agent.look_again", _never(False)),
-    "what moved is not looked for": Mutant("B30", "memferry.agent.service:Agent._read_again", _same_place_only),
+    "nothing is looked at again": Mutant("B30", "memferry.agent.dispatch:look_again", _never(False)),
+    "what moved is not looked for": Mutant("B30", "memferry.agent.late:_read_again", _same_place_only),
     "a repair does not look again": Mutant("B30", "memferry.agent.commands:_repair", _repair_at_once),
     "the queue keeps what is withdrawn": Mutant("B30", "memferry.agent.journal:Journal.scrub", _never(None)),
     "what was sent is not retracted": Mutant("B30", "memferry.agent.withdraw:Withdrawal._retract", _never(None)),

@@ -326,7 +326,7 @@ def _staged(machine: Machine) -> Iterator[Stage]:
     with opened(config.load({}, file=str(machine.config)), "bar") as agent:
         with agent.backend("vault") as backend:
             witness = Witness(backend)
-        agent._backends["vault"] = witness
+        agent.connections._open["vault"] = witness
         yield Stage(agent, witness, machine.vault, lambda: machine.identities)
 
 

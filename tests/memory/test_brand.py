@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from memferry.agent import connections
 from memferry.agent.discover import discover
-from memferry.agent.service import Agent
 from memferry.backends.base import Backend
 from memferry.backends.faulty import Fault, FaultyBackend
+from memferry.backends.wrappers import Logged
 from memferry.formats import brand, registry
 from tests.agent.machines import Machine
 
@@ -49,8 +50,7 @@ class Refusing:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fault, self.seqs = Fault(None), set[int]()
-        wrapped = Agent._wrapped
-        monkeypatch.setattr(Agent, "_wrapped", lambda agent, backend: self.around(wrapped(agent, backend)))
+        monkeypatch.setattr(connections, "Logged", lambda backend, clock: self.around(Logged(backend, clock)))
 
     def around(self, backend: Backend) -> FaultyBackend:
         return FaultyBackend(backend, self.fault, self.seqs)
@@ -137,7 +137,7 @@ def test_a_batch_that_was_cut_goes_on_where_it_stopped(
     sync(ant, contents="insights-only")
     seen = stored(ant)
     broken.fault.fail(1, when)
-    monkeypatch.setattr("memferry.agent.service.ATTEMPTS", 1)
+    monkeypatch.setattr("memferry.agent.dispatch.ATTEMPTS", 1)
     report = sync(ant)
     assert report["exit_code"] == 1
     assert report["backends"]["vault"]["error"]
