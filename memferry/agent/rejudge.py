@@ -12,17 +12,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memferry.agent.catalog import Catalog
-from memferry.agent.ingest import Ingest
-from memferry.agent.journal import Journal, unseal
+from memferry.agent.holding import Holding
+from memferry.agent.journal import unseal
 from memferry.agent.known import WITHDRAWN
 from memferry.agent.state import State
-from memferry.agent.tree import Tree
-from memferry.agent.withdraw import Withdrawal
-from memferry.keys import Fingerprinter
+from memferry.agent.work import Work
 from memferry.model import Put
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
-from memferry.policies.desk import Desk
 
 ASIDE = "taken-back.jsonl"
 """In the state directory: what was taken back although its file is gone, so that nothing is lost by it."""
@@ -33,21 +30,19 @@ def is_judged(state: State, space: str, version: str) -> bool:
     return state.meta(f"judged {space}") == version
 
 
-def rejudge(
-    state: State, journal: Journal, withdrawal: Withdrawal, fingerprint: Fingerprinter, tree: Tree, desk: Desk,
-    ingest: Ingest, version: str, *, dry_run: bool = False,
-) -> bool:  # fmt: skip
+def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
     """Bring one space under the rules of this version. False: it is. What left redacted is made anew from its file, if
     there is one. `dry_run`: inside a rehearsal of the state."""
+    state, tree, holding = work.state, work.tree, Holding(work)
     name = f"judged {tree.name}"
     before = state.meta(name)
     if before == version:
         return False
     catalog = Catalog(state)
-    counted = ingest.outcome.held.copy()
-    for sealed in journal.sealed(1, journal.last_seq):
+    counted = work.outcome.held.copy()
+    for sealed in work.journal.sealed(1, work.journal.last_seq):
         puts = [op for op in unseal(sealed) if isinstance(op, Put) and op.space == tree.name]
-        verdicts = judge([ingest.stored(put) for put in puts], catalog, fingerprint, desk=desk)
+        verdicts = judge([holding.stored(put) for put in puts], catalog, work.fingerprint, desk=work.desk)
         changed = [
             (put, verdict)
             for put, verdict in zip(puts, verdicts, strict=True)
@@ -57,10 +52,10 @@ def rejudge(
             with state.transaction():
                 if not dry_run:
                     _keep_aside(state, catalog, [put for put, _ in changed])
-                ingest.hold_stored([verdict for _, verdict in changed if isinstance(verdict, Held)])
-                cut = [fingerprint.key(put.space, put.key) for put, one in changed if not isinstance(one, Held)]
-                withdrawal.withdraw_own(tree.name, cut, WITHDRAWN)
-    ingest.outcome.held = counted  # what is read again is counted then
+                holding.hold_stored([verdict for _, verdict in changed if isinstance(verdict, Held)])
+                cut = [work.fingerprint.key(put.space, put.key) for put, one in changed if not isinstance(one, Held)]
+                work.withdrawal.withdraw_own(tree.name, cut, WITHDRAWN)
+    work.outcome.held = counted  # what is read again is counted then
     with state.transaction():
         catalog.reconsider_all(tree.name)
         state.set_meta(name, version)

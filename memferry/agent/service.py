@@ -20,7 +20,7 @@ from memferry.agent.deliver import Delivered
 from memferry.agent.dispatch import Dispatch
 from memferry.agent.gate import Gate
 from memferry.agent.indexing import Indexing
-from memferry.agent.ingest import Ingest, Reading
+from memferry.agent.ingest import Ingest
 from memferry.agent.journal import Journal
 from memferry.agent.judging import Judging, personal_of
 from memferry.agent.known import FOREIGN
@@ -37,6 +37,7 @@ from memferry.agent.state import DATABASE, State
 from memferry.agent.sync import Cycle, Guard
 from memferry.agent.tree import Tree, tree_of
 from memferry.agent.withdraw import Withdrawal
+from memferry.agent.work import Reading, Work
 from memferry.backends.base import Backend, MachineLog, Readable, Tended
 from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
@@ -114,18 +115,17 @@ class Agent:
             scope.type,
         )
         self.gate.check()
-        desk = self.judging.desk(tree)
-        ingest = Ingest(self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, desk)
+        work = Work(
+            self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, self.judging.desk(tree)
+        )
+        ingest = Ingest(work)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
-            self.state, ingest, tree, guard, accept_deletions=scope.accept_deletions, wanted=wanted(scope, tree.name),
+            work, ingest, guard, accept_deletions=scope.accept_deletions, wanted=wanted(scope, tree.name),
             progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
         with contextlib.closing(ingest), _no_collection(), self.gate.watched():
-            if rejudge(
-                self.state, self.journal, self.withdrawal, self.fingerprint, tree, desk, ingest, self.judging.version,
-                dry_run=scope.dry_run,
-            ):  # fmt: skip
+            if rejudge(work, self.judging.version, dry_run=scope.dry_run):
                 files = None
             if files is None:
                 cycle.run(all_files=scope.force or scope.thorough)

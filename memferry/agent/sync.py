@@ -10,9 +10,7 @@ from typing import NamedTuple
 from memferry.agent import scan
 from memferry.agent.catalog import Catalog
 from memferry.agent.ingest import Ingest
-from memferry.agent.outcome import Outcome
-from memferry.agent.state import State
-from memferry.agent.tree import Tree
+from memferry.agent.work import Work
 from memferry.errors import Halted, MemferryError, SpaceMissing, StateError
 from memferry.formats.base import Kind, Whole
 from memferry.formats.files import FORMAT as BY_SUFFIX
@@ -41,22 +39,19 @@ class Cycle:
     `wanted`: which files this run is about. `progress`: called before each with how many are done, and of how many."""
 
     def __init__(
-        self, state: State, ingest: Ingest, tree: Tree, guard: Guard, *, accept_deletions: bool = False,
+        self, work: Work, ingest: Ingest, guard: Guard, *, accept_deletions: bool = False,
         wanted: Callable[[str, Kind], bool] = lambda file, kind: True,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:  # fmt: skip
-        self._state = state
-        self._catalog = Catalog(state)
+        self._state = work.state
+        self._catalog = Catalog(work.state)
+        self._tree = work.tree
+        self._outcome = work.outcome
         self._ingest = ingest
-        self._tree = tree
         self._guard = guard
         self._accept_deletions = accept_deletions
         self._wanted = wanted
         self._progress = progress
-
-    @property
-    def _outcome(self) -> Outcome:
-        return self._ingest.outcome
 
     def run(self, *, all_files: bool = False) -> None:
         """The whole space. `all_files`: look into every file, also where its stat says that it is as it was.
@@ -88,9 +83,8 @@ class Cycle:
 
     def _reconsiders(self) -> bool:
         """Whether files are to be read again because something is no longer held."""
-        if not self._ingest.released:
+        if not self._ingest.has_released():
             return False
-        self._ingest.released = False
         with self._state.transaction():
             self._catalog.reconsider(self._tree.name)
         return True

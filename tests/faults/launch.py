@@ -46,12 +46,12 @@ def make_die() -> None:
 
 def make_crash() -> None:
     """The worst error that there could be: its text is what nobody may read."""
-    from memferry.agent.ingest import Ingest
+    from memferry.agent.storing import Storing
 
-    def store(self: Ingest, this: object, records: object, cursor: object = None) -> None:
+    def store(self: Storing, this: object, records: object, cursor: object = None) -> None:
         raise RuntimeError(repr(records))
 
-    Ingest._store = store  # type: ignore[method-assign]
+    Storing.store = store  # type: ignore[method-assign]
 
 
 def make_doubt() -> None:

@@ -129,7 +129,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "an ignore file that cannot be read is none": Mutant("B31", "memferry.policies.paths:_text", _blind_where_it_fails),
     "what repeats a held text is sent": Mutant("B29", "memferry.policies.overlap:repeats", _never(False)),
     "what names a held record is sent": Mutant("B29", "memferry.policies.lineage:names", _never(frozenset())),
-    "the body is logged": Mutant("B29", "memferry.agent.ingest:Ingest._store", _log_the_body),
+    "the body is logged": Mutant("B29", "memferry.agent.storing:Storing.store", _log_the_body),
     "the name of every file is logged": Mutant("B29", "memferry.agent.ingest:Ingest.read", _name_the_file),
     "the state has digests without a key": Mutant("B29", "memferry.keys:Fingerprinter.__call__", _unkeyed),
     "the state keeps the text of what is held": Mutant("B29", "memferry.agent.catalog:Catalog.hold", _keep_the_text),
