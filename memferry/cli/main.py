@@ -117,7 +117,7 @@ def _complain(argv: Sequence[str], message: str, hint: str, exit_code: int) -> i
 def _print_json(document: object) -> None:
     import json
 
-    plain = sys.stdout.encoding.lower() not in ("utf-8", "utf8")
+    plain = (sys.stdout.encoding or "ascii").lower() not in ("utf-8", "utf8")
     print(json.dumps(document, ensure_ascii=plain, indent=2, default=str), flush=True)
 
 
