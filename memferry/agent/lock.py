@@ -51,6 +51,12 @@ def holder(directory: Path) -> Holder | None:
         raise _unusable(directory, error) from error
 
 
+def refuse_if_held(directory: Path) -> None:
+    """Raises StateLocked while another instance is at work there."""
+    if holder(directory) is not None:
+        raise _locked(directory)
+
+
 def _unusable(directory: Path, error: OSError) -> StateError:
     return StateError(
         f"the state directory {directory} cannot be used: {error.strerror}",

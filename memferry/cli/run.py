@@ -22,13 +22,17 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def _run(arguments: Namespace) -> Answer:
-    from memferry.agent.notify import Notifier
-    from memferry.agent.run import Audience, run
+    from memferry.agent.lock import refuse_if_held
     from memferry.cli import logfile, logs
 
     if arguments.log:
         logfile.write_to(arguments.log)
     settings = configured(arguments)
+    refuse_if_held(settings.state)  # the rest takes longer to load
+
+    from memferry.agent.notify import Notifier
+    from memferry.agent.run import Audience, run
+
     line = StatusLine(sys.stderr)
     logs.configure(arguments.verbose, line, usual=0 if line.live else 1)
     manager = Notifier.from_environment(os.environ, os.getpid())
