@@ -60,7 +60,7 @@ def _secrets(records: Sequence[Record], large: Collection[int], wanted: Wanted) 
     if not wanted.secrets:
         return
     texts = [text for number in _suspicious(records) if number not in large for text in _texts(number, records[number])]
-    texts = [text for text in texts if triage.is_suspicious(text.line)]
+    texts = [texts[number] for number in triage.suspicious_texts([text.line for text in texts])]
     for text, findings in zip(texts, _looked_at(texts, wanted), strict=True):
         yield from ((text, one) for one in findings)
 

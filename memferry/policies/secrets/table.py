@@ -62,6 +62,7 @@ HARMLESS_BEFORE = (
     "bos", "pad", "stop", "page", "next", "cancellation", "lexer", "parser", "object", "storage", "dedup", "config",
     "translation", "i18n", "registry", "json", "yaml", "column", "join", "model", "random", "numpy", "torch",
     "global", "fixed", "hash", "key", "issue", "tracking", "message", "metadata", "session", "thread", "chat",
+    "decision", "conflict",
 )  # fmt: skip
 """Before `key`, `token`, `seed`, ... these make something else of it."""
 
@@ -193,7 +194,7 @@ FORMATS: tuple[Format, ...] = (
     _begins("jwt", "eyJ", r"[\w-]{8,}\.eyJ[\w-]{8,}"),
     _begins("age-key", "(?i:AGE-(?:SECRET-KEY|PLUGIN-[A-Z0-9]+)-1)", "[A-Za-z0-9]{40,}"),
     _begins("sendgrid-key", r"SG\.", f"{_W}{{16,32}}\\.{_W}{{16,}}"),
-    _begins("mail-key", "key-", f"{_HEX}{{32}}\\b"),
+    _begins("mail-key", f"key-{_HEX}{{8}}", f"{_HEX}{{24}}\\b"),
     _begins("mail-key", "x(?:keysib|smtpsib)-", f"{_HEX}{{64}}-{_AN}{{16}}"),
     _begins("mail-key", f"re_{_AN}{{8}}_", f"{_AN}{{20,}}"),
     _begins("mail-key", r"mlsn\.", f"{_HEX}{{64}}"),
@@ -219,7 +220,7 @@ FORMATS: tuple[Format, ...] = (
     _begins("monitoring-key", "ph[cx]_|hcaik_|dd[ap]_", f"{_AN}{{30,}}", drawn=True),
     _begins("service-token", "lin_(?:api|oauth)_|ntn_|secret_|grn_|apify_api_", f"{_AN}{{30,}}", drawn=True),
     _begins("service-token", f"pat{_AN}{{8}}", f"{_AN}{{6}}\\.{_HEX}{{64}}"),
-    Format("service-token", r"\d:[0-9a-f]{16}", f"\\b\\d/\\d{{10,20}}(?:/\\d{{10,20}})?:{_HEX}{{32}}"),
+    Format("service-token", f"\\d{{10}}:{_HEX}{{16}}", f"\\b\\d/\\d{{10,20}}(?:/\\d{{10,20}})?:{_HEX}{{32}}"),
     _begins("service-token", "AT(?:ATT|CTT|BB)", r"[\w=-]{20,}", drawn=True),
     _begins("service-token", "fig[dou]r?_", f"{_W}{{30,}}"),
     _begins("service-token", r"sl\.", r"[\w-]{60,}", drawn=True),
