@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from tests.backends.qdrant_double import Double
 
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Hundreds of commands are started here: with it each of them would compile memferry anew."""
+
+
 @pytest.fixture(autouse=True)
 def no_log_handler_stays() -> Iterator[None]:
     """A command run in this process logs to a stream that is closed when its test is over."""

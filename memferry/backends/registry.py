@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import entry_points
 from typing import NamedTuple, TypeAlias, cast
 
 from memferry.backends.base import Backend
@@ -40,14 +39,19 @@ def open_backend(
     """The backend `name`, by the `type` in its settings. ConfigError if there is no such type, or it is not
     installed."""
     type_ = settings.get("type")
-    known = _offers() if offers is None else offers
+    known = _offers(type_) if offers is None else offers
     if not isinstance(type_, str) or type_ not in known:
         raise _unknown(name, type_, known)
     rest = {setting: value for setting, value in settings.items() if setting != "type"}
     return _factory(name, type_, known[type_])(name, rest, me, keys)
 
 
-def _offers() -> Mapping[str, Offer]:
+def _offers(type_: object) -> Mapping[str, Offer]:
+    """memferry's own are known without a look at what else is installed."""
+    if isinstance(type_, str) and type_ in OFFERS:
+        return OFFERS
+    from importlib.metadata import entry_points
+
     others = {point.name: Offer(point.value) for point in entry_points(group=GROUP)}
     return {**others, **OFFERS}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 from itertools import accumulate
 
 import msgspec
@@ -15,8 +16,6 @@ import msgspec
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 )
-_CHARACTER = re.compile(rf"[{_UNSPACED}]")
-_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 _BREAKS = '.:;!?\n"([{)]}<>|“”„«»–—。：；！？，、「」（）【】…'
 _TO_LINES = str.maketrans(dict.fromkeys(_BREAKS, "\n"))
@@ -71,7 +70,7 @@ def word_starts(text: str) -> list[int]:
     if text.isascii():
         words = text.encode().translate(_SPACED).split()
     else:
-        words = [word.encode("utf-8", "surrogatepass") for word in _WORD.findall(_plain(text))]
+        words = [word.encode("utf-8", "surrogatepass") for word in _words().findall(_plain(text))]
     return list(accumulate(map(len, words), initial=0))
 
 
@@ -96,7 +95,18 @@ def is_prose(text: str) -> bool:
 
 
 def _reads_as_prose(text: str) -> bool:
-    return len(text.split(None, 3)) == 4 or (not text.isascii() and len(_CHARACTER.findall(text)) >= 8)
+    return len(text.split(None, 3)) == 4 or (not text.isascii() and len(_characters().findall(text)) >= 8)
+
+
+@cache
+def _words() -> re.Pattern[str]:
+    """Made when it is needed: these scripts are so large that it takes a while."""
+    return re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+
+
+@cache
+def _characters() -> re.Pattern[str]:
+    return re.compile(rf"[{_UNSPACED}]")
 
 
 def _plain(text: str) -> str:

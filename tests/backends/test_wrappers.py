@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.backends import registry
 from memferry.backends.base import Backend, Capacity, Readable, Receipt, Verifiable
 from memferry.backends.faulty import Fault, FaultyBackend, FaultyStore, When
 from memferry.backends.local import LocalStore
@@ -305,7 +304,8 @@ def test_other_packages_offer_backends(monkeypatch: pytest.MonkeyPatch) -> None:
 
     plugin.make = make  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "a_plugin", plugin)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point] if group == "memferry.backends" else [])
+    installed = {"memferry.backends": [Point]}
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: installed.get(group, []))
     backend = open_backend("fast", {"type": "memory", "size": 3}, ME, KEYS)
     assert isinstance(backend, Failing)
     assert made == [("fast", {"size": 3}, ME, KEYS)]
@@ -315,5 +315,5 @@ def test_nobody_replaces_a_type_of_ours(monkeypatch: pytest.MonkeyPatch, tmp_pat
     class Point:
         name, value = "local", "evil:make"
 
-    monkeypatch.setattr(registry, "entry_points", lambda group: [Point])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Point])
     assert isinstance(open_backend("backup", {"type": "local", "path": str(tmp_path)}, ME, KEYS), Vault)
