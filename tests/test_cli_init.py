@@ -102,7 +102,7 @@ def test_a_known_tree_is_found_by_its_folders(home: Path) -> None:
     for folder in ("streams", "bus"):
         (home / "old" / folder).mkdir(parents=True)
     (one,) = discover([home / "old"], home / ".claude", asked=False, transcripts=False)
-    assert (one.space.name, one.what) == ("old", "diasync memory")
+    assert (one.space.name, one.what) == ("old", "DiaSync memory")
 
 
 def test_two_projects_of_one_name_are_told_apart_and_one_place_counts_once(home: Path) -> None:

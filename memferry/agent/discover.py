@@ -21,6 +21,7 @@ _KNOWN = (
 )
 """Folder of a project, how its space is called after the project, its format (None: found by looking), what it is."""
 
+_SPOKEN = {"diasync": "DiaSync memory", "entries": "external memory"}
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME = 56
 _LOOKED_AT = 10_000
@@ -94,7 +95,7 @@ def _as_space(folder: Path, *, plain: bool) -> Found | None:
     format_ = registry.recognise(_entries(folder))
     if format_.name != files.FORMAT.name:
         project = folder.parent if folder.name.startswith(".") else folder
-        return Found(Space(_name(project.name), folder), f"{format_.name} memory")
+        return Found(Space(_name(project.name), folder), _SPOKEN.get(format_.name, f"{format_.name} memory"))
     return Found(Space(_name(folder.name), folder), "files") if plain and _has_files(folder) else None
 
 

@@ -72,8 +72,16 @@ def _learned(memory: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{backend['waiting']:,} waiting" if backend["waiting"] else "everything acknowledged"
-    yield f"last {moment(backend['acknowledged_at'])}"
+    last = backend["acknowledged_at"]
+    yield (
+        f"{backend['waiting']:,} waiting"
+        if backend["waiting"]
+        else "everything acknowledged"
+        if last
+        else "nothing yet"
+    )
+    if last:
+        yield f"last {moment(last)}"
     if backend["failures"]:
         yield f"failing since {moment(backend['failing_since'])}, next try {moment(backend['next_attempt_at'])}"
     if backend["refused"]:

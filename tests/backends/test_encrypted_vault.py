@@ -543,13 +543,9 @@ def test_a_fork_is_told_in_an_encrypted_vault_too(site: EncryptedSite) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="modes")
-def test_keys_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0)
-    try:
-        state = tmp_path / "state"
-        encrypted_vault(LocalStore(tmp_path / "vault"), ME, Keys(state)).deliver([seal(puts(1, 3))])
-    finally:
-        os.umask(before)
+def test_keys_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path, careless: None) -> None:
+    state = tmp_path / "state"
+    encrypted_vault(LocalStore(tmp_path / "vault"), ME, Keys(state)).deliver([seal(puts(1, 3))])
     modes = {path.name: path.stat().st_mode & 0o777 for path in (state / "keys").iterdir()}
     assert modes == {"machine.txt": 0o600, "vault.json": 0o600, "vault.recovery.txt": 0o600}
     assert (state / "keys").stat().st_mode & 0o777 == 0o700
