@@ -68,7 +68,7 @@ def _learn(arguments: Namespace) -> Answer:
     entry = drafts.entry_of(draft, time.time(), os.urandom(6))
     topic = entries.Topic(where.folder, names.file_of(where.folder, arguments.topic))
     entries.add(topic, entry)
-    if (topic.folder / locks.FOLDER / "access.json").exists():
+    if os.path.exists(topic.folder / locks.FOLDER / "access"):  # something was recalled here once
         from memferry.memory import access
 
         access.publish(topic.folder)

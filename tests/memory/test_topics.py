@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -182,12 +184,64 @@ def test_a_copy_of_a_folder_counts_by_itself(tmp_path: Path) -> None:
     assert access.totals(other)["a"].times == 2
 
 
-def test_a_damaged_counter_counts_nothing(tmp_path: Path) -> None:
+def test_of_a_damaged_counter_what_travels_is_left(tmp_path: Path) -> None:
     access.count(tmp_path, ["a"], NOW)
-    (tmp_path / locks.FOLDER / access.PENDING).write_text("[")
+    (damaged,) = (tmp_path / locks.FOLDER / access.FOLDER).iterdir()
+    damaged.write_text("[")
     assert access.totals(tmp_path) == {}
+    for expected in (1, 2):
+        access.count(tmp_path, ["a"], NOW)
+        assert access.totals(tmp_path)["a"].times == expected
+    access.publish(tmp_path)
+    damaged.write_text("[")
+    assert access.totals(tmp_path)["a"].times == 2
     access.count(tmp_path, ["a"], NOW)
-    assert access.totals(tmp_path)["a"].times == 1
+    assert access.totals(tmp_path)["a"].times == 3
+
+
+DIES_AT_EACH_STEP = """
+import itertools, os, shutil, sys
+from pathlib import Path
+from memferry.memory import access
+
+def die_at(last):
+    steps = itertools.count(1)
+    touching = ("open", "os.rename", "os.remove", "os.mkdir", "os.truncate")
+    sys.addaudithook(lambda event, _: event in touching and next(steps) == last and os._exit(9))
+
+for last in itertools.count(1):
+    folder = shutil.copytree(sys.argv[1], Path(sys.argv[2], str(last)))
+    counter = folder / ".memferry" / access.COUNTER
+    counter.write_text(f"{counter.read_text().split()[0]} {counter.stat().st_ino}")  # it is to be hurt, and no copy
+    if os.fork() == 0:
+        die_at(last)
+        getattr(access, sys.argv[3])(folder, *([["a"], 0.0] if sys.argv[3] == "count" else []))
+        os._exit(0)
+    if os.wait()[1] == 0:
+        break
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="forks what it kills")
+@pytest.mark.parametrize(("step", "more"), [("count", {0, 1}), ("publish", {0})])
+def test_a_count_that_is_killed_anywhere_is_neither_lost_nor_doubled(tmp_path: Path, step: str, more: set[int]) -> None:
+    """Whatever touches the disk is the last thing that is done, once each; the last folder is of who was not killed."""
+    start, killed = tmp_path / "start", tmp_path / "killed"
+    write(start, "deploy", entry("a"))
+    for _ in range(2):
+        access.count(start, ["a"], NOW)
+        access.publish(start)
+    access.count(start, ["a"], NOW)
+    subprocess.run([sys.executable, "-c", DIES_AT_EACH_STEP, str(start), str(killed), step], check=True)
+    folders = sorted(killed.iterdir(), key=lambda folder: int(folder.name))
+    assert len(folders) > 5
+    for folder in folders:
+        found = access.totals(folder)["a"].times
+        assert found - 3 in more
+        access.publish(folder)
+        assert access.totals(folder)["a"].times == found
+        assert not access.is_waiting(folder)
+    assert found == 3 + max(more)
 
 
 # -- at a glance, for status
