@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from memferry.memory.lifecycle import ledgers, tree
+from memferry.memory.lifecycle.ledgers import Line
 from memferry.memory.lifecycle.notes import problem_of
 from memferry.memory.lifecycle.records import (
     EVENT,
@@ -32,8 +33,27 @@ from memferry.memory.lifecycle.words import (
 
 _TEXTS = re.compile(
     r"views/attach/[^/]+\.md|projects/[^/]+/(?:state|resume)[^/]*\.md|_meta/(?:[^/]+\.json|lock)|index/[^/]+"
-    r"|(?:archive|evidence)/.+|governance/.+\.md|(?:.+/)?\.[^/]+"
+    r"|evidence/.+|governance/.+\.md|(?:.+/)?\.[^/]+"
 )
+
+
+class _Seen(NamedTuple):
+    """An object: where it stands, as `file:line`, what it was made of, and its hash."""
+
+    where: str
+    event_refs: str
+    hash: Any
+
+
+def _is_made_twice(one: _Seen, other: _Seen) -> bool:
+    """Two machines may make the same object of the same event: then each has it in a shard of its own."""
+    shards = [tree.place(seen.where.rpartition(":")[0]) for seen in (one, other)]
+    return one.event_refs == other.event_refs and len({shard.origin for shard in shards if shard}) == 2
+
+
+def _is_a_copy(one: _Seen, other: _Seen) -> bool:
+    """What was archived may stand in its ledger still."""
+    return one.hash == other.hash and any(seen.where.startswith("archive/") for seen in (one, other))
 
 
 class Validation:
@@ -46,7 +66,7 @@ class Validation:
         self.errors: list[str] = []
         self.warnings: list[str] = []
         self.notices: list[str] = []
-        self._objects: dict[str, tuple[str, str]] = {}
+        self._objects: dict[str, _Seen] = {}
         self._superseded: list[tuple[str, str]] = []
         self._decisions: dict[str, tuple[str, str]] = {}
         self._leases: dict[tuple[str, str], Fields] = {}
@@ -64,20 +84,37 @@ class Validation:
 
     def _look_at(self, file: str) -> None:
         place = tree.place(file)
-        if place is not None:
-            check = {"streams": self._event, "bus": self._event, "views": self._object}.get(place.zone)
-            for line in ledgers.read(self._at(file)):
-                where = f"{file}:{line.number}"
-                if line.problem:
-                    self.errors.append(f"{where}: {line.problem}")
-                else:
-                    self.errors += check(where, line.fields) if check else self._note(place.zone, where, line.fields)
+        if os.path.islink(self._at(file)):
+            self.errors.append(f"{file}: it is a link; no link is followed")
+        elif place is not None:
+            self._look_at_lines(file, place.zone, ledgers.read(self._at(file)))
             if not _ends(self._at(file)):
                 self.errors.append(f"{file}: its last line is cut off")
         elif file.startswith("_meta/") and file.endswith(".json"):
             self._look_at_meta(file)
+        elif file.startswith("archive/") and file.endswith(".gz"):
+            self._look_at_archive(file)
         elif not _TEXTS.fullmatch(file):
             self.errors.append(f"{file}: it is no file of this memory")
+
+    def _look_at_lines(self, file: str, zone: str, lines: Iterable[Line]) -> None:
+        check = {"streams": self._event, "bus": self._event, "views": self._object}.get(zone)
+        for line in lines:
+            where = f"{file}:{line.number}" if line.number else file
+            if line.problem:
+                self.errors.append(f"{where}: {line.problem}")
+            else:
+                self.errors += check(where, line.fields) if check else self._note(zone, where, line.fields)
+
+    def _look_at_archive(self, file: str) -> None:
+        from memferry.memory.lifecycle import archives  # knows how to unpack with care, which takes a while to load
+
+        name = archives.ledger_of(file)
+        place = tree.place(name) if name else None
+        if place is None:
+            self.errors.append(f"{file}: it is no archive of this memory")
+        else:
+            self._look_at_lines(file, place.zone, archives.read(self._at(file)))
 
     def _look_at_meta(self, file: str) -> None:
         with open(self._at(file), "rb") as opened:
@@ -97,9 +134,10 @@ class Validation:
         id_ = fields.get("id")
         if not isinstance(id_, str):
             return
-        known = self._objects.setdefault(id_, (where, str(fields.get("event_refs"))))
-        if known[0] != where and not self._is_made_twice(known, where, fields):
-            yield f"{where}: duplicate object id {id_}, which is at {known[0]} already"
+        seen = _Seen(where, str(fields.get("event_refs")), fields.get("hash"))
+        known = self._objects.setdefault(id_, seen)
+        if known != seen and not _is_made_twice(known, seen) and not _is_a_copy(known, seen):
+            yield f"{where}: duplicate object id {id_}, which is at {known.where} already"
         if isinstance(supersedes := fields.get("supersedes"), str) and supersedes:
             self._superseded.append((id_, supersedes))
         evidence = fields.get("evidence_ref")
@@ -107,12 +145,6 @@ class Validation:
             self.warnings.append(f"missing evidence_ref for {id_}: {evidence}")
         if fields.get("type") == "decision" and fields.get("status") == "active" and fields.get("decision_key"):
             self._decisions[id_] = str(fields.get("scope")), str(fields["decision_key"])
-
-    @staticmethod
-    def _is_made_twice(known: tuple[str, str], where: str, fields: Fields) -> bool:
-        """Two machines may make the same object of the same event: then each has it in a shard of its own."""
-        shards = [tree.place(at.rpartition(":")[0]) for at in (known[0], where)]
-        return known[1] == str(fields.get("event_refs")) and len({shard.origin for shard in shards if shard}) == 2
 
     def _note(self, zone: str, where: str, fields: Fields) -> Iterator[str]:
         if problem := problem_of(zone, fields):
