@@ -138,7 +138,6 @@ def _parser(name: str, verb: VerbSpec, program: str) -> ArgumentParser:
         description=f"{verb.summary[0].upper()}{verb.summary[1:]}.",
         epilog=f"examples:\n{examples}\n\nThe answer is JSON: `ok`, and `error` where it is false (exit code 1).",
         formatter_class=_Help,
-        allow_abbrev=False,
     )
     root = os.environ.get("MEMORY_ROOT") or DEFAULT_ROOT
     for flag, settings in verb.flags:

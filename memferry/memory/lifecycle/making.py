@@ -94,7 +94,7 @@ def object_from(turn: Turn, one: Waiting, type_: str, zone: str, horizon: str) -
     """The object that an event becomes, and whether it is there already: a crash may have come between it and the note
     that it was made. Its id follows from the event, so two machines that make it make one."""
     event, payload = one.event, one.payload
-    type_ = one_of(payload.get(type_), OBJECT_TYPES, "") or guessed_type(one.summary)
+    type_ = one_of(payload.get(type_, "fact"), OBJECT_TYPES, "") or guessed_type(one.summary)
     visibility = PRIVATE if one.is_private else one_of(event.get("visibility"), VISIBILITIES, ORDINARY)
     required: Fields = {
         "id": derived_id(ID_OF_TYPE[type_], one.ts, one.id, zone), "type": type_, "scope": event["scope"],

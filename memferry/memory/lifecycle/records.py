@@ -40,6 +40,7 @@ REQUIRED_OF_OBJECT = (
 )  # fmt: skip
 
 _canonical = JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+_LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 _compact = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -55,8 +56,11 @@ class Who(NamedTuple):
 
 
 def line(fields: Mapping[str, object]) -> bytes:
-    """A ledger line with its newline."""
-    return _compact(fields).encode() + b"\n"
+    """A ledger line with its newline. What some readers take for the end of a line is written as an escape."""
+    text = _compact(fields)
+    if not text.isascii():
+        text = text.translate(_LINE_ENDS)
+    return text.encode() + b"\n"
 
 
 def digest(fields: Mapping[str, object], *without: str) -> str:

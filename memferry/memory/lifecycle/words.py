@@ -31,7 +31,7 @@ _OTHER_THAN_SLUG = r"[^a-z0-9]+"
 _DATE = r"\d{4}-\d\d-\d\d"
 _MONTH = r"\d{4}-(?:0[1-9]|1[0-2])"
 _PRIVATE_MARK = r"(?i)<\s*/?\s*private[\s/>]"
-_DECIDING = r"(?i)decid|decision|tradeoff|adopt|choose"
+_DECIDING = r"(?i)decide|decision|tradeoff|adopt|choose"
 _PROMISING = r"(?i)must|next|follow-up|deadline|due|todo|commit"
 
 
@@ -72,7 +72,7 @@ def is_private(visibility: object, tags: object = (), text: str = "") -> bool:
 
 
 def guessed_type(summary: str) -> str:
-    """What kind of object a summary speaks of, where its event does not say."""
+    """What kind of object a summary speaks of, where its event names one that does not exist."""
     if re.search(_DECIDING, summary):
         return "decision"
     return "commitment" if re.search(_PROMISING, summary) else "fact"
