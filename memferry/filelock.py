@@ -5,8 +5,50 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import time
+from collections.abc import Callable, Iterator
 
 NO_SUCH_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF})
+FIRST_PAUSE_S = 0.001
+LONGEST_PAUSE_S = 0.1
+
+
+def turns(patience_s: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
+    """One for each try at a lock, with growing pauses between. The last one comes after `patience_s`; there are two at
+    least, however late it has become.
+
+    A kernel could wake who waits by itself, but then a holder that is stopped stops everybody, and nobody who waits
+    could notice that another one has served it.
+    """
+    end = time.monotonic() + patience_s
+    pause_s = FIRST_PAUSE_S
+    is_last = False
+    yield
+    while not is_last:
+        is_last = time.monotonic() >= end
+        sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+        yield
+
+
+def opened(path: str | os.PathLike[str]) -> int:
+    """The descriptor of a lock's file, which is made when it is missing and stays for good: removing it would let two
+    processes lock two files of one name."""
+    return os.open(path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
+
+
+def taken(path: str | os.PathLike[str]) -> int | None:
+    """A descriptor that holds the lock until it is closed; None: somebody else has it."""
+    descriptor = opened(path)
+    if is_taken(path, descriptor):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def is_taken(path: str | os.PathLike[str], descriptor: int) -> bool:
+    """Whether the lock of an open file is held by this descriptor now."""
+    return try_lock(descriptor, shared=False) and names(path, descriptor)
 
 
 def names(path: str | os.PathLike[str], descriptor: int) -> bool:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from memferry.filelock import FLAGS, names, try_lock
+from memferry.filelock import FLAGS, taken, try_lock, turns
 
-_ATTEMPTS = 6
-_PAUSE_S = 0.02
+PATIENCE_S = 0.1
 _LONGEST_NOTE = 4096
 _STOP = "taskkill /PID" if sys.platform == "win32" else "kill"
 
@@ -40,19 +39,15 @@ class FileLock:
 
     def take(self) -> bool:
         """False: another process holds it, and did so for 0.1 s; a `holder()` just looking is no obstacle."""
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                self._sleep(_PAUSE_S)
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
-            if try_lock(descriptor, shared=False) and names(self._path, descriptor):
-                self._descriptor = descriptor
-                _write(descriptor, json.dumps({"pid": os.getpid(), "purpose": self._purpose}).encode())
+        for _ in turns(PATIENCE_S, self._sleep):
+            self._descriptor = taken(self._path)
+            if self._descriptor is not None:
+                _write(self._descriptor, json.dumps({"pid": os.getpid(), "purpose": self._purpose}).encode())
                 return True
-            os.close(descriptor)
         return False
 
     def release(self) -> None:
-        """The file stays: removing it would let two processes lock two files of one name."""
+        """Somebody else may take it."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             try:

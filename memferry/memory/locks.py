@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from memferry import filelock
 from memferry.errors import TransientError
-from memferry.filelock import FLAGS, names, try_lock
 
 PATIENCE_S = 60.0
-FIRST_PAUSE_S = 0.001
-LONGEST_PAUSE_S = 0.1
 
 FOLDER = ".memferry"
 """In a space: hidden, so it is never carried. Holds locks and what belongs to this machine alone."""
@@ -70,10 +67,10 @@ class Lock(NamedTuple):
 
 @contextmanager
 def tried(path: Path) -> Iterator[Lock]:
-    """One try at a lock, which is given back at the end of the block. Its file is made when missing and stays."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
+    """One try at a lock, which is given back at the end of the block."""
+    descriptor = filelock.opened(path)
     try:
-        yield Lock(descriptor, try_lock(descriptor, shared=False) and names(path, descriptor))
+        yield Lock(descriptor, filelock.is_taken(path, descriptor))
     finally:
         os.close(descriptor)
 
@@ -89,14 +86,8 @@ def held(path: Path) -> Iterator[int]:
 
 
 def waiting(path: Path) -> Iterator[None]:
-    """One turn for each try, with growing pauses between. A kernel could wake waiters by itself, but whoever waits
-    here may be served by the one who holds the lock, and must notice; and a holder that is stopped stops nobody."""
-    end = time.monotonic() + PATIENCE_S
-    pause_s = FIRST_PAUSE_S
-    while time.monotonic() < end:
-        yield
-        time.sleep(pause_s)
-        pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
+    """One turn for each try, with growing pauses between. Raises TransientError after PATIENCE_S."""
+    yield from filelock.turns(PATIENCE_S)
     raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="see whether one hangs")
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from memferry import filelock
 from memferry.errors import MemoryRefused
-from memferry.filelock import FLAGS, names, try_lock
 
 PATIENCE_S = 60.0
-_SHORTEST_PAUSE_S = 0.002
 
 
 class TreeLock:
@@ -22,34 +19,25 @@ class TreeLock:
     when its holder dies; a holder that hangs is an error (MemoryRefused) to those who wait.
     """
 
-    def __init__(self, path: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        self._sleep = sleep
         self._descriptor = -1
 
     def __enter__(self) -> Self:
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._take():
-            if time.monotonic() > deadline:
-                raise MemoryRefused(
-                    f"another command has held {self._path} for {PATIENCE_S:.0f} s", hint="end it, then try again"
-                )
-            self._sleep(_SHORTEST_PAUSE_S * (1 + os.urandom(1)[0] % 8))
-        return self
+        for _ in filelock.turns(PATIENCE_S):
+            descriptor = filelock.taken(self._path)
+            if descriptor is not None:
+                self._descriptor = descriptor
+                return self
+        raise MemoryRefused(
+            f"another command has held {self._path} for {PATIENCE_S:g} s", hint="end it, then try again"
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._descriptor)
         self._descriptor = -1
-
-    def _take(self) -> bool:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | FLAGS, 0o600)
-        if try_lock(descriptor, shared=False) and names(self._path, descriptor):
-            self._descriptor = descriptor
-            return True
-        os.close(descriptor)
-        return False
 
     @property
     def clock(self) -> int | None:
