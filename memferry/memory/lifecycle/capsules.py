@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable, Sequence
+from typing import TypeAlias
 
 from memferry.memory.lifecycle import tree
 from memferry.memory.lifecycle.records import Fields, Who
 from memferry.memory.lifecycle.turn import Turn
 from memferry.memory.lifecycle.words import NOBODY, PRIVATE, csv, is_private, slug
+
+Sections: TypeAlias = Sequence[tuple[str, Sequence[str]]]
+"""Headings, and what is listed under them."""
 
 OPEN, CLOSE = "<private>", "</private>"
 
@@ -23,19 +27,13 @@ def checkpoint(turn: Turn, asked: Namespace) -> Fields:
         "now": asked.now or "-", "next": asked.next or "-", "risks": csv(asked.risks),
         "decision_ids": csv(asked.decisions), "commitment_ids": csv(asked.commitments), "project": project,
     }  # fmt: skip
-    sections: list[tuple[str, list[str]]] = [
+    sections: Sections = [
         ("Updated At", [turn.ts]), ("Now", [said["now"]]), ("Next", [said["next"]]), ("Risks", said["risks"]),
         ("Active Decision IDs", said["decision_ids"]), ("Active Commitment IDs", said["commitment_ids"]),
     ]  # fmt: skip
-    who = _as_private_as(turn, who, said)
-    event = turn.event("memory.checkpointed", who, said)
     file = tree.state(project)
-    turn.append(tree.stream(who.scope, who.instance, turn.ts), event)
-    turn.replace(file, _page(f"Project State: {project}", sections, who))
-    return {
-        "project": project, "scope": who.scope, "state_path": turn.path(file), "event_id": event["event_id"],
-        "visibility": who.visibility,
-    }  # fmt: skip
+    answer = _tell(turn, who, "memory.checkpointed", said, file, f"Project State: {project}", sections)
+    return {"project": project, "scope": who.scope, "state_path": turn.path(file)} | answer
 
 
 def handoff(turn: Turn, asked: Namespace) -> Fields:
@@ -45,20 +43,14 @@ def handoff(turn: Turn, asked: Namespace) -> Fields:
         "summary": asked.summary, "next_actions": csv(asked.next_actions), "risks": csv(asked.risks),
         "open_questions": csv(asked.open_questions), "project": project,
     }  # fmt: skip
-    sections: list[tuple[str, list[str]]] = [
+    sections: Sections = [
         ("Updated At", [turn.ts]), ("Last Session Summary", [asked.summary.strip()]),
         ("Next Session First Action", said["next_actions"]), ("Open Risks", said["risks"]),
         ("Open Questions", said["open_questions"]),
     ]  # fmt: skip
-    who = _as_private_as(turn, who, said)
-    event = turn.event("memory.handoff", who, said)
     file = tree.resume(project)
-    turn.append(tree.stream(who.scope, who.instance, turn.ts), event)
-    turn.replace(file, _page(f"Project Resume: {project}", sections, who))
-    return {
-        "project": project, "resume_path": turn.path(file), "event_id": event["event_id"],
-        "visibility": who.visibility,
-    }  # fmt: skip
+    answer = _tell(turn, who, "memory.handoff", said, file, f"Project Resume: {project}", sections)
+    return {"project": project, "resume_path": turn.path(file)} | answer
 
 
 def attach(turn: Turn, asked: Namespace) -> Fields:
@@ -105,6 +97,15 @@ def _who(turn: Turn, asked: Namespace) -> tuple[str, Who]:
     return project, Who(scope, project, instance, asked.run_id or turn.new_id("run"), asked.visibility, instance)
 
 
+def _tell(turn: Turn, who: Who, type_: str, said: Fields, file: str, title: str, sections: Sections) -> Fields:
+    """Plan the event and the page that says the same."""
+    who = _as_private_as(turn, who, said)
+    event = turn.event(type_, who, said)
+    turn.append(tree.stream(who.scope, who.instance, turn.ts), event)
+    turn.replace(file, _page(title, sections, who))
+    return {"event_id": event["event_id"], "visibility": who.visibility}
+
+
 def _as_private_as(turn: Turn, who: Who, said: Fields) -> Who:
     """A page that names a private object, or repeats what one says, is private as a whole."""
     words = [word for value in said.values() for word in (value if isinstance(value, list) else [value])]
@@ -113,7 +114,7 @@ def _as_private_as(turn: Turn, who: Who, said: Fields) -> Who:
     return who._replace(visibility=PRIVATE) if private else who
 
 
-def _page(title: str, sections: Sequence[tuple[str, Sequence[str]]], who: Who) -> str:
+def _page(title: str, sections: Sections, who: Who) -> str:
     lines = []
     for heading, items in sections:
         lines += [f"## {heading}", *([f"- {_flat(item)}" for item in items] or ["-"]), ""]
