@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from memferry.cli.command import Answer, Command, add_dry_run
-from memferry.cli.learn import add_space
+from memferry.cli.learn import add_space, configured
 from memferry.cli.output import count, rows
 from memferry.cli.topics import home_with, homes_of
+from memferry.config import Recall
 from memferry.errors import ConfigError
-from memferry.memory import digest, names, undo
+from memferry.memory import digest, meaning, names, undo
 from memferry.memory.digest import Digest
+from memferry.memory.meaning import Means
 from memferry.memory.undo import Undone
 from memferry.memory.where import Home
 
@@ -32,8 +34,10 @@ def _digest(arguments: Namespace) -> Answer:
     if arguments.max < 2:
         raise ConfigError("--max must be 2 or more", hint="see `memferry digest --help`")
     kept, path = _found(arguments)
-    made = digest.carry_out(path, time.time(), arguments.max, dry_run=arguments.dry_run)
-    document = _document(arguments, kept, path) | _digested(made)
+    settings = configured(arguments)
+    means = meaning.means_of(settings.recall if settings else Recall())
+    made = digest.carry_out(path, time.time(), arguments.max, dry_run=arguments.dry_run, related=means.related)
+    document = _document(arguments, kept, path) | _digested(made) | _compared(meaning.told(means))
     return Answer(document, _digest_lines(document))
 
 
@@ -60,6 +64,10 @@ def _digested(made: Digest) -> dict[str, Any]:
     }
 
 
+def _compared(means: Means) -> dict[str, Any]:
+    return {"compared_by": list(means.names), "notices": [means.notice] if means.notice else []}
+
+
 def _digest_lines(document: Mapping[str, Any]) -> Iterator[str]:
     merged, faded = document["merged"], document["faded"]
     would = "would be " if document["dry_run"] else ""
@@ -70,6 +78,7 @@ def _digest_lines(document: Mapping[str, Any]) -> Iterator[str]:
     yield from rows(((one["id"], "faded", _excerpt(one)) for one in faded), "  ") if faded else ()
     if (merged or faded) and not document["dry_run"]:
         yield f"  take it back with `memferry undo --topic {document['topic']}`"
+    yield from (f"  {notice}" for notice in document["notices"])
 
 
 def _excerpt(entry: Mapping[str, Any]) -> str:

@@ -56,21 +56,24 @@ class Digest(NamedTuple):
 
 def carry_out(path: Path, now: float, most: int, *, dry_run: bool, related: Related = grouping.by_words) -> Digest:
     """Digest one topic, and remember what goes so that it can come back. Raises MemferryError."""
-    made: list[Digest] = []
     counts = access.totals(path.parent)
+    seen = path.read_bytes()
+    made = plan(records.snapshot(seen, path), counts, now, most, related)  # it may take a while: nobody waits for it
     if dry_run:
-        return plan(records.snapshot(path.read_bytes(), path), counts, now, most, related)
+        return made
 
     def digested(content: bytes, _: object) -> bytes:
+        nonlocal made
         snapshot = records.snapshot(content, path)
-        made.append(plan(snapshot, counts, now, most, related))
-        return _rewritten(snapshot, made[-1], journal, now) if made[-1].gone else content
+        if content != seen:
+            made = plan(snapshot, counts, now, most, related)
+        return _rewritten(snapshot, made, journal, now) if made.gone else content
 
     with locks.alone(path):
         journal = undo.next_file(path)
         arrays.edit(path, digested)
     access.publish(path.parent)
-    return made[-1]
+    return made
 
 
 def _rewritten(snapshot: Snapshot, digest: Digest, journal: Path, now: float) -> bytes:

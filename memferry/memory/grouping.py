@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
+from memferry.recall.words import prepared
+
 SHARE = 0.5
 """Of the words of the shorter text, so many must stand in the other one, too."""
 LEAST_SHARED = 2
@@ -59,4 +61,5 @@ def by_words(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORD.findall(text.casefold())) - _STOP
+    """Of Chinese, Japanese and Korean, pairs of neighbouring characters."""
+    return frozenset(_WORD.findall(prepared(text).casefold())) - _STOP
