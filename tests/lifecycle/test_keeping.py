@@ -64,6 +64,20 @@ def test_old_ledgers_are_compressed_and_none_that_waits_goes(tree: Tree) -> None
         assert len(opened.read().splitlines()) == 3
 
 
+def test_a_decision_that_binds_is_not_pruned(tree: Tree) -> None:
+    """Its summary is what a later one is compared with."""
+    decide = ("publish", "--scope", "global", "--object-type", "decision", "--decision-key", "format", "--summary")
+    tree.do(*decide, "Exports are CSV")
+    (made,) = tree.do("reduce")["created"]
+    archived = tree.do("hygiene", "--archive-before", "9999-01", "--prune")["archived"]
+    assert {Path(one["source"]).parts[-4]: one.get("kept_because") for one in archived if "views" in one["source"]} == {
+        "views": "it holds decisions that are active"
+    }
+    tree.do(*decide, "Exports are Parquet")
+    (conflict,) = tree.do("reduce")["conflicts"]
+    assert conflict["evidence"][0] == made["object_id"]
+
+
 def test_an_index_that_is_gone_old_or_damaged_is_made_anew(tree: Tree) -> None:
     fill(tree, 3)
     tree.do("distill", "--limit", "1")

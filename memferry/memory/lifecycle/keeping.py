@@ -105,10 +105,10 @@ def _month(file: str) -> str:
 
 
 def _archive(turn: Turn, file: str, *, prune: bool) -> Fields:
-    """A copy in `archive/`. The ledger itself goes with `prune`, unless events in it wait for somebody to work on."""
+    """A copy in `archive/`. The ledger itself goes with `prune`, unless something in it is still needed."""
     target = f"archive/{file}.gz"
-    waits = turn.index.one("select 1 from waiting where path = ?", file) is not None
-    pruned = prune and not waits
+    needed = _why_needed(turn, file) if prune else ""
+    pruned = prune and not needed
 
     def archive() -> None:
         with open(_at(turn, file), "rb") as opened:
@@ -119,7 +119,18 @@ def _archive(turn: Turn, file: str, *, prune: bool) -> Fields:
 
     turn.afterwards.append(archive)
     answer: dict[str, Any] = {"source": turn.path(file), "target": turn.path(target), "pruned": pruned and turn.keeps}
-    return answer | ({"kept_because": "events in it wait to be worked on"} if prune and waits else {})
+    return answer | ({"kept_because": needed} if needed else {})
+
+
+_WAITS = "select 1 from waiting where path = ?"
+_BINDS = "select 1 from objects where path = ? and active and type = 'decision' and decision_key != ''"
+
+
+def _why_needed(turn: Turn, file: str) -> str:
+    """Why a ledger must stay, "" where it need not. Without a decision nobody would notice what contradicts it."""
+    if turn.index.one(_WAITS, file) is not None:
+        return "events in it wait to be worked on"
+    return "it holds decisions that are active" if turn.index.one(_BINDS, file) is not None else ""
 
 
 def _with_what_is_there(path: str, content: bytes) -> bytes:
