@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -11,6 +13,23 @@ from memferry.cli.memory import run
 from tests.lifecycle.trees import Tree
 
 SAID = ("--scope", "global", "--summary", "x")
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """What a verb prints that fails; its exit code is 1."""
+
+    def ask(root: Path, *argv: str) -> dict[str, Any]:
+        capsys.readouterr()
+        assert run([*argv, "--root", str(root)]) == 1
+        answer: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert answer["ok"] is False
+        return answer
+
+    return ask
+
+
+Refused: TypeAlias = Callable[..., dict[str, Any]]
 
 
 @pytest.mark.parametrize(
@@ -29,6 +48,13 @@ SAID = ("--scope", "global", "--summary", "x")
         (["capture", *SAID, "--horizont", "day"], "--horizont"),
         (["distill", "--limit", "-1"], "--limit"),
         (["reconcile", "--id", "dec-1", "--summary", "x"], "dec-1"),
+        (["reconcile", "--summary", "x"], "--id"),
+        (["instance", "start"], "--instance-id"),
+        (["attach"], "--project"),
+        (["agenda", "--project", "p", "--update", "agd-1", "--summary", "x"], "agd-1"),
+        (["agenda", "--project", "p", "--add", "x", "--due-at", "2026-13-01"], "2026-13-01"),
+        (["publish", *SAID, "--due-at", "soon"], "soon"),
+        (["reconcile", "--id", "dec-1", "--summary", "x", "--review-at", "2026-02-29"], "2026-02-29"),
         (["agenda", "--project", "p", "--close", "agd-1"], "agd-1"),
         (["agenda", "--project", "p"], "exactly one action"),
         (["agenda", "--project", "p", "--list", "--add", "x"], "exactly one action"),
@@ -41,21 +67,34 @@ SAID = ("--scope", "global", "--summary", "x")
     ],
     ids=lambda value: " ".join(value)[:50] if isinstance(value, list) else None,
 )
-def test_it_is_named_and_nothing_is_written(
-    tree: Tree, capsys: pytest.CaptureFixture[str], argv: list[str], named: str
-) -> None:
-    assert run([*argv, "--root", str(tree.path)]) == 1
-    answer = json.loads(capsys.readouterr().out)
-    assert answer["ok"] is False
-    assert named in answer["error"]
+def test_it_is_named_and_nothing_is_written(tree: Tree, refused: Refused, argv: list[str], named: str) -> None:
+    assert named in refused(tree.path, *argv)["error"]
     assert not tree.path.exists()
 
 
-@pytest.mark.parametrize("verb", [["init"], ["capture", *SAID], ["stats"], ["validate"], ["lease", "list"]], ids=str)
-def test_a_root_that_is_a_file(tmp_path: Path, verb: list[str]) -> None:
+def test_a_conflict_or_an_object_that_is_not_there_is_named_and_nothing_is_written(
+    tree: Tree, refused: Refused
+) -> None:
+    tree.do("capture", *SAID)
+    (made,) = tree.do("distill")["created"]
+    before = tree.content()
+    for argv, named in (
+        (["--id", "fac-1"], "fac-1"),
+        (["--id", made["object_id"], "--resolve-conflict", "cnf-1"], "cnf-1"),
+    ):
+        assert named in refused(tree.path, "reconcile", "--summary", "y", *argv)["error"]
+    assert tree.content() == before
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [["init"], ["capture", *SAID], ["distill"], ["stats"], ["validate"], ["lease", "list"], ["hygiene", "--dry-run"]],
+    ids=str,
+)
+def test_a_root_that_is_a_file(tmp_path: Path, refused: Refused, verb: list[str]) -> None:
     (tmp_path / "notes").write_text("mine")
-    answer = Tree(tmp_path / "notes").ask(*verb)
-    assert (answer["ok"], str(tmp_path / "notes") in answer["error"]) == (False, True)
+    assert str(tmp_path / "notes") in refused(tmp_path / "notes", *verb)["error"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "notes"]
     assert (tmp_path / "notes").read_text() == "mine"
 
 
@@ -76,7 +115,7 @@ def test_a_root_that_is_a_file(tmp_path: Path, verb: list[str]) -> None:
     ],
     ids=lambda value: value[0] if isinstance(value, list) else None,
 )
-def test_a_damaged_line(tree: Tree, verb: list[str], file: str, damage: str) -> None:
+def test_a_damaged_line(tree: Tree, refused: Refused, verb: list[str], file: str, damage: str) -> None:
     if file.startswith(("coord", "gov", "proj")) and damage.startswith('{"schema'):
         damage = damage.replace("event", file.rpartition("/")[2].removesuffix("s.jsonl") + "-event")
     tree.do("capture", *SAID)
@@ -84,13 +123,10 @@ def test_a_damaged_line(tree: Tree, verb: list[str], file: str, damage: str) -> 
     (tree.path / file).parent.mkdir(parents=True, exist_ok=True)
     (tree.path / file).write_bytes(b"\n" + damage.encode("latin-1" if damage == "\xff" else "utf-8") + b"\n")
     before = tree.content()
-    answer = tree.ask(*verb)
-    assert answer["ok"] is False
-    assert f"{file} line 2" in answer["error"]
-    assert tree.content() == before
-    report = tree.ask("validate")
-    assert not report["ok"]
+    assert f"{file} line 2" in refused(tree.path, *verb)["error"]
+    report = refused(tree.path, "validate")
     assert any(error.startswith(f"{file}:2: ") for error in report["errors"])
+    assert tree.content() == before
 
 
 def test_a_line_that_was_repaired_is_read(tree: Tree) -> None:
@@ -111,14 +147,13 @@ def test_a_line_that_was_repaired_is_read(tree: Tree) -> None:
         ("notes.md", ["validate"]), ("streams/global/a/b/2026-01-01.jsonl", ["distill"]),
     ],
 )  # fmt: skip
-def test_a_foreign_file(tree: Tree, file: str, verb: list[str]) -> None:
+def test_a_foreign_file(tree: Tree, refused: Refused, file: str, verb: list[str]) -> None:
     tree.do("capture", *SAID)
     (tree.path / file).parent.mkdir(parents=True, exist_ok=True)
     (tree.path / file).write_text('{"a": 1}\n')
     before = tree.content()
     for argv in (verb, ["validate"]):
-        answer = tree.ask(*argv)
-        assert answer["ok"] is False
+        answer = refused(tree.path, *argv)
         assert file in " ".join([answer.get("error", ""), *answer.get("errors", [])])
     assert tree.content() == before
 
