@@ -21,7 +21,7 @@ from typing import BinaryIO, Self
 from memferry.errors import AccessDenied, BackendError, InvalidValue, QuotaExceeded, TransientError
 from memferry.filelock import NO_SUCH_SYNC, sync_file
 
-_TEMP = re.compile(r"\.memferry-[0-9a-f]{16}\.tmp")
+_TEMP = r"\.memferry-[0-9a-f]{16}\.tmp"  # compiled when it is first used: not every command needs it
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -32,7 +32,7 @@ _WINDOWS_LINKS = {0xA000000C, 0xA0000003}  # IO_REPARSE_TAG_SYMLINK, IO_REPARSE_
 
 def is_temp(name: str) -> bool:
     """Whether a file of this name is a write under way, or one that a crash left behind."""
-    return _TEMP.fullmatch(name) is not None
+    return re.fullmatch(_TEMP, name) is not None
 
 
 def failure(error: OSError, path: object) -> BackendError:

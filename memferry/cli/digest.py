@@ -21,6 +21,7 @@ from memferry.memory.undo import Undone
 from memferry.memory.where import Home
 
 EXCERPT = 60
+_DONE = ("merged", "faded", "left")
 
 
 def _describe_digest(parser: ArgumentParser) -> None:
@@ -70,10 +71,10 @@ def _compared(means: Means) -> dict[str, Any]:
 
 def _digest_lines(document: Mapping[str, Any]) -> Iterator[str]:
     merged, faded = document["merged"], document["faded"]
-    would = "would be " if document["dry_run"] else ""
+    merge, fade, leave = ("would be merged", "would fade", "would stay") if document["dry_run"] else _DONE
     parts = sum(len(one["parts"]) for one in merged)
-    what = f"{count(parts, 'entry')} {would}merged into {len(merged):,}, {len(faded):,} {would}faded"
-    yield f"{document['topic']}: {what}, {document['kept']:,} left as they are"
+    what = f"{count(parts, 'entry')} {merge} into {len(merged):,}, {len(faded):,} {fade}"
+    yield f"{document['topic']}: {what}, {document['kept']:,} {leave} as they are"
     yield from rows(((one["id"], f"of {len(one['parts'])}", _excerpt(one)) for one in merged), "  ") if merged else ()
     yield from rows(((one["id"], "faded", _excerpt(one)) for one in faded), "  ") if faded else ()
     if (merged or faded) and not document["dry_run"]:

@@ -11,7 +11,7 @@ from memferry.errors import ConfigError
 SUFFIX = ".json"
 LONGEST = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+_NOT_IN_NAMES = r"[^a-z0-9]+"  # compiled only for a name that is none
 _OF_WINDOWS = frozenset({"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))})
 
 
@@ -19,7 +19,7 @@ def check(topic: str) -> str:
     """`topic`, if it can be one's name. Raises ConfigError with one that can."""
     if _NAME.fullmatch(topic) and topic.lower() not in _OF_WINDOWS:
         return topic
-    near = _NOT_IN_NAMES.sub("-", topic.lower()).strip("-")[:LONGEST]
+    near = re.sub(_NOT_IN_NAMES, "-", topic.lower()).strip("-")[:LONGEST]
     near = f"topic-{near}".rstrip("-") if near in _OF_WINDOWS or not near else near
     rule = f"letters (a-z), digits, '_' and '-', at most {LONGEST}"
     raise ConfigError(f"{topic!r} cannot be a topic's name", hint=f"use {near!r}: {rule}")
