@@ -99,3 +99,11 @@ def test_an_instance_that_fell_silent_is_a_finding(tree: Tree) -> None:
     answer = tree.do("diagnose")
     assert answer["metrics"]["stale_instances"] == 1
     assert answer["findings_created"][0]["evidence"] == ["ins-a"]
+
+
+def test_a_look_leaves_a_tree_that_others_write_as_it_is(tree: Tree) -> None:
+    shutil.copytree(SAMPLE, tree.path)
+    before = sorted(tree.path.rglob("*"))
+    tree.do("validate")
+    tree.do("stats")
+    assert sorted(tree.path.rglob("*")) == before

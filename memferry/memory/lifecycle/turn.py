@@ -169,6 +169,7 @@ class Memory:
         self, root: str, *, now: Callable[[], float] = time.time, token: Callable[[], str] | None = None
     ) -> None:
         self.root = root.rstrip("/") or "/"
+        self._lock = os.path.join(self.root, "index", "lock")
         self._now = now
         self._token = token or _random
 
@@ -180,7 +181,7 @@ class Memory:
             if dry_run:
                 return document
         founded = founding.found(self.root)
-        with TreeLock(os.path.join(self.root, "index", "lock")) as lock:
+        with TreeLock(self._lock) as lock:
             turn = self._turn(lock.clock, keep=True)
             turn.founded = founded
             try:
@@ -203,8 +204,9 @@ class Memory:
                 turn.close()
 
     def look(self, verb: Verb, asked: Namespace) -> Fields:
-        """Perform a verb that writes nothing, also where nothing can be written."""
-        if os.path.isdir(self.root) and not os.access(self.root, os.W_OK):
+        """Perform a verb that writes nothing, also where nothing can be written. Only a tree that memferry writes in
+        has an index that is brought up to date by it."""
+        if os.path.isdir(self.root) and not os.access(self._lock, os.W_OK):
             return self._rehearse(verb, asked)
         return self.perform(verb, asked)
 
@@ -212,8 +214,7 @@ class Memory:
         return Turn(self.root, seconds=self._now(), token=self._token, clock=clock, keep=keep)
 
     def _existing_lock(self) -> AbstractContextManager[TreeLock | None]:
-        path = os.path.join(self.root, "index", "lock")
-        return TreeLock(path) if os.access(path, os.W_OK) else nullcontext()
+        return TreeLock(self._lock) if os.access(self._lock, os.W_OK) else nullcontext()
 
     def _refuse_file(self) -> None:
         if os.path.lexists(self.root) and not os.path.isdir(self.root):
