@@ -5,8 +5,8 @@ entry     every machine's newest version of each record; `current`: the one that
 words     FTS5 over passages, rowid = entry << 16 | number; without a copy of the text, so what goes out is said again
 ```
 
-With each record its predecessor in the same file is indexed too (`before`, a column that counts half): memory is
-conversation and ledger, and an answer repeats little of the question before it.
+With each record that says who speaks its predecessor in the same file is indexed too (`before`, a column that counts
+half): an answer repeats little of the question before it.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class Index:
         for id_, op in enumerate(puts, last + 1):
             said = prose(op)
             end = ends.get((op.space, op.file)) or self._end(machine, op)
-            before, context = (end.id, end.context) if self._goes_on(end, op) else (None, "")
+            before, context = (end.id, end.context) if self._goes_on(end, op, said) else (None, "")
             rows.append(_row(id_, machine, op, said, before, current=True))
             words += _words(id_, context, said.head, said.body, rows[-1][_TAGS])
             ends[op.space, op.file] = _End(id_, op.position, context_of(said.head, said.body))
@@ -175,23 +175,25 @@ class Index:
         mine = next((one for one in versions if one.machine == machine), None)
         if mine is not None and mine.hlc > op.hlc:
             return
-        before = mine.before if mine is not None else self._predecessor(machine, op)
+        said = prose(op)
+        before = mine.before if mine is not None else self._predecessor(machine, op, said)
         if mine is not None:
             self._remove(mine)
-        id_ = self._database.execute(_INSERT, _row(None, machine, op, prose(op), before, current=False)).lastrowid
+        id_ = self._database.execute(_INSERT, _row(None, machine, op, said, before, current=False)).lastrowid
         assert id_ is not None
         if mine is not None:
             self._follow(mine.id, id_)
         self._elect(op.space, op.key)
 
-    def _predecessor(self, machine: str, op: Put) -> int | None:
+    def _predecessor(self, machine: str, op: Put, said: Prose) -> int | None:
         """The record right before in the same file, if it is known."""
         end = self._end(machine, op)
-        return end.id if self._goes_on(end, op) else None
+        return end.id if self._goes_on(end, op, said) else None
 
-    def _goes_on(self, end: _End, op: Put) -> bool:
+    def _goes_on(self, end: _End, op: Put, said: Prose) -> bool:
         """Of what is held only some lines of a file are known, by their offsets."""
-        return end.place >= 0 and (end.place < op.position if self._held else end.place == op.position - 1)
+        follows = end.place < op.position if self._held else end.place == op.position - 1
+        return said.spoken and end.place >= 0 and follows
 
     def _end(self, machine: str, op: Put) -> _End:
         """What was added last of an operation's file."""

@@ -36,7 +36,8 @@ _LONGEST_HEAD = 120
 
 class Prose(NamedTuple):
     """`head`: title, speaker and date, as far as known. `importance`: its own, with what its uses add; `used`: when it
-    was used last, else written (`FORMATS` of entries)."""
+    was used last, else written (`FORMATS` of entries). `spoken`: it says who speaks, so what stands before it in its
+    file is what was said before; of a list of facts the one before is about something else."""
 
     head: str
     body: str
@@ -44,6 +45,7 @@ class Prose(NamedTuple):
     sensitivity: str | None = None
     importance: float | None = None
     used: str | None = None
+    spoken: bool = False
 
 
 def prose(put: Put) -> Prose:
@@ -95,6 +97,7 @@ def _of_fields(put: Put, fields: Mapping[str, object]) -> Prose:
         _sensitivity(fields),
         _importance(fields),
         _first(fields, ("last_accessed", "updated_at")) or put.ts,
+        bool(speaker),
     )
 
 

@@ -36,39 +36,45 @@ def vocabulary(path: Path) -> set[str]:
         database.close()
 
 
-def test_the_record_before_it_in_the_same_file_finds_a_record_too(tmp_path: Path) -> None:
+def test_what_was_said_before_it_finds_a_record_too(tmp_path: Path) -> None:
     path = tmp_path / "i.db"
     ops = [
-        put(1, "Which harbour?"),
-        put(2, "Rostock."),
-        put(3, "Fine."),
-        put(4, "Elsewhere", file="b.jsonl", position=0),
+        put(1, "Which harbour?", speaker="Ada"),
+        put(2, "Rostock.", speaker="Bo"),
+        put(3, "Fine.", speaker="Ada"),
+        put(4, "Elsewhere", speaker="Bo", file="b.jsonl", position=0),
     ]
     with indexed(path, *ops):
         hits = search(path, "harbour")
     assert keys(hits) == ["k1", "k2"]
     assert hits[1].why["matched_before"] == ("harbour",)
-    assert hits[1].snippet == "Rostock."
+    assert hits[1].snippet == "Bo: Rostock."
+
+
+def test_facts_in_a_list_are_found_by_their_own_words_alone(tmp_path: Path) -> None:
+    with indexed(tmp_path / "i.db", put(1, "harbour"), put(2, "another matter")):
+        assert keys(search(tmp_path / "i.db", "harbour")) == ["k1"]
 
 
 def test_a_record_behind_a_gap_has_nothing_before_it(tmp_path: Path) -> None:
-    with indexed(tmp_path / "i.db", put(1, "harbour"), put(2, "far behind", position=7)):
+    far = put(2, "far behind", position=7, speaker="Bo")
+    with indexed(tmp_path / "i.db", put(1, "harbour", speaker="Ada"), far):
         assert keys(search(tmp_path / "i.db", "harbour")) == ["k1"]
 
 
 def test_the_stream_goes_on_in_a_later_batch(tmp_path: Path) -> None:
     with indexed(tmp_path / "i.db", put(1, "harbour")) as index:
-        index.add("ant", [put(2, "later")])
+        index.add("ant", [put(2, "later", speaker="Bo")])
         assert keys(search(tmp_path / "i.db", "harbour")) == ["k1", "k2"]
         assert index.position("ant") == 2
 
 
 def test_a_newer_version_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
     path = tmp_path / "i.db"
-    with indexed(path, put(1, "anchor"), put(2, "follower"), put(3, "mast", key="k1", position=0)):
+    with indexed(path, put(1, "anchor"), put(2, "follower", speaker="Bo"), put(3, "mast", key="k1", position=0)):
         assert search(path, "anchor") == []
         assert keys(search(path, "mast")) == ["k1", "k2"]
-        assert vocabulary(path) == {"mast", "follow"}
+        assert vocabulary(path) == {"mast", "follow", "bo"}
 
 
 def test_an_older_version_that_arrives_late_changes_nothing(tmp_path: Path) -> None:
@@ -79,14 +85,15 @@ def test_an_older_version_that_arrives_late_changes_nothing(tmp_path: Path) -> N
 
 def test_what_is_withdrawn_is_gone_from_the_file_and_from_what_followed_it(tmp_path: Path) -> None:
     path = tmp_path / "i.db"
-    with indexed(path, put(1, "mooring"), put(2, "zanzibar"), put(3, "follower")) as index:
+    followers = (put(2, "zanzibar", speaker="Bo"), put(3, "follower", speaker="Bo"))
+    with indexed(path, put(1, "mooring"), *followers) as index:
         assert b"zanzibar" in content(path)
         index.add("ant", [retract(4, ("ant", 2))])
         assert b"zanzibar" not in content(path)
-        assert vocabulary(path) == {"moor", "follow"}
+        assert vocabulary(path) == {"moor", "follow", "bo"}
         assert keys(search(path, "mooring")) == ["k1", "k3"]  # the chain is closed again
         index.drop("ant", [1, 99])
-        assert vocabulary(path) == {"follow"}
+        assert vocabulary(path) == {"follow", "bo"}
 
 
 def test_a_record_that_several_machines_hold_is_one_hit_with_its_origins(tmp_path: Path) -> None:
@@ -114,7 +121,7 @@ def test_of_two_versions_the_later_is_shown_and_the_other_one_after_it_was_withd
 def test_a_record_of_a_megabyte_is_one_answer(tmp_path: Path) -> None:
     long = " ".join(f"filler{n % 997}" for n in range(110_000)) + " needle at the end"
     assert len(long) > 1_000_000
-    with indexed(tmp_path / "i.db", put(1, long), put(2, "needle")):
+    with indexed(tmp_path / "i.db", put(1, long), put(2, "needle", speaker="Bo")):
         hits = search(tmp_path / "i.db", "needle filler3")
     assert sorted(keys(hits)) == ["k1", "k2"]
     assert all(len(hit.snippet) < 400 for hit in hits)

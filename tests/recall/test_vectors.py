@@ -18,6 +18,7 @@ from memferry.recall.embed.registry import Choice
 from memferry.recall.embed.tier import ByModel
 from memferry.recall.index import HELD_FROM, PASSAGE_BITS, Index, remove
 from memferry.recall.vectors import LONGEST_RECORD, Vectors
+from tests.recall import records
 from tests.recall.endpoints import Server
 
 TEXTS = (
@@ -214,14 +215,7 @@ def test_few_passages_without_vectors_do_no_harm_many_say_nothing(place: Place, 
 def test_what_follows_counts_with_what_it_follows(place: Place, worker: Worker) -> None:
     """An answer repeats little of the question before it."""
     lines = ["Who takes care of the parrot in summer?", "Peter does.", "The train was late again.", "So it was."]
-    place.index.add(
-        "m",
-        [
-            Put(seq=n, hlc=f"{n:016x}", space="s", key=f"k{n}", file="talk.jsonl", position=n, digest=f"{n:064x}",
-                format="document", body=line)
-            for n, line in enumerate(lines, 1)
-        ],
-    )  # fmt: skip
+    place.index.add("m", [records.put(n, line, speaker="Ada") for n, line in enumerate(lines, 1)])
     embed(place.vectors, worker)
     scores = ByModel(worker, [place.file]).scores("parrot", [Passage(n << PASSAGE_BITS, "") for n in (1, 2, 3, 4)])
     assert scores[0] > scores[1] > max(scores[2], scores[3]) + 0.2
