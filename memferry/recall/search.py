@@ -36,8 +36,8 @@ class Wanted(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """One record. `score`: 0..1, and what its importance and its age add; only the order means something between two
-    questions. `origins`: ids of the machines that hold this version. `held`: it never leaves this machine.
+    """One record. `score`: 0..1, and what its head, its importance and its age add; only the order means something
+    between two questions. `origins`: ids of the machines that hold this version. `held`: it never leaves this machine.
     `why`: what the score is made of, and the words that matched."""
 
     key: str
@@ -152,7 +152,10 @@ class Searcher:
             best.setdefault(id_ >> PASSAGE_BITS, id_)
         records = {id_: one for reader in self._readers for id_, one in reader.found(best).items()}
         now = self._now()
-        added = {id_: rank.additions(_facts(one), self._settings, now) for id_, one in records.items()}
+        added = {
+            id_: rank.by_head(wanted.query, one.head) | rank.additions(_facts(one), self._settings, now)
+            for id_, one in records.items()
+        }
         total = {id_: fused[best[id_]] + sum(added[id_].values()) for id_ in records}
         chosen = sorted(records, key=lambda one: (-total[one], -one))[: wanted.limit]
         marked = self._marked(asked, [best[id_] for id_ in chosen])

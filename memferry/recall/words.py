@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 MOST_TERMS = 64
 """Of one question; a pasted page is as good by its first words."""
@@ -41,6 +42,18 @@ def _cut(run: re.Match[str]) -> str:
 
 def _parts(run: str) -> list[str]:
     return [*run, *(run[at : at + 2] for at in range(len(run) - 1))]
+
+
+def named(query: str, head: str) -> int:
+    """How many words of a record's head (title, speaker, date) a question names."""
+    asked, lower = _whole(query), query.lower()
+    return sum(word in asked or (has_cjk(word) and word in lower) for word in _whole(head))
+
+
+@lru_cache(1024)
+def _whole(text: str) -> frozenset[str]:
+    """Words as they stand, a run without spaces as one, but for those that stand everywhere."""
+    return frozenset(_WORD.findall(text.lower())) - STOPWORDS
 
 
 def terms(query: str) -> list[str]:

@@ -169,3 +169,14 @@ def test_a_reader_sees_what_was_added_since_it_was_opened(tmp_path: Path) -> Non
         index.add("ant", [put(2, "second")])
         assert len(reader.candidates(terms("second"), Filters(), 10)) == 1
         reader.close()
+
+
+def test_who_is_named_is_asked_first(tmp_path: Path) -> None:
+    ops = [
+        put(1, "Ada, Ada! The violin is Ada's.", speaker="Bo"),
+        put(2, "I play the violin every evening before supper.", speaker="Ada", file="b.jsonl", position=0),
+    ]
+    with indexed(tmp_path / "i.db", *ops):
+        first, second = search(tmp_path / "i.db", "Does Ada play the violin?")
+    assert (first.key, first.why["scores"]["named"]) == ("k2", 0.2)
+    assert "named" not in second.why["scores"]

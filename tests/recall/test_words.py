@@ -9,7 +9,7 @@ from memferry.recall.fuse import fuse
 from memferry.recall.marks import Marker
 from memferry.recall.passages import LONGEST, passages, split
 from memferry.recall.prose import day, prose
-from memferry.recall.words import MOST_TERMS, prepared, terms
+from memferry.recall.words import MOST_TERMS, named, prepared, terms
 from tests.recall.records import document, put
 
 
@@ -104,3 +104,16 @@ def test_pairs_are_marked_as_one_run() -> None:
     (found,) = marker.mark(terms("数据库备份"), ["主数据库的备份在三点"])
     marker.close()
     assert found.snippet == "主[数据库]的[备份]在三点"
+
+
+@pytest.mark.parametrize(
+    ("query", "head", "words"),
+    [
+        ("What did Ada say in May?", "Ada (8 May 2026)", 2),
+        ("Which harbour was it?", "Ada (8 May 2026)", 0),
+        ("How do we limit the rate?", "The rate limit · Bo", 2),
+        ("小林喜欢用哪种缩进?", "小林 (8 May 2026)", 1),
+    ],
+)
+def test_a_question_names_who_when_or_under_which_title(query: str, head: str, words: int) -> None:
+    assert named(query, head) == words
