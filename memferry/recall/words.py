@@ -20,6 +20,13 @@ STOPWORDS = frozenset({*_STOP.split(), *"的了是在么什吗呢吧谁哪里个
 """They stand everywhere and decide nothing; asked for nothing else, they are looked up all the same. Of Chinese, single
 characters that ask or join; in pairs they count."""
 
+_ASKING = re.compile(
+    "为什么|为何|什么时候|什么样|什么|怎么样|怎么办|怎么|怎样|如何|多少|多久|多长时间|几点|几号|哪[一里儿些个位种家天年月]"
+    "|爲什麼|為什麼|什麼時候|什麼|怎麼|怎樣|哪裡|多長時間|なぜ|どうして|どこ|いつ(?!も)|だれ|誰が|何が|何を|何時|どの"
+    "|ですか|ますか|ましたか|무엇|언제|어디|누가|누구|왜(?![가-힣])|어떻게|어느|몇"
+)
+"""They ask; what answers does not repeat them, so no character of theirs, and no pair over their edge, is looked up."""
+
 _CJK = re.compile(
     "[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
@@ -62,7 +69,11 @@ def terms(query: str) -> list[str]:
     Empty where the query holds no word.
     """
     text = unicodedata.normalize("NFKC", query).lower()
-    words = _WORD.findall(_CJK.sub(lambda run: f" {run[0]} ", text))
-    found = [part for word in words for part in (_parts(word) if _CJK.match(word) else [word])]
+    found = _looked_up(_ASKING.sub(" ", text)) or _looked_up(text)
     wanted = [part for part in found if part not in STOPWORDS] or found
     return [f'"{part}"' for part in dict.fromkeys(wanted)][:MOST_TERMS]
+
+
+def _looked_up(text: str) -> list[str]:
+    words = _WORD.findall(_CJK.sub(lambda run: f" {run[0]} ", text))
+    return [part for word in words for part in (_parts(word) if _CJK.match(word) else [word])]

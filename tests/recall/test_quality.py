@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import recall
+from tests.recall.records import indexed, put, search
 
 LOCOMO = [
     {
@@ -46,6 +47,37 @@ def test_chinese_is_found_by_full_text(tmp_path: Path) -> None:
     _, recall_10, first = recall.chinese("core", tmp_path, "minilm")
     assert recall_10.value >= 0.85
     assert first.value >= 0.6
+
+
+JAPANESE = {
+    "バックアップは何時に始まりますか?": "本番のバックアップは毎晩三時に始まる。",
+    "なぜキャッシュをやめたのですか?": "古い値が残るので、キャッシュは使わないことにした。",
+    "会議の資料はどこにありますか?": "資料は共有フォルダの会議の下に置いた。",
+    "誰がデザインを担当していますか?": "画面のデザインは佐藤さんの担当です。",
+    "犬の散歩はいつですか?": "夕方六時に犬を散歩に連れていく。",
+    "新しいサーバーの名前は何ですか?": "先月から動いているサーバーは富士という名前だ。",
+    "支払いの期限はいつまでですか?": "請求書の支払いは月末が期限になっている。",
+    "京都ではどの旅館に泊まりましたか?": "秋に京都へ行き、川沿いの旅館に泊まった。",
+}
+KOREAN = {
+    "백업은 언제 시작합니까?": "운영 서버의 백업은 매일 새벽 세 시에 시작한다.",
+    "왜 캐시를 없앴습니까?": "오래된 값이 남아서 캐시를 쓰지 않기로 했다.",
+    "회의 자료는 어디에 있습니까?": "회의 자료는 공유 폴더에 올려 두었다.",
+    "누가 디자인을 맡고 있습니까?": "화면 디자인은 김민수가 맡았다.",
+    "강아지 산책은 몇 시에 합니까?": "저녁 여섯 시에 강아지를 데리고 산책을 나간다.",
+    "새 서버의 이름은 무엇입니까?": "지난달부터 쓰는 서버의 이름은 한라산이다.",
+    "결제 기한은 언제까지입니까?": "청구서의 결제 기한은 말일이다.",
+    "부산에서 어느 호텔에 묵었습니까?": "가을에 부산에 가서 바닷가 호텔에 묵었다.",
+}
+
+
+@pytest.mark.parametrize("pairs", [JAPANESE, KOREAN], ids=["japanese", "korean"])
+def test_other_scripts_without_or_with_few_spaces_are_found(tmp_path: Path, pairs: dict[str, str]) -> None:
+    """Among each other, and among as many lines of a language that is not asked for."""
+    told = [*JAPANESE.values(), *KOREAN.values()]
+    with indexed(tmp_path / "i.db", *(put(n, line) for n, line in enumerate(told, 1))):
+        first = {asked: search(tmp_path / "i.db", asked)[0].text for asked in pairs}
+    assert first == pairs
 
 
 def test_it_is_measured_how_fast_it_answers(tmp_path: Path) -> None:
