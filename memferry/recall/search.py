@@ -16,6 +16,7 @@ from memferry.recall.fuse import fuse
 from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
 from memferry.recall.marks import Marked, Marker
+from memferry.recall.passages import LONGEST, split
 from memferry.recall.words import terms
 
 CANDIDATES = 100
@@ -36,7 +37,7 @@ class Wanted(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """One record. `score`: 0..1, and what its head, its importance and its age add; only the order means something
+    """One record. `score`: 0..1, and what its content, its importance and its age add; only the order means something
     between two questions. `origins`: ids of the machines that hold this version. `held`: it never leaves this machine.
     `why`: what the score is made of, and the words that matched."""
 
@@ -153,7 +154,8 @@ class Searcher:
         records = {id_: one for reader in self._readers for id_, one in reader.found(best).items()}
         now = self._now()
         added = {
-            id_: rank.by_head(wanted.query, one.head) | rank.additions(_facts(one), self._settings, now)
+            id_: rank.by_content(wanted.query, one.head, _passage(one.text, best[id_]))
+            | rank.additions(_facts(one), self._settings, now)
             for id_, one in records.items()
         }
         total = {id_: fused[best[id_]] + sum(added[id_].values()) for id_ in records}
@@ -170,6 +172,11 @@ class Searcher:
         own = self._marker.mark(asked, [passages[id_].text for id_ in ids])
         before = self._marker.mark(asked, [passages[id_].before for id_ in ids])
         return list(zip(own, before, strict=True))
+
+
+def _passage(text: str, id_: int) -> str:
+    """The words of a passage, without the head that all of a record's have."""
+    return text if len(text) <= LONGEST else split(text)[id_ & ((1 << PASSAGE_BITS) - 1)]
 
 
 def _facts(record: Found) -> rank.Facts:

@@ -180,3 +180,17 @@ def test_who_is_named_is_asked_first(tmp_path: Path) -> None:
         first, second = search(tmp_path / "i.db", "Does Ada play the violin?")
     assert (first.key, first.why["scores"]["named"]) == ("k2", 0.2)
     assert "named" not in second.why["scores"]
+
+
+def test_a_question_for_a_reason_or_a_time_is_answered_by_one(tmp_path: Path) -> None:
+    """Of texts that fit as well otherwise; without that the newer one would be first."""
+    ops = [
+        put(1, "We moved to another host because the old one was slow."),
+        put(2, "We moved to another host and had a party right there."),
+        put(3, "服务器搬家了，月底上午做好。"),
+        put(4, "服务器搬家了，同事都很高兴。"),
+    ]
+    with indexed(tmp_path / "i.db", *ops):
+        assert keys(search(tmp_path / "i.db", "Why did we move to another host?")) == ["k1", "k2"]
+        (first, _) = search(tmp_path / "i.db", "服务器什么时候搬家的?")
+    assert (first.key, first.why["scores"]["expected"]) == ("k3", 0.15)
