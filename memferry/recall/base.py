@@ -36,11 +36,13 @@ class Nearest(Protocol):
 
 
 class Tier(NamedTuple):
-    """How candidates are found and ordered. `nearest`: beside full text, whose weight is 1 in the fusion."""
+    """How candidates are found and ordered. `nearest`: beside full text, whose weight is 1 in the fusion.
+    `reranker_weight_cjk`: for questions in Chinese, Japanese and Korean."""
 
     name: str
     reranker: Reranker | None = None
     reranker_weight: float = 1.0
+    reranker_weight_cjk: float = 1.0
     nearest: Sequence[Nearest] = ()
     nearest_weight: float = 1.0
 

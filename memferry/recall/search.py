@@ -17,7 +17,7 @@ from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
 from memferry.recall.marks import Marked, Marker
 from memferry.recall.passages import LONGEST, split
-from memferry.recall.words import terms
+from memferry.recall.words import has_cjk, terms
 
 CANDIDATES = 100
 """From full text, to be reranked."""
@@ -129,7 +129,9 @@ class Searcher:
             scores = self._tier.reranker.scores(wanted.query, passages)
             if scores:
                 compared = {one.id: float(score) for one, score in zip(passages, scores, strict=True)}
-                found["meaning"] = (compared, self._tier.reranker_weight)
+                tier = self._tier
+                weight = tier.reranker_weight_cjk if has_cjk(wanted.query) else tier.reranker_weight
+                found["meaning"] = (compared, weight)
         return found
 
     def _near(self, wanted: Wanted) -> dict[int, float]:
