@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Mapping
+from heapq import nlargest
 from typing import NamedTuple
 
 from memferry.config import Recall
@@ -50,11 +52,21 @@ def age_days(ts: str | None, now: datetime.datetime) -> float | None:
     return max(0.0, (now - at).total_seconds() / 86_400)
 
 
-def by_content(query: str, head: str, passage: str) -> dict[str, float]:
-    """What its head and the passage of it that fits best add, by name; nothing where the question asks for neither."""
+def by_head(query: str, head: str) -> dict[str, float]:
+    """What its head adds, by name; nothing where the question names none of it."""
     words = min(named(query, head), MOST_NAMED)
-    found = {"named": NAMED * words, "expected": EXPECTED * holds_what_is_asked(query, passage)}
-    return {name: value for name, value in found.items() if value}
+    return {"named": NAMED * words} if words else {}
+
+
+def by_passage(query: str, passage: str) -> dict[str, float]:
+    """What the passage adds that fits best, by name; at most EXPECTED."""
+    return {"expected": EXPECTED} if holds_what_is_asked(query, passage) else {}
+
+
+def contenders(scores: Mapping[int, float], limit: int) -> list[int]:
+    """Ids that can be among the best `limit` if EXPECTED is added to some: the others need not be looked at."""
+    least = nlargest(limit, scores.values())[-1] if scores else 0.0
+    return [id_ for id_, score in scores.items() if score >= least - EXPECTED]
 
 
 def additions(facts: Facts, settings: Recall, now: datetime.datetime) -> dict[str, float]:

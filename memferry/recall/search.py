@@ -156,11 +156,14 @@ class Searcher:
         records = {id_: one for reader in self._readers for id_, one in reader.found(best).items()}
         now = self._now()
         added = {
-            id_: rank.by_content(wanted.query, one.head, _passage(one.text, best[id_]))
-            | rank.additions(_facts(one), self._settings, now)
+            id_: rank.by_head(wanted.query, one.head) | rank.additions(_facts(one), self._settings, now)
             for id_, one in records.items()
         }
         total = {id_: fused[best[id_]] + sum(added[id_].values()) for id_ in records}
+        for id_ in rank.contenders(total, wanted.limit):
+            found = rank.by_passage(wanted.query, _passage(records[id_].text, best[id_]))
+            added[id_] |= found
+            total[id_] += sum(found.values())
         chosen = sorted(records, key=lambda one: (-total[one], -one))[: wanted.limit]
         marked = self._marked(asked, [best[id_] for id_ in chosen])
         return [

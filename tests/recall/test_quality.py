@@ -45,8 +45,8 @@ def test_the_protocol_on_a_conversation(tmp_path: Path, tier: str) -> None:
 
 def test_chinese_is_found_by_full_text(tmp_path: Path) -> None:
     _, recall_10, first = recall.chinese("core", tmp_path, "minilm")
-    assert recall_10.value >= 0.85
-    assert first.value >= 0.6
+    assert recall_10.value >= 0.88
+    assert first.value >= 0.7
 
 
 JAPANESE = {
