@@ -39,6 +39,11 @@ def after(hlc: str) -> str:
     return f"{int(hlc, 16) + 1:016x}"
 
 
+def latest(hlc: str) -> str:
+    """The latest value that this machine's own clock may have shown when another one showed this."""
+    return f"{int(hlc, 16) + (LEEWAY_MS << 16):016x}"
+
+
 def is_ahead(hlc: str, wall: str) -> bool:
     """Whether `hlc` lies further ahead of `wall` than clocks may differ."""
     return int(hlc, 16) >> 16 > (int(wall, 16) >> 16) + LEEWAY_MS

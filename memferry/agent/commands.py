@@ -206,9 +206,12 @@ def _heads_seen(agent: Agent, name: str) -> dict[str, HeadSeen]:
 
 
 def forget(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """Withdraw records everywhere, by key or by file, and keep them away although they stay in their files."""
+    """Withdraw records everywhere, by key or by file, and keep them away although they stay in their files; `undo`:
+    carry those again."""
     targets, dry_run = list(arguments["targets"]), bool(arguments.get("dry_run"))
     agent.ingest_all(Scope(dry_run=dry_run))
+    if arguments.get("undo"):
+        return _undo_forget(agent, targets, dry_run)
     with agent.state.rehearsal() if dry_run else agent.state.transaction():
         found = {target: agent.ids_of(target) for target in targets}
         unknown = [target for target, ids in found.items() if not ids]
@@ -220,10 +223,27 @@ def forget(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         count = sum(
             agent.forget(space, ids, dry_run=dry_run) for spaces in found.values() for space, ids in spaces.items()
         )
+    return {"withdrawn": count} | _told(agent, dry_run)
+
+
+def _undo_forget(agent: Agent, targets: Sequence[str], dry_run: bool) -> Report:
+    with agent.state.rehearsal() if dry_run else agent.state.transaction():
+        counts = {target: agent.undo_forget(target) for target in targets}
+        if unknown := [target for target, count in counts.items() if not count]:
+            raise ConfigError(
+                f"nothing is forgotten under {', '.join(unknown)}",
+                hint="give a record's key, or a file as `space/path`; `memferry explain` shows what is known",
+            )
+    if not dry_run:
+        agent.ingest_all(Scope())
+    return {"carried_again": sum(counts.values())} | _told(agent, dry_run)
+
+
+def _told(agent: Agent, dry_run: bool) -> Report:
+    """Every backend, at once."""
     delivered = {} if dry_run else agent.deliver()
     backends = {name: {"error": one.error, "through": one.after} for name, one in delivered.items()}
-    failed = any(one.error for one in delivered.values())
-    return {"withdrawn": count, "dry_run": dry_run, "backends": backends, "exit_code": int(failed)}
+    return {"dry_run": dry_run, "backends": backends, "exit_code": int(any(one.error for one in delivered.values()))}
 
 
 def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:

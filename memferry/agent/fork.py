@@ -7,19 +7,16 @@ overwritten, lost or doubled.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from memferry.agent import identity
+from memferry.agent.notices import notice
 from memferry.agent.state import State
 from memferry.model import Identity, Settle, Sighting
 
 if TYPE_CHECKING:
     from memferry.agent.service import Agent
-
-NOTICES = "notices"
-NOTICES_KEPT = 5
 
 
 def part(agent: Agent, taken: Collection[str]) -> None:
@@ -33,7 +30,7 @@ def part(agent: Agent, taken: Collection[str]) -> None:
         agent.become(new)
         _repeat_facts(agent, old, new)
         agent.state.count("forks")
-        _notice(agent.state, old, new)
+        notice(agent.state, _told(old, new))
 
 
 def _leave_log(state: State, old: Identity) -> None:
@@ -63,11 +60,8 @@ def _repeat_facts(agent: Agent, old: Identity, new: Identity) -> None:
         agent.received.see(sighting)
 
 
-def _notice(state: State, old: Identity, new: Identity) -> None:
-    """Shown by `status`; no problem, for there is nothing to do."""
-    text = (
+def _told(old: Identity, new: Identity) -> str:
+    return (
         f"another memferry writes as {old.name}: this state was copied, or restored from a backup."
         f" This machine is {new.name} from now on; both go on, and nothing was overwritten"
     )
-    notices = [*json.loads(state.meta(NOTICES) or "[]"), {"text": text, "since": state.clock()}]
-    state.set_meta(NOTICES, json.dumps(notices[-NOTICES_KEPT:]))

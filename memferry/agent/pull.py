@@ -255,6 +255,8 @@ class Pull:
     def _take_fact(self, op: Op) -> None:
         match op:
             case Retract():
+                if op.space in self._trees:
+                    self._received.note_withdrawal(op.space, clock.latest(op.hlc))
                 self._withdraw(op)
             case Settle():
                 self._settle(op)

@@ -76,6 +76,7 @@ class _Builder:
             self._note(op)
         elif isinstance(op, Retract):
             self._received.bury(op.ops)
+            self._received.note_withdrawal(op.space, op.hlc)
         elif isinstance(op, Settle):
             self._received.settle(op.ops)
         elif isinstance(op, Sighting):

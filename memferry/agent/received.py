@@ -65,6 +65,21 @@ class Received:
         self._state.execute_many("insert into dead values(?, ?)", fresh)
         return fresh
 
+    def note_withdrawal(self, space: str, until: str) -> None:
+        """Something was withdrawn at this time of this machine's clock, or before."""
+        name = f"withdrawn in {space}"
+        if until > (self._state.meta(name) or ""):
+            self._state.set_meta(name, until)
+
+    def withdrawn_until(self, space: str) -> str | None:
+        """When the last withdrawal was made, as an HLC value; None: there was none."""
+        return self._state.meta(f"withdrawn in {space}")
+
+    def lacks(self, after: int, before: int) -> bool:
+        """Whether an operation of this machine between these two seqs was withdrawn."""
+        sql = "select 1 from dead where machine = ? and seq > ? and seq < ? limit 1"
+        return self._state.one(sql, self._me, after, before) is not None
+
     def settle(self, ops: Iterable[Named]) -> None:
         """A person preferred others to these versions."""
         self._state.execute_many("insert or ignore into settled values(?, ?)", ops)

@@ -13,6 +13,7 @@ from functools import partial
 
 from memferry.agent import identity
 from memferry.agent.audit import Audit
+from memferry.agent.bygone import Bygone, lost_notice
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.connections import Connections
@@ -25,6 +26,7 @@ from memferry.agent.journal import Journal
 from memferry.agent.judging import Judging, personal_of
 from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
+from memferry.agent.notices import notice
 from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pull, Pulled
 from memferry.agent.rebuild import adopt_shards, rebuild
@@ -48,6 +50,8 @@ from memferry.keys import Fingerprinter
 from memferry.model import Identity
 
 RUNS_KEPT = 100
+UNMET = "not met since the state was lost: "
+"""In the state, followed by the name of a space."""
 REST = Backoff(base_s=1.0, cap_s=300.0)
 """After a delivery that failed the backend is left alone for a random time up to a doubling bound."""
 
@@ -115,6 +119,7 @@ class Agent:
             scope.type,
         )
         self.gate.check()
+        self._meet_again(tree)
         work = Work(
             self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, self.judging.desk(tree)
         )
@@ -133,6 +138,19 @@ class Agent:
                     self._wait_and_read(cycle, tree, outcome)
             else:
                 cycle.run_some(files)
+
+    def _meet_again(self, tree: Tree) -> None:
+        """The first look at a space since the state was lost: its disk may have been away when that was made again."""
+        if self.state.meta(UNMET + tree.name) is None:
+            return
+        with self.state.transaction():
+            adopt_shards(self.catalog, self.received, tree, set(self.machine_names().values()) - {self.me.name})
+            if self._bygone(tree).keep_home():
+                notice(self.state, lost_notice(tree.name))
+            self.state.execute("delete from meta where name = ?", (UNMET + tree.name,))
+
+    def _bygone(self, tree: Tree) -> Bygone:
+        return Bygone(self.state, self.catalog, self.received, self.fingerprint, tree)
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""
@@ -228,6 +246,16 @@ class Agent:
         self.withdrawal.keep_away(ids)
         return count
 
+    def undo_forget(self, target: str) -> int:
+        """Carry again what was forgotten under a key, or stands in a file given as `space/path`, with the next push;
+        returns how many records."""
+        undone = 0
+        for space, tree in self.trees.items():
+            file = target.removeprefix(f"{space}/")
+            inside = self._bygone(tree).ids_in(file) if file != target else ()
+            undone += self.withdrawal.undo(space, {self.fingerprint.key(space, target), *inside})
+        return undone
+
     @property
     def received(self) -> Received:
         """What other machines' logs have told."""
@@ -271,10 +299,11 @@ def _prepared(config: Config, state: State, progress: Progress) -> Agent:
     if me is not None:
         return Agent(config, state, me, progress=progress)
     me, logs = _new_or_found_again(config)
-    identity.keep(state, me, wanted=config.machine)
-    agent = Agent(config, state, me, progress=progress)
-    if logs:
-        _rebuild(agent, logs)
+    with state.transaction():  # half of its own log would look like somebody else's
+        identity.keep(state, me, wanted=config.machine)
+        agent = Agent(config, state, me, progress=progress)
+        if logs:
+            _rebuild(agent, logs)
     return agent
 
 
@@ -318,8 +347,8 @@ def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
                 name, recognise=True,
             ).run(backend)  # fmt: skip
     with agent.state.transaction():
-        for tree in agent.trees.values():
-            adopt_shards(agent.catalog, agent.received, tree, set(agent.machine_names().values()) - {agent.me.name})
+        for space in agent.config.spaces:
+            agent.state.set_meta(f"{UNMET}{space.name}", 1)
 
 
 @contextlib.contextmanager

@@ -38,22 +38,25 @@ def _explained(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _describe_forget(parser: ArgumentParser) -> None:
     parser.add_argument("targets", metavar="KEY|SPACE/FILE", nargs="+", help="a record's key, or a whole file")
+    parser.add_argument("--undo", action="store_true", help="carry again what was forgotten and still stands in a file")
     add_dry_run(parser)
 
 
 def _forget(arguments: Namespace) -> Answer:
-    report = ask(arguments, "forget", {"targets": arguments.targets, "dry_run": arguments.dry_run})
+    wanted = {"targets": arguments.targets, "undo": arguments.undo, "dry_run": arguments.dry_run}
+    report = ask(arguments, "forget", wanted)
     return Answer(report, _forgotten(report), report["exit_code"])
 
 
 def _forgotten(report: Mapping[str, Any]) -> Iterator[str]:
-    verb = "would withdraw" if report["dry_run"] else "withdrew"
-    yield f"{verb} {count(report['withdrawn'], 'record')}"
+    undone = "carried_again" in report
+    verbs = (("carries", "would carry") if undone else ("withdrew", "would withdraw"))[report["dry_run"]]
+    yield f"{verbs} {count(report['carried_again' if undone else 'withdrawn'], 'record')}{' again' if undone else ''}"
     for name, backend in report["backends"].items():
         if backend["error"]:
-            yield from problem(f"{name}: {backend['error']}", "it is withdrawn there by the next sync that reaches it")
+            yield from problem(f"{name}: {backend['error']}", "the next sync that reaches it does the same there")
         else:
-            yield f"  gone from {name}"
+            yield f"  {'up to date: ' if undone else 'gone from '}{name}"
 
 
 # -- conflicts
@@ -122,7 +125,11 @@ COMMANDS = {
     "forget": Command(
         "Withdraws records everywhere: their bytes leave the vaults, and other machines drop them at their next pull.\n"
         "They stay away although they still stand in their files.",
-        ("memferry forget fac-20261121021416-bbb0b81a", "memferry forget notes/old-plan.md --dry-run"),
+        (
+            "memferry forget fac-20261121021416-bbb0b81a",
+            "memferry forget notes/old-plan.md --dry-run",
+            "memferry forget fac-20261121021416-bbb0b81a --undo",
+        ),
         _describe_forget,
         _forget,
     ),
