@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -220,10 +221,17 @@ def forget(agent: Agent, arguments: Mapping[str, Any]) -> Report:
                 f"nothing is known under {', '.join(unknown)}",
                 hint="give a record's key, or a file as `space/path`; `memferry explain` shows what is known",
             )
-        count = sum(
-            agent.forget(space, ids, dry_run=dry_run) for spaces in found.values() for space, ids in spaces.items()
-        )
+        count = sum(agent.forget(space, ids, dry_run=dry_run) for space, ids in _together(found.values()).items())
     return {"withdrawn": count} | _told(agent, dry_run)
+
+
+def _together(found: Iterable[Mapping[str, Sequence[int]]]) -> Mapping[str, Sequence[int]]:
+    """The records of each space, once, however many targets named them."""
+    ids: defaultdict[str, dict[int, None]] = defaultdict(dict)
+    for spaces in found:
+        for space, some in spaces.items():
+            ids[space] |= dict.fromkeys(some)
+    return {space: list(some) for space, some in ids.items()}
 
 
 def _undo_forget(agent: Agent, targets: Sequence[str], dry_run: bool) -> Report:
