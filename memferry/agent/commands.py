@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import doorbell, machines, resolve
+from memferry.agent import doorbell, heirs, machines, resolve
 from memferry.agent import held as held_records
 from memferry.agent.connections import require_backends
 from memferry.agent.decisions import Decision
@@ -354,4 +354,5 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "restore": restore,
     "machines": machines.machines,
     "revoke": machines.revoke,
+    "adopt": heirs.adopt,
 }

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from memferry.agent import fork
+from memferry.agent import fork, heirs
 from memferry.agent.deliver import Delivered, Delivery, Pace
 from memferry.agent.late import look_again
 from memferry.agent.outcome import Outcome
@@ -78,7 +78,10 @@ class Dispatch:
     def _deliver_to(self, name: str, outcome: Outcome | None) -> Delivered:
         try:
             with self._agent.backend(name) as backend:
-                return self.delivery(backend, outcome).run(partial(self._agent.progress, name))
+                delivered = self.delivery(backend, outcome).run(partial(self._agent.progress, name))
+                if not delivered.error:
+                    heirs.look_after(self._agent, backend)
+                return delivered
         except ForkedLog:
             raise
         except Halted as error:

@@ -63,5 +63,6 @@ def _repeat_facts(agent: Agent, old: Identity, new: Identity) -> None:
 def _told(old: Identity, new: Identity) -> str:
     return (
         f"another memferry writes as {old.name}: this state was copied, or restored from a backup."
-        f" This machine is {new.name} from now on; both go on, and nothing was overwritten"
+        f" This machine is {new.name} from now on; both go on, and nothing was overwritten. If the other one is gone:"
+        f" memferry machines adopt {old.name} --gone"
     )

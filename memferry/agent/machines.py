@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from memferry.agent import identity
+from memferry.agent import heirs, identity
 from memferry.agent.connections import require_backends
 from memferry.agent.lock import StateLock
 from memferry.agent.rebuild import set_aside
@@ -20,7 +20,7 @@ from memferry.backends.members import Members
 from memferry.backends.registry import open_backend
 from memferry.backends.ring import Member, Ring
 from memferry.config import Config
-from memferry.errors import AlreadyExists, BackendError, ConfigError
+from memferry.errors import AlreadyExists, BackendError, ConfigError, TargetRefused
 
 Report = dict[str, Any]
 REVOKE_ATTEMPTS = 5
@@ -79,9 +79,9 @@ def _listed(agent: Agent, name: str) -> Report:
         with agent.backend(name) as backend:
             if not isinstance(backend, Readable):
                 return {"backend": name, "index": True, "machines": []}
-            logs = list(backend.machines())
+            logs, refused = backend.survey()
             members = getattr(backend, "members", None)
-            ring = members.refresh() if isinstance(members, Members) and logs else None
+            ring = members.refresh() if isinstance(members, Members) and (logs or refused) else None
     except BackendError as error:
         return {"backend": name, "error": str(error), "hint": error.hint, "exit_code": error.exit_code, "machines": []}
     return {
@@ -91,10 +91,18 @@ def _listed(agent: Agent, name: str) -> Report:
         "generation": ring.number if ring else None,
         "recovery_key_to_write_down": agent.keys.has_recovery(name),
         "machines": [_machine(agent, log) for log in logs] if ring is None else _with_keys(agent, logs, ring),
+        "refused": [_refused(agent, *one) for one in sorted(refused.items())],
+        "exit_code": TargetRefused.exit_code if refused else 0,
     }
 
 
-def _with_keys(agent: Agent, logs: list[MachineLog], ring: Ring) -> list[Report]:
+def _refused(agent: Agent, id_: str, error: TargetRefused) -> Report:
+    """A machine whose head cannot be believed."""
+    name = agent.machine_names().get(id_, id_)
+    return {"name": name, "id": id_, "error": str(error), "hint": error.hint}
+
+
+def _with_keys(agent: Agent, logs: Sequence[MachineLog], ring: Ring) -> list[Report]:
     """Those with a log, and those that have keys, or had some, but none."""
     writing = {log.id for log in logs}
     silent = {one.machine: one for one in (*ring.revoked, *ring.members) if one.machine not in writing}
@@ -106,12 +114,14 @@ def _with_keys(agent: Agent, logs: list[MachineLog], ring: Ring) -> list[Report]
 def _machine(agent: Agent, log: MachineLog) -> Report:
     head = log.head
     at = {"sequence": head.sequence, "last_seq": head.last_seq, "generation": log.generation}
-    return {"name": log.name, "id": log.id, "this": log.id == agent.me.id, **at, "revoked": False}
+    marks = {"this": log.id == agent.me.id, "adopted": log.id in heirs.adopted(agent.state), "revoked": False}
+    return {"name": log.name, "id": log.id, **at, **marks}
 
 
 def _silent(agent: Agent, member: Member) -> Report:
     nothing = {"sequence": 0, "last_seq": 0, "generation": None}
-    return {"name": member.name, "id": member.machine, "this": member.machine == agent.me.id, **nothing}
+    this = member.machine == agent.me.id
+    return {"name": member.name, "id": member.machine, **nothing, "this": this, "adopted": False}
 
 
 # -- invite and join
@@ -157,7 +167,7 @@ def _give_way(config: Config, backend: Backend) -> None:
     if not path.exists() or not isinstance(backend, Readable):
         return
     installation = identity.installation(config.state)
-    mine = {log.id for log in backend.machines() if log.installation == installation}
+    mine = {log.id for log in backend.survey().logs if log.installation == installation}
     with contextlib.closing(State(path)) as state:
         elsewhere = "attempted > 0 and (backend <> ? or through > 0)"  # here a delivery fails before it writes
         sent = state.one(f"select 1 from checkpoint where {elsewhere}", backend.name) is not None

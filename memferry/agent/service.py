@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from memferry.agent import identity
+from memferry.agent import heirs, identity
 from memferry.agent.audit import Audit
 from memferry.agent.bygone import Bygone, lost_notice
 from memferry.agent.catalog import Catalog
@@ -212,6 +212,8 @@ class Agent:
                 with self.backend(name) as backend:
                     if isinstance(backend, Readable):
                         results[name] = self._pull_from(name, backend, dry_run)
+                        if not dry_run:
+                            heirs.look_after(self, backend)
             except BackendError as error:
                 results[name] = error
         return results

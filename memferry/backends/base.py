@@ -191,6 +191,16 @@ class Readable(Protocol):
         ...
 
 
+@runtime_checkable
+class Inheritable(Protocol):
+    """A backend where one machine can look after the log of another one that is gone."""
+
+    def erase(self, machine: str, seqs: Collection[int], *, seen: HeadSeen | None) -> None:
+        """Rewrite the log of `machine` (its id), which nobody else writes, less these operations. Erasing what is gone
+        changes nothing. `seen`: the newest head of it that was seen; TargetRefused if the log is older than that."""
+        ...
+
+
 class Refill(Protocol):
     """Gives this machine's sealed operations again, from its own journal."""
 

@@ -165,6 +165,18 @@ class Vault:
             self._remember(log)
         return self._seen
 
+    def erase(self, machine: str, seqs: Collection[int], *, seen: HeadSeen | None) -> None:
+        """See `Inheritable`. Its last seq stays: should that machine still be there, it goes on behind."""
+        self._reader.found()
+        self._cipher.unlock()
+        head = self._reader.head(machine)
+        if head is None:
+            return
+        if seen and head.seen != seen and head.head.sequence <= seen.sequence:
+            raise self._reader.damaged("rolled-back", self._reader.head_key(machine), "is older than it was")
+        gone = Identity(machine, head.head.name, head.head.epoch, head.head.installation)
+        Writer(self._store, self._reader, gone, self._limits).erase(seqs)
+
     def head_seen(self) -> HeadSeen | None:
         """The newest head of this machine's log that this vault wrote or was told of: to be persisted after
         `deliver`."""
@@ -270,10 +282,8 @@ class Vault:
             stored = self._reader.lines(self._me.id, segment)
             kept = (one for one in heapq.merge(stored, missing.items()) if one[0] not in withdrawn)
             yield from segments.frames(kept, self._limits)
-        elif any(segment.first <= seq <= segment.last for seq in withdrawn):
-            yield from self._writer.without(segment, withdrawn)
         else:
-            yield segment
+            yield from self._writer.without(segment, withdrawn)
 
     def _missing(self, segment: Segment, again: Mapping[int, bytes]) -> dict[int, bytes]:
         missing = dict(again)

@@ -109,11 +109,19 @@ class Writer:
 
     def without(self, segment: Segment, seqs: Collection[int]) -> Iterable[Segment]:
         """A segment rewritten less some operations, and stored; itself, if it has none of them."""
+        if not any(segment.first <= seq <= segment.last for seq in seqs):
+            return (segment,)
         piece = self._reader.fetch(self._me.id, segment)
         kept = tuple(segments.without(piece, seqs, self._limits))
         if sum(part.records for part in kept) == piece.records:
             return (segment,)
         return tuple(map(self.store, segments.pack(kept, self._limits)))
+
+    def erase(self, seqs: Collection[int]) -> None:
+        """The log less some operations."""
+        log = self.renewed(self.look())
+        parts = [part for segment in log.segments for part in self.without(segment, seqs)]
+        self.tidy(self.publish(log, parts, log.last_seq), seqs)
 
     def tidy(self, log: Log, withdrawn: Collection[int]) -> None:
         """Delete own segments that the head does not list: merged and rewritten ones, and those of interrupted writes.

@@ -17,14 +17,15 @@ from memferry.errors import ConfigError
 if TYPE_CHECKING:
     from memferry.config import Config
 
-ACTIONS = ("list", "invite", "join", "revoke", "recovery")
+ACTIONS = ("list", "invite", "join", "revoke", "recovery", "adopt")
 
 
 def _describe_machines(parser: ArgumentParser) -> None:
     parser.add_argument(
         "action", metavar="ACTION", nargs="?", default="list", choices=ACTIONS, help="one of: " + ", ".join(ACTIONS)
     )
-    parser.add_argument("machine", metavar="NAME", nargs="?", help="revoke: the machine's name or id")
+    parser.add_argument("machine", metavar="NAME", nargs="?", help="revoke, adopt: the machine's name or id")
+    parser.add_argument("--gone", action="store_true", help="adopt: yes, that machine will never write again")
     _add_choices(parser)
 
 
@@ -40,15 +41,15 @@ def _add_choices(parser: ArgumentParser) -> None:
 
 
 def _machines(arguments: Namespace) -> Answer:
-    if arguments.machine is not None and arguments.action != "revoke":
+    if arguments.machine is not None and arguments.action not in ("revoke", "adopt"):
         raise _not_an_argument()
     performers = {
-        "list": _list, "invite": _invite, "join": _join, "revoke": _revoke, "recovery": _recovery,
+        "list": _list, "invite": _invite, "join": _join, "revoke": _revoke, "recovery": _recovery, "adopt": _adopt,
     }  # fmt: skip
     return performers[arguments.action](arguments)
 
 
-# -- list, revoke
+# -- list, revoke, adopt
 
 
 def _list(arguments: Namespace) -> Answer:
@@ -68,12 +69,15 @@ def _listed(backends: list[Mapping[str, Any]]) -> Iterator[str]:
         keys = f", keys {backend['fingerprint']} (generation {backend['generation']})" if backend["fingerprint"] else ""
         yield f"{backend['backend']}: encryption {backend['encryption']}{keys}"
         yield from rows(map(_row, backend["machines"]), "  ")
+        for one in backend["refused"]:
+            yield from problem(f"{one['name']}: {one['error']}", one["hint"])
         if backend["recovery_key_to_write_down"]:
             yield from problem("its recovery key was not written down yet", "memferry machines recovery")
 
 
 def _row(machine: Mapping[str, Any]) -> tuple[str, ...]:
-    marks = [mark for mark, holds in (("this one", machine["this"]), ("revoked", machine["revoked"])) if holds]
+    told = {"this": "this one", "adopted": "gone, looked after by this one", "revoked": "revoked"}
+    marks = [mark for name, mark in told.items() if machine[name]]
     at = f"head {machine['sequence']:,}, through {machine['last_seq']:,}" if machine["sequence"] else "no log yet"
     keys = f"generation {machine['generation']}" if machine["generation"] else "-"
     return machine["name"], machine["id"], at, keys, ", ".join(marks)
@@ -88,6 +92,21 @@ def _revoke(arguments: Namespace) -> Answer:
         f"{report['revoked']} has no keys of {name} any more (generation {report['generation']})",
         f"keys {report['fingerprint']}, held by {', '.join(report['members'])}",
         "each other machine writes its log anew with them when it next delivers",
+    ]
+    return Answer(report, lines, report["exit_code"])
+
+
+def _adopt(arguments: Namespace) -> Answer:
+    name = arguments.machine
+    if not name:
+        raise ConfigError("which machine is gone?", hint="memferry machines adopt NAME --gone")
+    if not arguments.gone:
+        why = "its log would be rewritten from here, and no two machines may write one log"
+        raise ConfigError(f"is {name} gone for good? {why}", hint=f"if it is: memferry machines adopt {name} --gone")
+    report = ask(arguments, "adopt", {"machine": name, "backends": [arguments.backend] if arguments.backend else []})
+    lines = [
+        f"this machine looks after the log of {name} in {', '.join(report['backends'])} from now on",
+        "what is withdrawn leaves it, as it leaves this machine's own; the rest stays",
     ]
     return Answer(report, lines, report["exit_code"])
 
@@ -205,7 +224,8 @@ _PURPOSE = (
     "Lists the machines of every backend, with the fingerprint of its keys: it is the same on all of them.\n"
     "invite: shows a code, once, that lets one machine into an encrypted vault within a day. join: gets the keys\n"
     "with such a code, or with --recovery. revoke: gives new keys to all but one machine. recovery: shows the\n"
-    "recovery key of a vault that was made here, once. Codes and keys are asked for, or read from standard input\n"
+    "recovery key of a vault that was made here, once. adopt: another machine is gone for good, and this one takes\n"
+    "out of its log what is withdrawn, or was before. Codes and keys are asked for, or read from standard input\n"
     "or --file, never from arguments."
 )
 
@@ -218,6 +238,7 @@ COMMANDS = {
             "memferry machines join --backend vault --file code.txt",
             "memferry machines revoke old-laptop",
             "memferry machines recovery --file recovery.txt",
+            "memferry machines adopt old-laptop --gone",
         ),
         _describe_machines,
         _machines,

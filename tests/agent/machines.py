@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import commands
+from memferry.agent import commands, machines
 from memferry.agent.service import opened
 from memferry.agent.status import status
 from memferry.config import Config
@@ -42,6 +42,10 @@ class Machine:
         with opened(self.config, "test") as agent:
             agent.state.clock = lambda: time.time() + self.offset_s
             return commands.perform(agent, command, arguments)
+
+    def let_in(self, other: Machine) -> None:
+        """Give it the keys of the encrypted vault."""
+        machines.join(other.config, "vault", machines.invite(self.config, "vault", time.time()), time.time())
 
     def sync(self) -> dict[str, Any]:
         self.do("push")
