@@ -16,18 +16,19 @@ class Watchdog:
         self._bite = bite
         self._due: float | None = None
         self._limit_s = 0.0
+        self._portions = self._eaten = 0
         self._change = threading.Condition()
         self._stopped = False
         self._thread: threading.Thread | None = None
         self.bitten = False
 
     @contextmanager
-    def within(self, limit_s: float) -> Iterator[None]:
-        """To be fed at least so often in this block."""
+    def within(self, limit_s: float, *, portions: int = 1) -> Iterator[None]:
+        """To be fed at least so often in this block; `portions`: that many make a meal."""
         with self._change:
             sooner = self._thread is None or limit_s < self._limit_s
-            self._limit_s = limit_s
-            self.feed()
+            self._limit_s, self._portions, self._eaten = limit_s, portions, 0
+            self._due = time.monotonic() + limit_s
             if self._thread is None and not self._stopped:
                 self._thread = threading.Thread(target=self._watch, name="memferry-ssh-watchdog", daemon=True)
                 self._thread.start()
@@ -40,7 +41,10 @@ class Watchdog:
 
     def feed(self) -> None:
         """There was progress."""
-        self._due = time.monotonic() + self._limit_s
+        self._eaten += 1
+        if self._eaten >= self._portions:
+            self._eaten = 0
+            self._due = time.monotonic() + self._limit_s
 
     def stop(self) -> None:
         """It is not needed any more."""

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from paramiko import ssh_exception
 
 from memferry.backends import sftp, ssh_errors
 from memferry.backends.ssh import SshStore
-from memferry.backends.ssh_connect import Connection
+from memferry.backends.ssh_connect import Connection, dialled
 from memferry.errors import AuthFailed, BackendError, NotFound, PermanentError, TargetRefused, TransientError
 from tests.backends import sshd
 from tests.backends.sshd import IN_TIME_S, USER, Sshd
@@ -351,6 +351,41 @@ def test_a_byte_a_second_is_no_answer(own: Sshd) -> None:
             failing(store, TransientError, "does not answer")
             assert time.monotonic() - started < 10
         store.close()
+
+
+def test_a_line_that_crawls_is_given_up_although_each_answer_comes_in_time(own: Sshd) -> None:
+    """Half a second for 32 KiB, and two seconds for an answer: eight of them take too long."""
+    with Proxy(own.port) as proxy:
+        own.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {sshd.public(own.host_keys['ed25519'])}\n")
+        store = store_at(own, port=proxy.port, request_timeout_s=2.0)
+        store.put("a", b"x", if_version=None)
+        proxy.bytes_per_s = 65_536.0
+        store.put("small", bytes(16_384), if_version=None)
+        started = time.monotonic()
+        with pytest.raises(TransientError, match="does not answer"):
+            store.put("large", bytes(2 << 20), if_version=None)
+        assert time.monotonic() - started < 20, "all of it takes half a minute"
+        store.close()
+
+
+def test_dead_addresses_share_the_time_to_connect(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name may have several. A full queue of calls is as silent as a dead host."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, ExitStack() as calls:
+        for _ in range(3):
+            call = calls.enter_context(socket.socket())
+            call.setblocking(False)
+            call.connect_ex(listener.getsockname())
+        silent = (socket.AF_INET, socket.SOCK_STREAM, 0, "", listener.getsockname())
+        good = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", server.port))
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [silent, silent, good])
+        started = time.monotonic()
+        dialled("nas", 22, 1.5).close()
+        assert time.monotonic() - started < 1.5
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [silent, silent])
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            dialled("nas", 22, 1.0)
+        assert 0.9 < time.monotonic() - started < 1.9
 
 
 def test_a_line_that_is_given_up_delivers_nothing_later(own: Sshd) -> None:

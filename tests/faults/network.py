@@ -174,7 +174,7 @@ def _check_rest(result: Result, fault: Fault, ant: Machine) -> None:
 
 def _judge(result: Result, far: Far, ant: Machine, bee: Machine, book: Book) -> None:
     for machine in (bee, ant, bee):
-        answer = machine.call("sync-memory", "--json")
+        answer = machine.call("sync-memory", "--json", timeout_s=600)
         result.expect(answer.code == 0, f"{machine.name} afterwards: {said(answer)}")
     for machine in (ant, bee):
         machine.judge(result, book.public, book, f"as {machine.name} sees it")
