@@ -51,8 +51,7 @@ def _repeat_facts(agent: Agent, old: Identity, new: Identity) -> None:
     state, journal = agent.state, agent.journal
     settled = [(new.id, row[0]) for row in state.rows("select seq from settled where machine = ?", old.id)]
     if settled:
-        hlc = journal.next_hlc()
-        journal.append_ops([Settle(journal.last_seq + 1, hlc, "", tuple(settled))])
+        journal.append_ops([Settle(*journal.next(), "", tuple(settled))])
         agent.received.settle(settled)
     for through, hlc in state.rows("select through, hlc from sighting where machine = ?", old.id):
         sighting = Sighting(journal.last_seq + 1, hlc, new.id, through)

@@ -62,9 +62,14 @@ class Journal:
         """The newest seq given out, also when its operation was withdrawn since."""
         return int(self._state.meta("seq") or 0)
 
+    def next(self) -> tuple[int, str]:
+        """Seq and clock value of the next operation."""
+        hlc = self.next_hlc()  # which may be told in an operation of its own
+        return self.last_seq + 1, hlc
+
     def next_hlc(self) -> str:
         """A clock value later than every one given out or heard of. Only when its own clock was ahead and has
-        been put right does it start again from there, and says so in the log: ask for it before `last_seq`."""
+        been put right does it start again from there, and says so in the log."""
         last, wall = self._state.meta("hlc") or clock.ZERO, self.wall
         if clock.is_ahead(last, wall) and not self.is_behind:
             return self._start_again(wall)

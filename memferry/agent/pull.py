@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from memferry.agent import apply, clock, incoming
 from memferry.agent.catalog import Catalog
+from memferry.agent.clocks import Clocks
 from memferry.agent.edits import How
 from memferry.agent.journal import Journal
 from memferry.agent.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
@@ -30,7 +31,6 @@ from memferry.model import Identity, Op, Put, Retract, Settle, Sighting
 BATCH = 20_000
 BATCH_BYTES = 8 << 20
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._ -]{0,62}[A-Za-z0-9_-])?")
-SET_CLOCK = "set that machine's clock right; it then says by itself when its operations were written"
 
 
 class Refused(NamedTuple):
@@ -94,8 +94,7 @@ class Pull:
         self._machines: list[str] = []
         self._names: dict[str, str] = {me.id: me.name}
         self._refused: list[Refused] = []
-        self._ahead: list[str] = []
-        self._sightable: dict[str, tuple[MachineLog, int, str]] = {}
+        self._clocks = Clocks(state, journal, self._received, me)
         self._counts: Counter[str] = Counter()
 
     def run(self, backend: Readable) -> Pulled:
@@ -111,13 +110,14 @@ class Pull:
                 self._clear(log.id)
             except TargetRefused as error:
                 self._refuse(log.id, log.name, error)
-        self._judge_clocks()
+        with self._state.transaction():
+            self._clocks.judge()
         self._files.run()
         return Pulled(
             tuple(self._machines), self._counts["taken"], self._counts["withdrawn"], self._files.conflicts,
             dict(sorted(self._files.touched.items())), self._counts["skipped"],
             {file: str(error) for file, error in self._files.failed.items()}, tuple(self._refused),
-            self._counts["strange"], tuple(self._ahead),
+            self._counts["strange"], tuple(self._clocks.ahead),
         )  # fmt: skip
 
     # -- which logs
@@ -215,7 +215,7 @@ class Pull:
                     self._counts["taken"] += self._received.add_rival(log.id, one.put, one.id) and self._is_news(one)
             for op in sound:
                 self._take_fact(op)
-            self._hear(log, sound)
+            self._clocks.hear(log, sound)
             self._remember(log, ops[-1].seq)
         return min((line.seq for line in lines if line.shard in stuck), default=None)
 
@@ -323,8 +323,7 @@ class Pull:
         """What another machine withdrew goes from the files it was pulled into, and from our own log. Once: who writes
         a record again after that has done so knowingly."""
         ids = set(self._received.withdraw(retract.ops))
-        own = {op: self._own_ids(op[1]) for op in retract.ops if op[0] == self._me.id or self._is_former(op)}
-        ids.update(id_ for found in own.values() for id_ in found)
+        ids |= self._own_ids(retract.ops)
         if not ids:
             return
         self._received.mark(ids)
@@ -333,18 +332,17 @@ class Pull:
 
     def _ids_of(self, op: Named) -> Collection[int]:
         line = self._received.line(op)
-        if line is not None:
-            return (line.id,)
-        return self._own_ids(op[1]) if op[0] == self._me.id or self._is_former(op) else ()
+        return self._own_ids([op]) if line is None else (line.id,)
 
     def _is_former(self, op: Named) -> bool:
         """Whether an operation is this machine's own, under the id that it had before it became a fork."""
         row = self._state.one("select through from former where machine = ?", op[0])
         return row is not None and op[1] <= row[0]
 
-    def _own_ids(self, seq: int) -> list[int]:
-        sql = "select id from record where seq = ? union select id from version where seq = ?"
-        return [row[0] for row in self._state.rows(sql, seq, seq)]
+    def _own_ids(self, ops: Sequence[Named]) -> set[int]:
+        """The records that those of these operations put which are this machine's own, and not withdrawn yet."""
+        seqs = {op[1] for op in ops if op[0] == self._me.id or self._is_former(op)}
+        return {self._fingerprint.key(put.space, put.key) for put in self._journal.puts(seqs).values()}
 
     def _withdraw_own(self, space: str, ids: Collection[int]) -> None:
         """Entries go from their array. Lines and documents that were written here stay in their files, and at home."""
@@ -366,58 +364,6 @@ class Pull:
                 row = (id_, self._me.id, seq, put.hlc, put.digest, space, put.file, put.key)
                 self._state.execute("insert or replace into foreign_record values(?, ?, ?, ?, ?, ?, ?, ?, 1)", row)
         return entries
-
-    # -- clocks
-
-    def _hear(self, log: MachineLog, ops: Sequence[Op]) -> None:
-        """A clock that is ahead is not followed; one that is not may not be fallen behind of."""
-        if not ops:
-            return
-        wall, behind = self._journal.wall, self._journal.is_behind
-        believed = [op.hlc for op in ops if behind or not clock.is_ahead(op.hlc, wall)]
-        if believed:
-            self._journal.hear(max(believed))
-        ahead = [op for op in ops if clock.is_ahead(op.hlc, wall)]
-        if ahead and not behind:
-            self._sightable[log.id] = (log, ahead[-1].seq, ahead[-1].hlc)
-        self._received.remember_newest(log, ops[-1].hlc)
-
-    def _judge_clocks(self) -> None:
-        """Before anything is merged: what claims to be written later than now was written now at the latest."""
-        wall, newest = self._journal.wall, self._received.newest()
-        outvoted = clock.outvoted((hlc for _, _, hlc in newest), wall)
-        with self._state.transaction():
-            self._tell_own_clock(self._journal.is_behind or outvoted)
-            for _, name, hlc in newest:
-                if clock.is_ahead(hlc, wall) and not outvoted and not self._journal.is_behind:
-                    self._tell_clock(name, clock.ahead_by_s(hlc, wall))
-                else:
-                    self._state.clear_problem("clock", name)
-            for log, through, hlc in () if outvoted else self._sightable.values():
-                self._sight(log, through, hlc, wall)
-
-    def _tell_own_clock(self, behind: bool) -> None:
-        if not behind:
-            self._state.clear_problem("clock", self._me.name)
-            return
-        self._state.report_problem(
-            "clock", self._me.name, "the clock of this machine is behind those of the others",
-            "set it right; until then its newest versions count as older than they are",
-        )  # fmt: skip
-
-    def _sight(self, log: MachineLog, through: int, hlc: str, wall: str) -> None:
-        if not clock.is_ahead(clock.effective(log.id, through, hlc, self._received.sightings), wall):
-            return  # it was put right, or somebody else said so before
-        at = self._journal.next_hlc()
-        sighting = Sighting(self._journal.last_seq + 1, at, log.id, through)
-        self._journal.append_ops([sighting])
-        self._received.see(sighting)
-        self._state.count("clocks ahead")
-
-    def _tell_clock(self, name: str, ahead_by_s: float) -> None:
-        self._ahead.append(name)
-        text = f"the clock of machine {name} is {ahead_by_s / 60:,.0f} minutes ahead"
-        self._state.report_problem("clock", name, text, SET_CLOCK)
 
 
 def _batches(ops: Iterator[Op]) -> Iterator[list[Op]]:

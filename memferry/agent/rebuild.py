@@ -63,6 +63,7 @@ def set_aside(directory: Path) -> str:
 class _Builder:
     def __init__(self, state: State, journal: Journal, fingerprint: Fingerprinter) -> None:
         self._state = state
+        self._journal = journal
         self._received = Received(state, journal)
         self._catalog = Catalog(state)
         self._fingerprint = fingerprint
@@ -98,13 +99,10 @@ class _Builder:
 
     def _place(self, op: Place) -> None:
         known = self._reach(op.space, op.file, op.position)
-        owner = self._state.one(
-            "select id from record where seq = ? union select id from version where seq = ?", op.put, op.put
-        )
-        if owner is not None:
-            self._state.execute(
-                "insert or replace into place values(?, ?, ?)", (known.place(op.position), owner[0], op.seq)
-            )
+        put = self._journal.put(op.put)
+        if put is not None:
+            row = (known.place(op.position), self._fingerprint.key(put.space, put.key), op.seq)
+            self._state.execute("insert or replace into place values(?, ?, ?)", row)
 
     def _note(self, op: Note) -> None:
         if op.was is not None and (old := self._catalog.file(op.space, op.was)) is not None:

@@ -100,8 +100,7 @@ def resolve(agent: Agent, conflict: Conflict, keep: str) -> None:
 def _settle(agent: Agent, conflict: Conflict, ops: Sequence[tuple[str, int]]) -> None:
     """The versions that lost are rivals no more, here and wherever this is pulled; the copy goes."""
     with agent.state.transaction():
-        hlc = agent.journal.next_hlc()
-        agent.journal.append_ops([Settle(agent.journal.last_seq + 1, hlc, conflict.space, tuple(sorted(ops)))])
+        agent.journal.append_ops([Settle(*agent.journal.next(), conflict.space, tuple(sorted(ops)))])
         agent.received.settle(ops)
         agent.received.mark([conflict.id])
     agent.reconcile().run()

@@ -68,7 +68,8 @@ class Storing:
             self._work.tell(this.known, keep=this.position)
 
     def _plan(self, this: Pass, verdicts: Sequence[Kept | Held]) -> Plan:
-        stamp = Stamp(self._journal.next_hlc(), self._journal.last_seq + 1, self._reading.tags, self._reading.type)
+        seq, hlc = self._journal.next()
+        stamp = Stamp(hlc, seq, self._reading.tags, self._reading.type)
         known = self._knowledge(this, verdicts)
         return plan(verdicts, known, this.known, this.position, stamp, ledger=not isinstance(this.kind.reader, Whole))
 

@@ -52,7 +52,7 @@ class Work:
 
     def tell(self, known: KnownFile, *, path: str | None = None, **facts: object) -> None:
         """The backends about a file: where it lies now, how it ends, that it is gone."""
-        seq, hlc = self.journal.last_seq + 1, self.journal.next_hlc()
+        seq, hlc = self.journal.next()
         note = Note(seq, hlc, known.space, path or known.path, known.format, **facts)  # type: ignore[arg-type]
         self.journal.append_ops([note])
         self.catalog.add_note(known.id, seq)
