@@ -70,9 +70,10 @@ class Measured(Protocol):
 class Gathering(Protocol):
     """A store far away, which answers several questions in the time of one."""
 
-    def gather(self, patterns: Sequence[str], *, at_most: int) -> Mapping[str, bytes]:
-        """The values of all keys that match, by key, each up to its first `at_most` bytes. A pattern is a key in which
-        one part may be `*`, for any one part."""
+    def gather(self, pattern: str, keys: Sequence[str], *, likely: Sequence[str], at_most: int) -> Mapping[str, bytes]:
+        """The values of all keys that match, and of these `keys`, by key, each up to its first `at_most` bytes. A
+        pattern is a key in which one part is `*`, for any one part. `likely`: keys that match and are probably there,
+        which saves the time to find that out."""
         ...
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 import msgspec
 
@@ -23,13 +23,15 @@ _parse: Callable[[bytes], Op] = msgspec.json.Decoder(Op).decode
 
 
 class Reader:
-    """Reads heads and segments from a store and checks them. `name`: of the backend, for errors."""
+    """Reads heads and segments from a store and checks them. `name`: of the backend, for errors. `likely`: ids of the
+    machines that probably have a log here."""
 
     def __init__(self, store: Store, name: str, limits: Limits, cipher: Cipher) -> None:
         self._store = store
         self._name = name
         self._limits = limits
         self.cipher = cipher
+        self.likely: Collection[str] = ()
 
     def found(self) -> bool:
         """Whether there is a vault, rather than nothing yet. TargetRefused if something else lies there."""
@@ -122,9 +124,9 @@ class Reader:
         """None: the store is near, or something lies there that is no file."""
         if not isinstance(self._store, Gathering):
             return None
-        wanted = (names.FORMAT_KEY, self.cipher.scheme.heads, *self.cipher.news)
+        keys, likely = (names.FORMAT_KEY, *self.cipher.news), [self.head_key(machine) for machine in self.likely]
         try:
-            return self._store.gather(wanted, at_most=heads.MAX_HEAD_BYTES + 1)
+            return self._store.gather(self.cipher.scheme.heads, keys, likely=likely, at_most=heads.MAX_HEAD_BYTES + 1)
         except TargetRefused as error:
             if not error.key:
                 raise

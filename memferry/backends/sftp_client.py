@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from memferry.backends.sftp import Garbled, Packet, Reply, Request, answer
@@ -34,8 +34,8 @@ class Channel(Protocol):
 
 class Sftp:
     """A conversation. One thread at a time. Errors of the channel rise as they are; `Garbled` means that nothing more
-    can be understood. `round_trips`: how often an answer was waited for, in all. `tick`: called whenever the other side
-    has made some progress."""
+    can be understood. `round_trips`: how often an answer was waited for since the greeting. `tick`: called whenever the
+    other side has made some progress."""
 
     def __init__(self, channel: Channel, tick: Callable[[], None] = lambda: None) -> None:
         self._channel = channel
@@ -43,9 +43,9 @@ class Sftp:
         self._buffer = bytearray()
         self._last_id = 0
         self._posted: set[int] = set()
+        self._arrived: dict[int, Reply] = {}
         self.round_trips = 0
         self._channel.sendall(struct.pack(">IBI", 5, _INIT, 3))
-        self.round_trips += 1
         self.extensions = self._welcome()
 
     def flight(self, requests: Iterable[Request]) -> list[Reply]:
@@ -56,14 +56,27 @@ class Sftp:
     def answers(self, requests: Iterable[Request]) -> Iterator[Reply]:
         """As `flight`, one by one. To be exhausted."""
         waiting: deque[int] = deque()
-        arrived: dict[int, Reply] = {}
         for request in requests:
             waiting.append(self._send(request))
             if len(waiting) >= AHEAD:
-                yield self._await(waiting.popleft(), arrived)
+                yield self._await(waiting.popleft())
         self.round_trips += bool(waiting)
         while waiting:
-            yield self._await(waiting.popleft(), arrived)
+            yield self._await(waiting.popleft())
+
+    def ask(self, requests: Iterable[Request]) -> list[int]:
+        """Send some, at most AHEAD, to hear the answers later with `told`: they come with those to whatever is asked
+        next."""
+        return [self._send(request) for request in requests]
+
+    def told(self, asked: Sequence[int]) -> list[Reply]:
+        """The answers to what `ask` has sent. No round trip if something was waited for since then."""
+        self.round_trips += not self._arrived.keys() >= set(asked)
+        return [self._await(number) for number in asked]
+
+    def forget(self, asked: Iterable[int]) -> None:
+        """Never mind the answers to what `ask` has sent."""
+        self._posted |= {number for number in asked if self._arrived.pop(number, None) is None}
 
     def post(self, request: Request) -> None:
         """Send it, and never mind the answer."""
@@ -77,16 +90,16 @@ class Sftp:
         self._channel.sendall(head + request.fields)
         return self._last_id
 
-    def _await(self, number: int, arrived: dict[int, Reply]) -> Reply:
-        while number not in arrived:
+    def _await(self, number: int) -> Reply:
+        while number not in self._arrived:
             found, reply = self._answer()
             if found in self._posted:
                 self._posted.remove(found)
             else:
-                arrived[found] = reply
-            if len(arrived) > AHEAD:
+                self._arrived[found] = reply
+            if len(self._arrived) > 2 * AHEAD:
                 raise Garbled("answers that nobody asked for")
-        return arrived.pop(number)
+        return self._arrived.pop(number)
 
     def _answer(self) -> tuple[int, Reply]:
         return answer(*self._packet())

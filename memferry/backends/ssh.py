@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from memferry.backends import names, sftp, vault
 from memferry.backends.base import Entry, Probe, Room
@@ -18,6 +18,7 @@ from memferry.errors import AlreadyExists, BackendError, MemferryError, NotFound
 from memferry.model import Identity
 
 if TYPE_CHECKING:
+    from memferry.backends.sftp_reading import Content
     from memferry.backends.ssh_connect import Connection
     from memferry.backends.ssh_tree import Tree
 
@@ -27,6 +28,9 @@ if find_spec("paramiko") is None:  # it is imported with the first connection, a
 _REMEMBERED_BYTES = 1 << 18
 _REMEMBERED = 64
 _LATEST = 0xFFFFFFFF
+_NOTHING: Mapping[str, Any] = {}
+MOST_LIKELY = 20
+"""So many keys are asked for at once on the mere chance that they are there."""
 
 
 class SshStore:
@@ -135,12 +139,17 @@ class SshStore:
         with self._asking() as tree:
             return Room(*(tree.room() or (None, None)))
 
-    def gather(self, patterns: Sequence[str], *, at_most: int) -> Mapping[str, bytes]:
-        """See `Gathering`. Three round trips if nothing has changed since the last time, else five."""
+    def gather(self, pattern: str, keys: Sequence[str], *, likely: Sequence[str], at_most: int) -> Mapping[str, bytes]:
+        """See `Gathering`. Three round trips where nothing lies there but what was likely, two if that is what was got
+        last, else up to six."""
         self._refuse_closed()
+        before, after = pattern.split("*")
+        expected = list(dict.fromkeys([*keys, *likely]))[:MOST_LIKELY]
         with self._asking() as tree:
-            keys = [key for pattern in patterns for key in _spelled_out(tree, pattern)]
-            return self._values_of(tree, tree.look(keys), at_most)
+            seen = tree.glance(before.rstrip("/"), expected, self._is_known, at_most)
+            others = {*keys, *(before + name + after for name in seen.folders)} - set(expected)
+            found = {**seen.there, **(tree.look(sorted(others)) if others else {})}
+            return self._values_of(tree, found, at_most, seen.contents)
 
     def probe(self) -> Iterator[Probe]:
         """See `Probed`."""
@@ -189,12 +198,17 @@ class SshStore:
             raise tree.unexplained(key)
         return _version(there)
 
-    def _values_of(self, tree: Tree, found: Mapping[str, Attributes], at_most: int | None) -> dict[str, bytes]:
-        """What lies there, by key; read only where it is not what was put or got last."""
-        known = {key: self._values[key] for key in found if key in self._values}
-        values = {key: value for key, (version, value) in known.items() if version == _version(found[key])}
-        rest = {key: there for key, there in found.items() if key not in values}
-        for key, (there, value) in tree.read(rest, at_most).items():
+    def _is_known(self, key: str, there: Attributes) -> bool:
+        """Whether this is what was put or got last."""
+        return key in self._values and self._values[key][0] == _version(there)
+
+    def _values_of(
+        self, tree: Tree, found: Mapping[str, Attributes], at_most: int | None, read: Mapping[str, Content] = _NOTHING
+    ) -> dict[str, bytes]:
+        """What lies there, by key; what was not `read` just now, nor put or got last, is read."""
+        values = {key: self._values[key][1] for key, there in found.items() if self._is_known(key, there)}
+        rest = {key: there for key, there in found.items() if key not in values and key not in read}
+        for key, (there, value) in {**read, **(tree.read(rest, at_most) if rest else {})}.items():
             values[key] = value
             if len(value) == there.size:
                 self._remember(key, _version(there), value)
@@ -268,11 +282,6 @@ def _version(found: Attributes) -> str:
 def _path(path: str) -> str:
     """SFTP starts at the login's folder and knows no `~`."""
     return path.removeprefix("~/") if path != "~" else "."
-
-
-def _spelled_out(tree: Tree, pattern: str) -> Sequence[str]:
-    before, star, after = pattern.partition("*")
-    return [before + name + after for name in tree.folders(before.rstrip("/"))] if star else [pattern]
 
 
 def _offered(extensions: frozenset[str]) -> Probe:

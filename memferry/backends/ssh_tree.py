@@ -6,8 +6,8 @@ Everything that does not depend on an answer is sent together: the methods say h
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TypeGuard
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeGuard
 
 from memferry import durable
 from memferry.backends import names, sftp, ssh_errors
@@ -23,6 +23,15 @@ MAX_NAMES = 200_000
 MAX_VALUE_BYTES = 1 << 30
 _MOST_HELD = 32
 _MOST_OPEN = 16
+
+
+class Glance(NamedTuple):
+    """`folders`: names of those in a folder. `there`: what lies under the keys that were likely; `contents`: of those
+    that were not known."""
+
+    folders: Sequence[str]
+    there: Mapping[str, Attributes]
+    contents: Mapping[str, Content]
 
 
 class Tree:
@@ -44,8 +53,12 @@ class Tree:
     def look(self, keys: Collection[str]) -> dict[str, Attributes]:
         """What lies there now, without what is missing. One round trip."""
         folders = self._strangers(above for key in keys for above in _folders_of(key))
-        requests = [*map(self._look_at_folder, folders), *(sftp.lstat(self._at(key)) for key in keys)]
-        replies = self.sftp.flight(requests)
+        return self._found(folders, keys, self.sftp.flight(self._looking(folders, keys)))
+
+    def _looking(self, folders: Sequence[str], keys: Iterable[str]) -> list[Request]:
+        return [*map(self._look_at_folder, folders), *(sftp.lstat(self._at(key)) for key in keys)]
+
+    def _found(self, folders: Sequence[str], keys: Iterable[str], replies: Sequence[Reply]) -> dict[str, Attributes]:
         self._recognise(folders, replies)
         found = zip(keys, replies[len(folders) :], strict=True)
         return {key: there for key, reply in found if (there := self._attributes(key, reply)) is not None}
@@ -55,7 +68,14 @@ class Tree:
         looked; they may have been replaced since. Two round trips."""
         for key, there in found.items():
             self._bear(key, there, at_most)
-        opened = self.sftp.flight(sftp.open_file(self._at(key), sftp.READ) for key in found)
+        return self._contents(found, self.sftp.flight(map(self._opening, found)), at_most)
+
+    def _opening(self, key: str) -> Request:
+        return sftp.open_file(self._at(key), sftp.READ)
+
+    def _contents(
+        self, found: Mapping[str, Attributes], opened: Sequence[Reply], at_most: int | None
+    ) -> dict[str, Content]:
         handles = {key: reply for key, reply in zip(found, opened, strict=True) if self._is_open(reply, key)}
         try:
             guesses = {key: there.size for key, there in found.items()}
@@ -78,6 +98,32 @@ class Tree:
         if at_most is None and there.size > MAX_VALUE_BYTES:
             raise self._refused(key, f"has {there.size} bytes", "move it away by hand: it is not memferry's")
 
+    def glance(
+        self, folder: str, likely: Sequence[str], is_known: Callable[[str, Attributes], bool], at_most: int | None
+    ) -> Glance:
+        """A folder, and a few keys that probably lie below it or beside. Three round trips; two if all is known that
+        lies there."""
+        above = self._strangers(above for key in likely for above in _folders_of(key))
+        looking = self.sftp.ask(self._looking(above, likely))
+        there: dict[str, Attributes] = {}
+        fresh: dict[str, Attributes] = {}
+        opening: list[int] = []
+
+        def open_what_is_new() -> None:
+            there.update(self._found(above, likely, self.sftp.told(looking)))
+            fresh.update((key, one) for key, one in there.items() if not is_known(key, one))
+            for key, one in fresh.items():
+                self._bear(key, one, at_most)
+            opening.extend(self.sftp.ask(map(self._opening, fresh)))
+
+        try:
+            listed = self._listed([folder], MAX_NAMES, meanwhile=open_what_is_new)
+        except BaseException:
+            self.sftp.forget(opening)
+            raise
+        folders = [one.name for _, one in listed if one.attributes.is_folder]
+        return Glance(folders, there, self._contents(fresh, self.sftp.told(opening), at_most))
+
     # -- listing
 
     def walk(self, prefix: str) -> list[tuple[str, Attributes]]:
@@ -99,17 +145,17 @@ class Tree:
                 raise self._refused(level[0], "lies too deep to be memferry's", "remove it")
         return found
 
-    def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder. Two round trips."""
-        return [one.name for _, one in self._listed([folder], MAX_NAMES) if one.attributes.is_folder]
-
-    def _listed(self, folders: Sequence[str], most: int) -> list[tuple[str, Name]]:
+    def _listed(
+        self, folders: Sequence[str], most: int, *, meanwhile: Callable[[], None] = lambda: None
+    ) -> list[tuple[str, Name]]:
+        """`meanwhile`: called between the two round trips."""
         strangers = self._strangers(above for folder in folders for above in (*_folders_of(folder), folder))
         requests = [*map(self._look_at_folder, strangers), *(sftp.open_folder(self._at(folder)) for folder in folders)]
         replies = self.sftp.flight(requests)
         opened = dict(zip(folders, replies[len(strangers) :], strict=True))
         handles = {folder: reply for folder, reply in opened.items() if isinstance(reply, Handle)}
         try:
+            meanwhile()
             if any(not self._is_real(folder, reply) for folder, reply in zip(strangers, replies, strict=False)):
                 return []  # nothing lies there, or behind a link, which is not memferry's
             self._real.update(strangers)

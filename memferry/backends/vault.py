@@ -151,6 +151,7 @@ class Vault:
     def attest(self, peers: Mapping[str, HeadSeen]) -> None:
         """What this machine has seen of the others' logs here; an encrypted vault tells it to the others."""
         self._cipher.attest(peers)
+        self._reader.likely = (self._me.id, *peers)
 
     def sound_logs(self) -> Sequence[MachineLog]:
         """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,

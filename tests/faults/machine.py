@@ -19,7 +19,7 @@ from tests.faults.bar import Result
 from tests.faults.lines import Book
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMEOUT_S = 120.0
+TIMEOUT_S = 300.0
 POLL_S = 0.05
 SETTINGS = "scan_interval_s: 1\n  settle_ms: 200"
 
