@@ -15,9 +15,9 @@ from memferry.agent.late import look_again
 from memferry.agent.outcome import Outcome
 from memferry.agent.rejudge import is_judged
 from memferry.agent.scope import Scope
-from memferry.backends.base import Backend, Readable
+from memferry.backends.base import Backend, MachineLog, Readable
 from memferry.backends.wrappers import Backoff, Retry
-from memferry.errors import BackendError, ForkedLog, Halted
+from memferry.errors import BackendError, ForkedLog, Halted, TargetRefused
 
 if TYPE_CHECKING:
     from memferry.agent.service import Agent
@@ -78,6 +78,7 @@ class Dispatch:
     def _deliver_to(self, name: str, outcome: Outcome | None) -> Delivered:
         try:
             with self._agent.backend(name) as backend:
+                self._refuse_a_second_log(backend)
                 delivered = self.delivery(backend, outcome).run(partial(self._agent.progress, name))
                 if not delivered.error:
                     heirs.look_after(self._agent, backend)
@@ -88,6 +89,27 @@ class Dispatch:
             return self._not_sent(name, error)
         except BackendError as error:  # it could not be opened
             return self._failed(name, error)
+
+    def _refuse_a_second_log(self, backend: Backend) -> None:
+        """A backend that was out of reach when this state was made may hold a log of this very installation, from
+        before the last one was lost: sent as new, all of it would be there twice, and what was withdrawn would come
+        back."""
+        state, me, checkpoint = self._agent.state, self._agent.me, self._agent.checkpoints.of(backend.name)
+        if checkpoint.attempted or not self._agent.journal.last_seq or not isinstance(backend, Readable):
+            return
+        if state.one("select 1 from counter where name in ('forks', 'states rebuilt')") is not None:
+            return  # it has found its log, or left it
+        logs: Sequence[MachineLog] = ()
+        with contextlib.suppress(TargetRefused):  # no vault yet, or one that is locked: the delivery says so
+            logs = backend.survey().logs
+        mine = [log for log in logs if log.installation == me.installation and log.id != me.id]
+        if mine:
+            raise TargetRefused(
+                f"{backend.name} holds the log of {mine[0].name}, which this computer wrote before its state was lost;"
+                " it was out of reach when a new state was made",
+                backend=backend.name,
+                hint="memferry doctor --rebuild",
+            )
 
     def _not_sent(self, name: str, error: Halted | BackendError) -> Delivered:
         at = self._agent.checkpoints.of(name).through

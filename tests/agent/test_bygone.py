@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from memferry.agent.doctor import doctor
 from memferry.agent.pull import Pull
 from memferry.agent.service import opened
 from memferry.errors import ConfigError, TransientError
@@ -181,3 +182,22 @@ def test_a_state_that_is_made_again_is_made_again_whole(ant: Machine, monkeypatc
     ant.do("push")
     assert ant.status()["machine"]["id"] == before
     assert keys(ant) == ["a2"]
+
+
+def test_a_vault_that_was_out_of_reach_when_the_state_was_lost_gets_no_second_log(ant: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "walnut"}, {"id": "a2"})
+    ant.do("push")
+    before = ant.status()["machine"]["id"]
+    ant.do("forget", targets=["a1"])
+    lose_state(ant)
+    (ant.base / "vault").rename(ant.base / "away")
+    ant.do("pull")
+    (ant.base / "away").rename(ant.base / "vault")
+    refused = ant.do("push")["backends"]["vault"]
+    assert "before its state was lost" in refused["error"]
+    assert refused["hint"] == "memferry doctor --rebuild"
+    assert b"walnut" not in ant.outside()
+    doctor(ant.config, rebuild=True)
+    ant.do("push")
+    assert keys(ant) == ["a2"]
+    assert ant.status()["machine"]["id"] == before
