@@ -236,15 +236,17 @@ def _together(found: Iterable[Mapping[str, Sequence[int]]]) -> Mapping[str, Sequ
 
 def _undo_forget(agent: Agent, targets: Sequence[str], dry_run: bool) -> Report:
     with agent.state.rehearsal() if dry_run else agent.state.transaction():
-        counts = {target: agent.undo_forget(target) for target in targets}
-        if unknown := [target for target, count in counts.items() if not count]:
+        found = {target: agent.undo_forget(target) for target in targets}
+        if unknown := [target for target, ids in found.items() if not ids]:
             raise ConfigError(
                 f"nothing is forgotten under {', '.join(unknown)}",
                 hint="give a record's key, or a file as `space/path`; `memferry explain` shows what is known",
             )
+    undone = {id_ for ids in found.values() for id_ in ids}
     if not dry_run:
         agent.ingest_all(Scope())
-    return {"carried_again": sum(counts.values())} | _told(agent, dry_run)
+        undone = {id_ for id_, seen in agent.catalog.seen(undone).items() if seen.seq > 0}
+    return {"carried_again": len(undone)} | _told(agent, dry_run)
 
 
 def _told(agent: Agent, dry_run: bool) -> Report:

@@ -248,10 +248,10 @@ class Agent:
         self.withdrawal.keep_away(ids)
         return count
 
-    def undo_forget(self, target: str) -> int:
-        """Carry again what was forgotten under a key, or stands in a file given as `space/path`, with the next push;
-        returns how many records."""
-        undone = 0
+    def undo_forget(self, target: str) -> list[int]:
+        """Carry again what was forgotten under a key, or stands in a file given as `space/path`, once that is read;
+        returns the records."""
+        undone: list[int] = []
         for space, tree in self.trees.items():
             file = target.removeprefix(f"{space}/")
             inside = self._bygone(tree).ids_in(file) if file != target else ()

@@ -62,14 +62,14 @@ class Withdrawal:
         """What was forgotten is not taken in again, wherever it comes from."""
         self._state.execute_many("update record set seq = ? where id = ?", ((FORGOTTEN, id_) for id_ in ids))
 
-    def undo(self, space: str, ids: Collection[int]) -> int:
-        """What was forgotten is carried again where it still stands in a file: the space is read anew. Returns how many
-        records."""
+    def undo(self, space: str, ids: Collection[int]) -> list[int]:
+        """What was forgotten is carried again where it still stands in a file: the space is read anew. Returns those
+        that were."""
         forgotten = [id_ for id_, seen in self._catalog.seen(ids).items() if seen.seq == FORGOTTEN]
         self._state.execute_many("delete from record where id = ?", ((id_,) for id_ in forgotten))
         if forgotten:
             self._catalog.reconsider_all(space)
-        return len(forgotten)
+        return forgotten
 
     def _retract_others(self, space: str, ids: Collection[int]) -> list[int]:
         """Other machines' versions of these records are withdrawn by name; lines go from their shards. Returns FOREIGN

@@ -164,6 +164,13 @@ def test_what_was_forgotten_can_be_carried_again(ant: Machine, bee: Machine) -> 
         ant.do("forget", targets=["a1"], undo=True)
 
 
+def test_what_stands_in_no_file_here_cannot_be_carried_again(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"}, {"id": "a2"})
+    quiet(ant, bee)
+    bee.do("forget", targets=["a1"])
+    assert bee.do("forget", targets=["a1"], undo=True)["carried_again"] == 0
+
+
 def test_a_state_that_is_made_again_is_made_again_whole(ant: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the vault goes away meanwhile, the next start begins anew, as the same machine."""
     ant.append("log.jsonl", {"id": "a1"}, {"id": "a2"})
