@@ -67,7 +67,7 @@ class Desk(NamedTuple):
         """What stands in each record that should not leave; what is left of a redaction does not count."""
         found: list[list[Found]] = [[] for _ in records]
         for number, findings in self.search(records).items() if self.search and records else ():
-            strings = strings_of(records[number])
+            strings = strings_of(records[number]) if any(one.text != ELSEWHERE for one in findings) else []
             for one in findings:
                 if one.text == ELSEWHERE:
                     found[number].append(Found(one.rule, 0, 0, "", ELSEWHERE))
