@@ -17,6 +17,9 @@ from tests.faults.bar import BARS, Bar, Size, cleaned, usable
 from tests.faults.bars import NAMES
 from tests.faults.mutants import MUTANTS, sown
 
+TRIES = 3
+GAVE_UP = "gave up"
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
@@ -73,13 +76,17 @@ def _teeth(bars: set[str], seed: int) -> int:
 
 
 def _failure(bar: str, seed: int, *more: str) -> str:
-    """Why the small size of a bar fails, in a few words; empty where it passes."""
+    """Why the small size of a bar fails, in a few words; empty where it passes. A run that gave up has judged nothing:
+    it is tried again, and counts as nothing."""
     command = [sys.executable, "-m", "tests.faults", bar, "--size", "small", "--seed", str(seed), *more]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 0 or f"{bar:6} FAIL" not in done.stdout:
-        return ""
-    why = [line.strip() for line in done.stdout.splitlines()[1:] if "note:" not in line]
-    return (why or [done.stderr[-300:]])[0][:120]
+    for _ in range(TRIES):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode == 0 or f"{bar:6} FAIL" not in done.stdout:
+            return ""
+        why = [line.strip() for line in done.stdout.splitlines()[1:] if "note:" not in line]
+        if why and GAVE_UP not in why[0]:
+            return why[0][:120]
+    return ""
 
 
 def _say(text: str) -> None:
