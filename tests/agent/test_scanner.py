@@ -147,3 +147,6 @@ def test_what_cannot_be_searched_in_time_stays_home(
         report = ant.do("push")
     assert (report["exit_code"], report["held"]["by_rule"]) == (0, {"secrets.too-large": 1})
     assert ant.bodies() == ["an ordinary note"]
+    (held,) = ant.do("held")["held"]
+    assert held["reason"] == "there is too much in it to look for secrets in time"
+    assert "allows the finding too-large" in held["way_out"]

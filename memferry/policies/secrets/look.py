@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from memferry.policies.findings import Finding
+from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import table, triage
 from memferry.policies.secrets.beside import beside_words, in_field
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
@@ -16,8 +16,6 @@ from memferry.policies.secrets.views import TooMany, View, views_of
 MOST_FINDINGS = 200
 """In one text. It stays at home then, whatever else it holds."""
 MOST_CANDIDATES = 1000
-TOO_LARGE = "too-large"
-"""The rule of a text that has too many places to look at in time."""
 
 
 class Examined(NamedTuple):

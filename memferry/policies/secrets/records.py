@@ -8,9 +8,9 @@ from itertools import accumulate, chain
 from typing import NamedTuple
 
 from memferry.model import Record
-from memferry.policies.findings import Finding
+from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import engine, personal, triage, values
-from memferry.policies.secrets.look import MOST_CANDIDATES, TOO_LARGE, Examined, examined
+from memferry.policies.secrets.look import MOST_CANDIDATES, Examined, examined
 from memferry.policies.secrets.views import View
 from memferry.policies.strings import ELSEWHERE, String, has_more_strings, strings_around, strings_of
 
