@@ -67,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--appends", type=int, default=usual.appends, help="for the latency (%(default)s)")
     parser.add_argument("--idle-s", type=float, default=usual.idle_s, help="to watch a quiet service (%(default)g)")
     parser.add_argument("--calm-s", type=float, default=usual.calm_s, help="to wait for quiet at most (%(default)g)")
+    parser.add_argument("--hostile-bytes", type=int, default=usual.hostile_bytes,
+                        help="of each record that is made to take long (%(default)s)")  # fmt: skip
     parser.add_argument("--corpus", type=Path, help="use this ledger of --records lines instead of a made one")
     parser.add_argument("--python", type=Path, help="run this source tree with it, not an installed copy")
     parser.add_argument("--folder", type=Path, help="work below this folder instead of the system's temporary one")

@@ -274,5 +274,31 @@ def memory(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     yield from figures(lab, sizes)
 
 
-_ALL = (cold, nochange, append, growth, latency, idle, start, learn, memory, remote)
+# -- the policies
+
+
+def policy(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
+    """The full chain in one process, in processor time: ordinary records, and megabytes made to take long."""
+    bench = lab.records(min(MOST_JUDGED, sizes.records))
+    lab.say("judging records, and hostile ones")
+    told = lab.program.script("judging.py", bench.ledger, sizes.hostile_bytes, core=one_core())
+    count = told["records"]
+    rate, best = count / told["judged"], count / told["decoded"]
+    yield Figure(f"{count:,} records judged", rate, "records/s", "decoded and hashed", best)
+    seconds = {name: took for name, (_, took) in told["hostile"].items()}
+    held = sum(rule.endswith("too-large") for rule, _ in told["hostile"].values())
+    cuts = quantiles(seconds.values(), n=100, method="inclusive")
+    name = f"{len(seconds)} hostile records of {sizes.hostile_bytes:,} bytes"
+    yield Figure(f"{name}, p50", cuts[49] * 1000, "ms")
+    yield Figure(f"{name}, p99", cuts[98] * 1000, "ms", at_most=100)
+    for one in sorted(seconds, key=seconds.__getitem__)[: -SHOWN - 1 : -1]:
+        yield Figure(f"one of the slowest: {one}", seconds[one] * 1000, "ms")
+    yield Figure(f"{name}, held because they are too large", held, "records")
+
+
+MOST_JUDGED = 20_000
+SHOWN = 3
+
+
+_ALL = (cold, nochange, append, growth, latency, idle, start, learn, memory, policy, remote)
 MEASURES = {measure.__name__: measure for measure in _ALL}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 class Sizes(NamedTuple):
     """How much to measure with. `rounds`: repetitions of what is short. `idle_s`: how long to watch a quiet service;
-    `calm_s`: how long to wait until it is quiet."""
+    `calm_s`: how long to wait until it is quiet. `hostile_bytes`: of each record that is made to take long."""
 
     records: int = 1_000_000
     files: int = 10_000
@@ -15,6 +15,7 @@ class Sizes(NamedTuple):
     appends: int = 200
     idle_s: float = 60.0
     calm_s: float = 600.0
+    hostile_bytes: int = 1_000_000
 
     @property
     def growth(self) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ from bench import corpus
 from bench.__main__ import MEASURES, main
 from bench.figures import Figure, table
 
-TINY = ["--records", "300", "--files", "30", "--rounds", "2", "--appends", "3", "--idle-s", "0.2", "--calm-s", "2"]
+TINY = ["--records", "300", "--files", "30", "--rounds", "2", "--appends", "3", "--idle-s", "0.2", "--calm-s", "2",
+        "--hostile-bytes", "2000"]  # fmt: skip
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the benchmarks measure with wait4 and SIGTERM")
 
@@ -63,6 +64,7 @@ SHOWN = {
     "start": {"memferry status": "ms"},
     "learn": {"memferry learn": "ms", "100 writers that learn 1 times each, none lost": "s"},
     "memory": {"memoryctl capture": "ms", "reduce, one new event behind 300": "ms"},
+    "policy": {"300 records judged": "records/s"},
     "remote": {
         "push of 300 records to a server, once they are read": "s",
         "append to durable on a server 50 ms away, p50": "ms",

@@ -287,7 +287,7 @@ def held(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 def _held(agent: Agent, one: held_records.HeldRecord) -> Report:
     found = [excerpt._asdict() for excerpt in held_records.excerpts(agent, one)]
-    way_out = held_records.WAYS_OUT.get(one.rule.partition(".")[0], "")
+    way_out = held_records.WAYS_OUT.get(one.rule) or held_records.WAYS_OUT.get(one.rule.partition(".")[0], "")
     shown = {name: value for name, value in one._asdict().items() if name != "id"}
     return shown | {"line": held_records.line_of(agent, one), "findings": found, "way_out": way_out}
 

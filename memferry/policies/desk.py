@@ -12,6 +12,7 @@ from memferry.model import Hold, Record
 from memferry.policies import redact
 from memferry.policies.base import Search
 from memferry.policies.contents import Contents, contents_of
+from memferry.policies.findings import TOO_LARGE
 from memferry.policies.redact import Literal, Marker, Stretch
 from memferry.policies.rule import SECRETS, Do
 from memferry.policies.rules import Pattern, Rules, Texts
@@ -25,6 +26,7 @@ Reparse: TypeAlias = Callable[[Record, bytes], Record | None]
 DECIDED = "you decided so"
 """Why something is held that a person wants to keep."""
 NOT_CUT = Hold("redact.left", "what is to be cut out does not stand in a text of it that can be changed")
+UNSEARCHED = "there is too much in it to look for secrets in time"
 CONTEXT = 40
 """Characters shown on either side of a finding."""
 
@@ -67,7 +69,7 @@ class Desk(NamedTuple):
         """What stands in each record that should not leave; what is left of a redaction does not count."""
         found: list[list[Found]] = [[] for _ in records]
         for number, findings in self.search(records).items() if self.search and records else ():
-            strings = strings_of(records[number])
+            strings = strings_of(records[number]) if any(one.text != ELSEWHERE for one in findings) else []
             for one in findings:
                 if one.text == ELSEWHERE:
                     found[number].append(Found(one.rule, 0, 0, "", ELSEWHERE))
@@ -85,7 +87,7 @@ class Desk(NamedTuple):
         rule = self.rules.decide(record, contents, one.name, one.secret)
         if rule is not None:
             return rule.do, rule.reason or f"your rule {rule.name} says so"
-        return "hold", "it holds what looks like a secret"
+        return "hold", UNSEARCHED if one.name == TOO_LARGE else "it holds what looks like a secret"
 
     def verdict(self, record: Record, contents: Contents, found: Iterable[Found]) -> Hold | None:
         """The first finding that holds the record."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 
 class Finding(NamedTuple):
@@ -19,10 +18,5 @@ class Finding(NamedTuple):
     end: int
 
 
-class Scanner(Protocol):
-    """Looks for what should not leave. The same texts give the same findings."""
-
-    def scan(self, texts: Sequence[str]) -> Sequence[Finding]:
-        """All findings, by text and start. One call for many texts: engines are fast on much and slow on little.
-        Raises ScannerBroken where it cannot do its work: then nothing may leave."""
-        ...
+TOO_LARGE = "too-large"
+"""Found where there is too much to look at in time."""

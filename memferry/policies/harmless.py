@@ -17,6 +17,7 @@ _DIGIT = re.compile(r"\d")
 _VALUE = re.compile(r"[\d:=@\"`|>#]|(?<![A-Za-z])'")
 
 _MADE_UP = re.compile(
+    r"lozinka|parool|kata sandi|wallet|metamask|keypad|digicode|psk|wpa|"
     r"pass|pwd|psw|mdp|kennwort|losungswort|contrase|senha|palavra|parola|wachtwoord|hasla|heslo|losenord|salasana|"
     r"adgangskode|sifre|logi?o?n|creds|clave|geslo|phrase|mnemonic|backup code|recovery|(?<![a-z])pw(?![a-z])"
 )
@@ -24,8 +25,8 @@ _MADE_UP = re.compile(
 _DRAWN = re.compile(
     r"secret|token|key|credential|connection ?string|auth|bearer|webhook|service account|account key|geheim|zugangs|"
     r"schluessel|jeton|identifiants|clef|credencial|llave|ficha|segredo|chave|segreto|chiave|sleutel|klucz|jwt|salt|"
-    r"seed|cookie|session|signature|csrf|dsn|hmac|otp|access|psk|wpa|code|combination|alarm|screen lock|lock|cvv|cvc|"
-    r"puk|(?<![a-z])(?:pat|sid|sig|sas|pin|tan)(?![a-z])"
+    r"seed|cookie|session|signature|csrf|dsn|hmac|otp|access|code|combination|alarm|screen lock|lock|cvv|cvc|"
+    r"puk|codice|(?<![a-z])(?:pk|pat|sid|sig|sas|pin|tan)(?![a-z])"
 )
 """Announce what a machine drew, or digits: no word alone."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from memferry.model import Record
@@ -26,6 +27,13 @@ def strings_of(record: Record) -> list[String]:
     if record.text is not None or record.fields is None:
         return [String((), record.body.decode("utf-8", "replace"))]
     return list(_strings((), record.fields))
+
+
+def has_more_strings(record: Record, count: int) -> bool:
+    """Whether there are more than `count` of them, told without making all."""
+    if record.text is not None or record.fields is None:
+        return False
+    return next(islice(_strings((), record.fields), count, None), None) is not None
 
 
 def strings_around(record: Record) -> list[String]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import types
+from collections.abc import Callable
 
 import pytest
 
@@ -113,3 +115,38 @@ def test_neither_the_engine_nor_re2_is_loaded_before_it_is_needed() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert found.stdout.split() == ["False", "False"]
+
+
+def times_out(patch: pytest.MonkeyPatch) -> None:
+    def hits(blob: bytes) -> list[engine.Hit]:
+        raise TimeoutError
+
+    patch.setattr(engine, "hits", hits)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sabotage"),
+    [
+        ("large.md", "token: a1 " * 4000, None),
+        ("crowded.jsonl", json.dumps({"id": "a", "token": "a1", "rows": ["b2"] * 21_000}) + "\n", None),
+        ("deep.md", "\\u0041" * 25_000, None),
+        ("slow.md", "https://api.example.net?client_id=4f3c2b1a0f9e8d7c6b5a4f3e2d1c0b9a", times_out),
+    ],
+    ids=["too many places", "too many strings", "too many escapes", "the engine takes too long"],
+)
+def test_what_cannot_be_searched_in_time_stays_home(
+    ant: Machine, monkeypatch: pytest.MonkeyPatch, file: str, text: str, sabotage: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    """Alone, and `held` says why."""
+    ant.write(file, text)
+    ant.write("open.md", "an ordinary note")
+    with monkeypatch.context() as patch:
+        patch.setattr(secrets, "check", lambda verified: "checked")
+        if sabotage is not None:
+            sabotage(patch)
+        report = ant.do("push")
+    assert (report["exit_code"], report["held"]["by_rule"]) == (0, {"secrets.too-large": 1})
+    assert ant.bodies() == ["an ordinary note"]
+    (held,) = ant.do("held")["held"]
+    assert held["reason"] == "there is too much in it to look for secrets in time"
+    assert "allows the finding too-large" in held["way_out"]

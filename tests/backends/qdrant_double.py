@@ -71,7 +71,8 @@ class Due(NamedTuple):
 
 class Double:
     """The server's inside. `key`: what a request must show; `slow_s`: how long `slow` takes. `requests`: method and
-    path of all that came; `changes`: how many points were written. `poison`: a text that no point may hold."""
+    path of all that came; `changes`: how many points were written. `poison`: a text that no point may hold. `recorded`:
+    every request as it came, its headers and its body, once it is made a list."""
 
     def __init__(self) -> None:
         self.collections: dict[str, Kept] = {}
@@ -79,6 +80,7 @@ class Double:
         self.poison: str | None = None
         self.slow_s = 2.0
         self.requests: list[tuple[str, str]] = []
+        self.recorded: list[bytes] | None = None
         self.strange: list[str] = []
         self.changes = 0
         self.lock = threading.Lock()
@@ -271,6 +273,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with double.lock:
             double.requests.append((self.command, path))
+            if double.recorded is not None:
+                double.recorded.append(f"{self.requestline}\n{self.headers}".encode("latin-1") + body)
             due = double.take_fault(self.command, path)
         if due is not None and due.fault == "slow":
             time.sleep(double.slow_s)  # the fault itself, nothing is waited for

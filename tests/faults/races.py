@@ -16,7 +16,7 @@ from unittest import mock
 import zstandard
 
 from memferry import config
-from memferry.agent import commands, ingest
+from memferry.agent import commands, storing
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
 from memferry.backends.base import Backend, Finding, Receipt, Refill, Repaired, Verifiable
@@ -107,7 +107,7 @@ def while_queued(stage: Stage, flip: Flip) -> None:
 
 def behind_the_verdict(stage: Stage, flip: Flip) -> None:
     """It is judged public, and private before that is stored."""
-    with _once(ingest, "judge", flip):
+    with _once(storing, "judge", flip):
         stage.push()
 
 

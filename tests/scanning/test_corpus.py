@@ -34,7 +34,7 @@ def test_triage_passes_on_whatever_a_look_finds() -> None:
     for number, record in enumerate(found):
         if number not in suspicious:
             texts = strings_of(record)
-            assert [look.examined(one.value, str(one.path[-1]))[0] for one in texts] == [[] for _ in texts]
+            assert [look.look(one.value, str(one.path[-1])) for one in texts] == [[] for _ in texts]
 
 
 def test_a_hint_occurs_in_whatever_its_format_matches() -> None:

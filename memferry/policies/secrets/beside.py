@@ -14,14 +14,26 @@ _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
 _ASSIGN = re.compile(
     r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
     r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
+    r"""|>(?=[^<>\s]{4,200}</)"""
 )
 _CONNECT = re.compile(
-    r"(?<=[\s,，、的])(?:is|was|are|be|to|as|equals|ist|war|lautet|est|était|es|era|é|è|jest|это|является|là|är|er|on|=|:)"
-    r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь|:))?\s{0,2}(?=\S)"
-    r"|(?<=[^\W\d])[:：]\s{1,3}(?=\S)"
+    r"(?<=[\s,，、的'’])(?:(?:is|was|are|be|to|as|equals|ist|war|lautet|auf|est|était|es|era|é|è|jest|это|является|là|är|er"
+    r"|on)(?!\w)|[=:]|[—–-](?=\s))"
+    r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь)(?!\w))?"
+    r":?\s{0,2}(?=\S)"
+    r"|(?<=[^\W\d])\s?[:：]\s{1,3}(?=\S)"
     r"|(?:是|为|為|：|は|が|은|는|이|가|改成|设为|設為|改为)了?\s{0,3}"
 )
-_DIRECT = re.compile(r"\s{1,3}")
+_DIRECT = re.compile(r"\s{1,3}(?:[05-9]\s)?")
+"""Between the two, network devices say how it is encrypted."""
+_ASKED = re.compile(r"\s?[?？]\s{1,3}(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}", re.IGNORECASE)
+_LAST_OF_CLAUSE = re.compile(r"\s{0,3}(?:$|[\n,;])|[.!?](?:\s|$)")
+_INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
+_RECOVERY = re.compile(
+    r"(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}(?:[ ,;\n-]{1,3}(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
+)
+_SHORTEST_CODE = 6
+_SIGNS = frozenset("!@#$%^&*?")
 _OPENING = re.compile(r"[\"'`“«「『(\[{<*]{1,3}")
 _VALUE = re.compile(r"[^\s\"'`<>，。；、）」』”»\\]{1,512}")
 _QUOTED = re.compile(r"[^\"'`\n“”「」『』]{4,200}(?=[\"'`”」』])")
@@ -29,7 +41,10 @@ _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
 _MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
 """BIP 39: twelve words or more, none of two letters, as sentences have."""
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
-_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[#*]?(?![\w.])")
+_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![\w.])")
+_FOURS = re.compile(r"[a-z0-9]{4}(?: [a-z0-9]{4}){3,7}(?=\s{0,2}(?:$|[\n.,;]))", re.IGNORECASE)
+"""As authenticators and mail services show their keys."""
+_ROW = re.compile(r"[a-z]{3,12}(?: [a-z]{3,12}){3,11}(?=\s{0,2}(?:$|[\n.;]))")
 
 
 @cache
@@ -50,7 +65,7 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
     for start, end in _words().spans(raw):
         word = raw[start:end].lower()
         kind = words.kind_of(word)
-        if kind is None or raw.endswith(_MARKER, 0, start):
+        if kind is None or raw.endswith(_MARKER, 0, start) or (word in words.SHORT and _is_amid(raw, start, end, word)):
             continue
         before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
         after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
@@ -60,31 +75,67 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
             yield one
 
 
+_SMALL = frozenset(b"abcdefghijklmnopqrstuvwxyz")
+_ALPHABET = frozenset(bytes(_SMALL) + bytes(_SMALL).upper())
+_BASE64_SIGNS = frozenset(b"+/")
+_PLURAL = frozenset((b"s ", b"s:", b"s="))
+
+
+def _is_amid(raw: bytes, start: int, end: int, word: bytes) -> bool:
+    """Whether a short word is part of a longer one, but for humps (`apiKey`) and names (`db_pass`), or of base64."""
+    left, right = raw[start - 1 : start], raw[end : end + 2]
+    if (left and left[0] in _BASE64_SIGNS) or (right and right[0] in _BASE64_SIGNS):
+        return True
+    if left and left[0] in _ALPHABET and not (left[0] in _SMALL and word in _HUMPED):
+        return True
+    return bool(right) and right[0] in _SMALL and right not in _PLURAL
+
+
 def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot | None:
-    if word in words.SHORT and not _stands_alone(before, after, word):
-        return None
-    tail = _TAIL.match(after)[0] if word.isascii() and after[:1].isascii() else ""  # type: ignore[index]
+    if word in words.SHORT and _ends_drawn(before):
+        return None  # amid base64
+    tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
         return None
     for value, begin, certainty in _values_in(after, len(tail)):
         if word in words.PHRASE_WORDS and (phrase := _MNEMONIC.match(after, begin)):
             return Spot(_RULES[kind], end + begin, end + phrase.end())
+        if (row := _row_of_words(word, after, begin, certainty)) is not None:
+            return Spot(_RULES[kind], end + begin, end + row)
+        if (
+            word in words.RECOVERY_WORDS
+            and (codes := _RECOVERY.match(after, begin))
+            and len(codes[0]) >= _SHORTEST_CODE
+        ):
+            return Spot(_RULES[kind], end + begin, end + codes.end())
         if (size := _secret(kind, word, value, certainty)) is not None:
             return Spot(_RULES[kind], end + begin, end + begin + size)
+    if kind == table.PASSWORD and (made_up := _made_up(after, len(tail))) is not None:
+        return Spot(_RULES[kind], end + made_up[0], end + made_up[1])
     return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
 
 
-_RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code"}
+def _row_of_words(word: bytes, after: str, begin: int, certainty: int) -> int | None:
+    """Where a row of groups of four ends, or one of words behind a passphrase's colon."""
+    row = _FOURS.match(after, begin)
+    if row is None and word in words.PHRASE_WORDS and certainty >= 2:
+        row = _ROW.match(after, begin)
+    if row is None or any(map(values.is_placeholder, row[0].split())):
+        return None
+    return row.end()
 
 
-def _stands_alone(before: str, after: str, word: bytes) -> bool:
-    """A short word is no part of a longer one, but for humps (`apiKey`) and names (`db_pass`)."""
-    left, right = before[-1:], after[:1]
-    if (left and left in "+/") or (right and right in "+/") or _ends_drawn(before):
-        return False  # amid base64
-    return (not left.isalpha() or not left.isascii() or (left.islower() and word in _HUMPED)) and not (
-        right.isalpha() and right.isascii() and right.islower() and after[:2] not in ("s ", "s:", "s=")
-    )
+def _made_up(after: str, begin: int) -> tuple[int, int] | None:
+    """What is farther off, and nothing else than a password: `Tiger!4821`."""
+    for token in _TOKEN.finditer(after, begin, begin + 160):
+        value = values.trimmed(token[0]).lstrip("\"'`“(")
+        if not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0):
+            start = token.start() + token[0].index(value)
+            return start, start + len(value)
+    return None
+
+
+_RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code", table.PHRASE: "key"}
 
 
 _RUN_BEFORE = re.compile(r"[A-Za-z0-9+/]{12,}$")
@@ -119,15 +170,28 @@ def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
     if assign is not None:
         yield from _values(after, assign.end(), 2)
         return
+    if (asked := _ASKED.match(after, begin)) is not None:
+        yield from _values(after, asked.end(), 1)
     sentence = _SENTENCE.search(after, begin)
     stop = min(sentence.start() if sentence else len(after), begin + 100)
     for connect in islice(_CONNECT.finditer(after, begin, stop), 3):
-        yield from _values(after, connect.end(), 1)
+        yield from _values(after, connect.end(), 2 if connect[0].rstrip().endswith(":") and len(connect[0]) > 3 else 1)
     direct = _DIRECT.match(after, begin)
     if direct is not None:
-        yield from _values(after, direct.end(), 0)
+        value = _VALUE.match(after, direct.end())
+        closes = value is not None and _LAST_OF_CLAUSE.match(after, direct.end() + len(values.trimmed(value[0])))
+        yield from _values(after, direct.end(), 1 if closes else 0)
+        if value is not None and value[0].isalpha() and value[0].lower() not in _HARMLESS_AFTER:
+            yield from _last_of_clause(after, value.end())
     elif begin < len(after) and not after[begin].isascii():
         yield from _values(after, begin, 0)
+
+
+def _last_of_clause(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
+    """Behind one more word, where nothing follows: `Passwort Drucker regen4821`."""
+    value = _VALUE.match(after, begin + 1)
+    if value is not None and _LAST_OF_CLAUSE.match(after, begin + 1 + len(values.trimmed(value[0]))):
+        yield from _values(after, begin + 1, 1)
 
 
 def _values(after: str, begin: int, certainty: int) -> Iterator[tuple[str, int, int]]:
@@ -153,6 +217,8 @@ _SCHEME = re.compile(r"(?:Basic|Bearer|Token|Digest|ApiKey|Key)\s{1,2}([^\s\"'`<
 @lru_cache(1024)
 def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
     """How long the secret is that `value` begins with; None: it is none."""
+    if kind == table.PHRASE:
+        return None
     if word in words.PHRASE_WORDS and certainty >= 1 and (phrase := _PHRASE.match(value)):
         return len(phrase[0])
     if kind == table.CODE:
@@ -171,13 +237,14 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
 
 _TOKEN = re.compile(r"\S+")
 _LINKS = frozenset({"is", "was", "as", "for", "=", "ist", "est", "es", "это"})
+_LINK = re.compile(rf"\s(?:{'|'.join(_LINKS)})\s")
 _FARTHEST = 3
 """Words between the link and the telling word: `is the new deploy key`."""
 
 
 def _before(kind: str, before: str, start: int) -> Spot | None:
     """`hunter2 is the password`."""
-    if kind == table.CODE or not before[-1:].isspace():
+    if kind == table.CODE or not before[-1:].isspace() or not _LINK.search(before):
         return None
     tokens = list(_TOKEN.finditer(before))[-_FARTHEST - 2 :]
     for token, link in pairwise(tokens):
@@ -206,7 +273,7 @@ def in_field(text: str, key: str) -> Iterator[Spot]:
         before, tail = raw[:start].decode("utf-8", "ignore"), raw[end:].decode("utf-8", "ignore")
         if (
             kind is None
-            or (word in words.SHORT and not _stands_alone(before, tail, word))
+            or (word in words.SHORT and (_is_amid(raw, start, end, word) or _ends_drawn(before)))
             or _is_harmless(before, tail, word)
         ):
             continue

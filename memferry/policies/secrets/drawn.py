@@ -37,9 +37,15 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 24) : start]
     if run.startswith(table.HARMLESS_PREFIXES) or _is_named_digest(before) or _in_address(text, start):
         return False
+    if _PUBLIC.search(before) or (text[end : end + 1] == "@" and not before.endswith(("/", ":"))):
+        return False
     if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
         return False
     return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
+
+
+_PUBLIC = re.compile(r"pub(?:lic)?[ _-]?key[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?$", re.IGNORECASE)
+"""What follows is for everybody; so is the name in a mail address."""
 
 
 def _is_named_digest(before: str) -> bool:

@@ -85,15 +85,28 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     if "EXAMPLE" in text or values.is_placeholder(text):
         return False
     if rule == "login":
-        found = _LAST.search(text)
-        return found is not None and values.is_password(
-            values.trimmed(found[0]), 0 if ":" in text or "/" in text else 1
-        )
+        return _is_login(text)
     if rule == "authorization":
         return _is_header(text)
     if joined or form.drawn:
         return values.is_random(text, 10)
     return True
+
+
+_GLUED = re.compile(r"\s-p[\"']?(?=[^\s\"']+$)")
+
+
+def _is_login(text: str) -> bool:
+    if glued := _GLUED.search(text):
+        return values.is_password(values.trimmed(text[glued.end() :]), 1)
+    if text.startswith("WIFI:"):
+        return True
+    found = _LAST.search(text)
+    if found is None:
+        return False
+    value = values.trimmed(found[0])
+    vague = (":" in text or "/" in text) and (value.isdigit() or not text.startswith("-u"))
+    return values.is_password(value, 0 if vague else 1)
 
 
 def _is_header(text: str) -> bool:

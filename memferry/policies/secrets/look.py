@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from memferry.policies.findings import Finding
+from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import table, triage
 from memferry.policies.secrets.beside import beside_words, in_field
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
@@ -15,34 +16,43 @@ from memferry.policies.secrets.views import TooMany, View, views_of
 MOST_FINDINGS = 200
 """In one text. It stays at home then, whatever else it holds."""
 MOST_CANDIDATES = 1000
-TOO_LARGE = "too-large"
-"""The rule of a text that has too many places to look at in time."""
+
+
+class Examined(NamedTuple):
+    """`views`: those of the text that say whole words; none where there is too much to look at. `candidates`: how many
+    places were looked at."""
+
+    findings: list[Finding]
+    views: list[View]
+    candidates: int
 
 
 def look(text: str, key: str = "", number: int = 0) -> list[Finding]:
     """What should not leave of one text, by where it begins. `key`: the name of the field it stands in, which may be
     what tells. The same stretch is found once, under the most telling rule."""
-    return examined(text, key, number)[0]
+    return examined(text, key, number).findings if triage.is_suspicious(f"{key}: {text}" if key else text) else []
 
 
-def examined(text: str, key: str = "", number: int = 0) -> tuple[list[Finding], list[View]]:
-    """As `look`, with all views of the text that say whole words; none where there is too much to look at."""
-    if not triage.is_suspicious(f"{key}: {text}" if key else text):
-        return [], []
+def examined(text: str, key: str = "", number: int = 0, *, most: int = MOST_CANDIDATES) -> Examined:
+    """As `look`, of a text that deserves it. `most`: candidates that are looked at."""
+    too_large = Examined([Finding(number, TOO_LARGE, 0, len(text))], [], most)
+    if most <= 0:
+        return too_large
     try:
         views = list(views_of(text))
     except TooMany:
-        return [Finding(number, TOO_LARGE, 0, len(text))], []
+        return too_large
     found: dict[tuple[int, int], str] = {}
+    looked = 0
     for looked, one in enumerate(_candidates(text, key, views), 1):
         if one is not None and found.get((one.start, one.end), table.KEY) in _VAGUE:
             found[one.start, one.end] = one.rule
-        if looked >= MOST_CANDIDATES or len(found) >= MOST_FINDINGS:
+        if looked >= most or len(found) >= MOST_FINDINGS:
             found[0, len(text)] = TOO_LARGE
             views = []
             break
     findings = [Finding(number, rule, *span) for span, rule in sorted(found.items())]
-    return findings, [view for view in views if not view.joined]
+    return Examined(findings, [view for view in views if not view.joined], looked)
 
 
 _VAGUE = frozenset({table.PASSWORD, table.KEY, table.CODE, "random"})

@@ -8,14 +8,18 @@ from itertools import accumulate, chain
 from typing import NamedTuple
 
 from memferry.model import Record
-from memferry.policies.findings import Finding
+from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import engine, personal, triage, values
-from memferry.policies.secrets.look import TOO_LARGE, examined
+from memferry.policies.secrets.look import MOST_CANDIDATES, Examined, examined
 from memferry.policies.secrets.views import View
-from memferry.policies.strings import ELSEWHERE, String, strings_around, strings_of
+from memferry.policies.strings import ELSEWHERE, String, has_more_strings, strings_around, strings_of
 
 LARGEST = 8 << 20
 """Bytes. A larger record cannot be searched in time, and stays at home."""
+MOST_STRINGS = 20_000
+"""Of a record, names and numbers included."""
+ANY_TEXT = 2
+"""What it takes to look at a text at all, in candidates."""
 
 
 class Wanted(NamedTuple):
@@ -59,21 +63,40 @@ def _personal(records: Sequence[Record], large: Collection[int], wanted: Wanted)
 def _secrets(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
     if not wanted.secrets:
         return
-    texts = [text for number in _suspicious(records) if number not in large for text in _texts(number, records[number])]
+    numbers = [number for number in _suspicious(records) if number not in large]
+    crowded = [number for number in numbers if _is_crowded(records[number])]
+    for number in crowded:
+        yield _Text(number, ELSEWHERE, "", ""), Finding(ELSEWHERE, TOO_LARGE, 0, 0)
+    texts = [text for number in numbers if number not in crowded for text in _texts(number, records[number])]
     texts = [texts[number] for number in triage.suspicious_texts([text.line for text in texts])]
     for text, findings in zip(texts, _looked_at(texts, wanted), strict=True):
         yield from ((text, one) for one in findings)
 
 
+def _is_crowded(record: Record) -> bool:
+    """Whether it has too many strings to look at in time. In a small one there is no room for them."""
+    return len(record.body) > MOST_STRINGS and has_more_strings(record, MOST_STRINGS)
+
+
 def _looked_at(texts: Sequence[_Text], wanted: Wanted) -> list[list[Finding]]:
     """By our own rules, and by the engine at all that these leave, in one call."""
-    examined_texts = [examined(text.value, text.field, text.number) for text in texts]
-    found = [findings for findings, _ in examined_texts]
-    pieces = [(number, view) for number, (_, views) in enumerate(examined_texts) for view in views]
+    looked_at = list(_own(texts))
+    found = [one.findings for one in looked_at]
+    pieces = [(number, view) for number, one in enumerate(looked_at) for view in one.views]
     for number, span, rule in _asked(pieces) if wanted.engine else ():
         if not any(one.start < span[1] and span[0] < one.end for one in found[number]):
             found[number].append(Finding(texts[number].number, rule, *span))
     return [sorted(some, key=lambda one: one.start) for some in found]
+
+
+def _own(texts: Sequence[_Text]) -> Iterator[Examined]:
+    """By our own rules. The texts of a record share what may be looked at of it."""
+    used: dict[int, int] = {}
+    for text in texts:
+        before = used.get(text.record, 0)
+        one = examined(text.value, text.field, text.number, most=MOST_CANDIDATES - before)
+        used[text.record] = before + one.candidates + ANY_TEXT
+        yield one
 
 
 def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int, int], str]]:

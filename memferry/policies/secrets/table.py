@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 1
+VERSION = 2
 """Of these rules. Records that passed older ones are judged again."""
 
-PASSWORD, KEY, CODE = "password", "key", "code"
-"""What a word announces: something that a human made up, something that a machine drew, digits."""
+PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"
+"""What a word announces: what a human made up, what a machine drew, digits, twelve words or more."""
 
 PASSWORD_WORDS = (
     "password", "passwd", "passphrase", "pass phrase", "passcode", "passwrd", "pwd", "userpass", "mot de passe",
@@ -19,8 +19,10 @@ PASSWORD_WORDS = (
     "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
     "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
     "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
+    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "kata sandi", "парола",
+    "סיסמה", "κωδικό",
 )  # fmt: skip
-PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo")
+PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
 """Too short to stand inside of other words."""
 
 KEY_WORDS = (
@@ -33,17 +35,29 @@ KEY_WORDS = (
     "zugangsschlüssel", "jeton", "clé", "identifiants", "clef", "secreto", "credencial", "llave", "ficha de acceso",
     "segredo", "chave", "segreto", "chiave", "sleutel", "klucz", "ключ", "токен", "секрет", "密钥", "密鑰", "秘钥",
     "私钥", "令牌", "凭证", "凭据", "金鑰", "授权码", "トークン", "シークレット", "秘密鍵", "認証情報", "キー",
-    "토큰", "시크릿", "비밀키", "인증키",
+    "토큰", "시크릿", "비밀키", "인증키", "seed words", "recovery words", "setup key", "einmalcode",
+    "wiederherstellungscode", "code de secours", "código de respaldo", "código de recuperación", "резервный код",
+    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드",
 )  # fmt: skip
 KEY_SHORT = (
     "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
-    "csrf", "dsn", "hmac", "otpauth", "access", "sas", "psk", "wpa",
+    "csrf", "dsn", "hmac", "otpauth", "access", "sas", "pk", "privkey",
 )  # fmt: skip
 
 STRONG_WORDS = KEY_WORDS[:32]
 """Beside these even a UUID is a secret."""
-PHRASE_WORDS = ("passphrase", "pass phrase", "seed phrase", "recovery phrase", "mnemonic", "助记词")
+PHRASE_SHORT = ("wallet", "metamask")
+PHRASE_WORDS = (
+    "passphrase", "pass phrase", "seed phrase", "recovery phrase", "mnemonic", "助记词", "seed words",
+    "recovery words", "seed", *PHRASE_SHORT,
+)  # fmt: skip
 """Beside these, a row of words is."""
+RECOVERY_WORDS = (
+    "backup code", "recovery code", "recovery key", "einmalcode", "wiederherstellungscode", "code de secours",
+    "código de respaldo", "código de recuperación", "резервный код", "резервные коды", "备用码", "恢复码",
+    "バックアップコード", "백업 코드",
+)  # fmt: skip
+"""Beside these, groups of letters and digits are."""
 
 CODE_WORDS = (
     "pin code", "pin-code", "pincode", "door code", "gate code", "alarm code", "access code", "entry code",
@@ -51,7 +65,9 @@ CODE_WORDS = (
     "safe combination", "lock combination", "alarm pin", "screen lock", "one-time code", "2fa code", "mfa code",
     "türcode", "pin-nummer", "geheimzahl", "code pin", "code secret", "code d'accès", "código pin",
     "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码", "暗証番号",
-    "確認コード", "인증번호",
+    "確認コード", "인증번호", "keypad", "digicode", "code de la porte", "code du portail", "haustürcode",
+    "codice del cancello", "código de la puerta", "código del portón", "код от домофона", "код домофона",
+    "код от двери", "大门密码", "도어락",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
 
@@ -105,7 +121,7 @@ PLACEHOLDER_PARTS = (
 DIGEST_WORDS = (
     "sha", "sha1", "sha256", "sha-256", "sha512", "sha384", "md5", "hash", "digest", "checksum", "commit", "etag",
     "blake2", "blake2b", "blake3", "crc", "fingerprint", "revision", "rev", "blob", "tree", "merge", "parent",
-    "integrity", "image", "layer", "content", "base64", "cid", "ipfs", "thumbprint", "sum",
+    "integrity", "image", "layer", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
 )  # fmt: skip
 """Just before a run of hex or base64, these say that it is a digest."""
 
@@ -143,9 +159,20 @@ _B58 = "[1-9A-HJ-NP-Za-km-z]"
 _QUERY_KEYS = (
     "sig|signature|x-amz-signature|x-goog-signature|token|access_token|api_?key|key|auth|(?:client_)?secret|code"
 )
-_SCHEMES = "bearer|apikey|negotiate|digest|token"
+_SCHEMES = "bearer|apikey|negotiate|digest|token|ssws|pat"
+_GLUED = r"mysql\w*|mariadb\w*|7z[ar]?|rar|unrar"
+_SPACED = (
+    r"unzip|zip|7z|redis-cli|openssl|ldap\w+|sqlcmd|bcp|cqlsh|mongo\w*|mosquitto_\w+|(?:docker|podman|helm|az)\s+\w*login"
+    r"|plink|pscp|keytool|isql"
+)
+_LETTERS = "p|P|a|k|w|pw|storepass|keypass"
+"""Options in which these commands take a password: behind them, or glued to them."""
+_CALLS = "auth|login|logon|signin|credential"
 _CRYPTS = "[156y7]|gy|md5|sha1|apr1|argon2|scrypt"
-_OPTIONS = r"sshpass\s{1,3}-p|--passw(?:or)?d|--token|--api-key|--secret|identified\s{1,3}by|requirepass"
+_OPTIONS = (
+    r"sshpass\s{1,3}-p|--passw(?:or)?d|--token|--api-key|--secret|identified\s{1,3}by|requirepass"
+    r"|snmp-server\s{1,3}community"
+)
 _USERS = r"admin|root|postgres|administrator|ubuntu|guest|operator|superuser|user\d*"
 _UUID = f"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"
 
@@ -174,6 +201,7 @@ FORMATS: tuple[Format, ...] = (
     Format("webhook", r"office\.com/webhook", r"office\.com/webhook[\w/@.-]{12,}"),
     Format("webhook", r"hooks\.zapier\.com", r"zapier\.com/hooks/catch/[\w/.-]{12,}"),
     Format("webhook", r"maker\.ifttt\.com", r"ifttt\.com/trigger/[\w/.-]{12,}"),
+    Format("webhook", r"/(?:web)?hooks?/[\w-]{8}", r"/(?:web)?hooks?/[\w-]{20,}", drawn=True),
     Format("webhook", "bot/v2/hook|robot/send|webhook/send", r"(?:v2/hook/|access_token=|[?&]key=)[\w-]{12,}"),
     Format("discord-token", r"\.[\w-]{6}\.[\w-]{8}", r"\b[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,}"),
     Format("telegram-token", r"\d:A[\w-]{8}", r"\b\d{8,10}:A[\w-]{33,35}"),
@@ -203,6 +231,7 @@ FORMATS: tuple[Format, ...] = (
     _begins("cloud-token", "do[oprt]_v1_", f"{_HEX}{{64}}"),
     _begins("cloud-token", "HRKU-|fo1_|sb_secret_|cf[aur]t_", f"{_W}{{20,}}"),
     _begins("cloud-token", r"FlyV1 fm\d", r"[\w+/=,-]{20,}"),
+    _begins("cloud-token", "npg_", f"{_AN}{{10,}}"),
     _begins("cloud-token", "vc[pciark]_|nf[pcobu]_|rnd_|napi_", f"{_AN}{{20,}}", drawn=True),
     _begins("cloud-token", "sbp_(?:v0_)?|dapi|dkea|pul-", f"{_HEX}{{32,}}"),
     _begins("cloud-token", "pscale_(?:tkn|pw|oauth)_", r"[\w.-]{30,}"),
@@ -250,7 +279,11 @@ FORMATS: tuple[Format, ...] = (
     _begins("wallet-key", "[xyztuv]prv", f"{_B58}{{90,}}"),
     _begins("wallet-key", "nsec1", "[02-9ac-hj-np-z]{58}"),
     _begins("wallet-key", "S[A-Z2-7]{12}", "[A-Z2-7]{43}\\b"),
-    Format("private-key", "PRIVATE KEY", r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"),
+    Format(
+        "private-key",
+        "(?:PRIVATE|SECRET|Static) (?:KEY|key)",
+        r"-{4,5} ?BEGIN [A-Za-z0-9 ]*(?:PRIVATE|SECRET|Static) (?:KEY|key)[A-Za-z0-9 ]*-{4,5}",
+    ),
     _begins("private-key", r"PuTTY-User-Key-File-\d", ""),
     _begins("private-key", "b3BlbnNzaC1rZXktdjE", r"[A-Za-z0-9+/=\s\\]{20,}"),
     _begins("private-key", "MII", "[A-Za-z0-9+/]{3}IBA(?:AK|D)[A-Za-z0-9+/=]{40,}"),
@@ -284,5 +317,26 @@ FORMATS: tuple[Format, ...] = (
         rf"(?i:{_USERS})\s?[:/]\s?[^\s\"'/:]{{6}}",
         rf"(?i)(?:^|[\s\"'(,=])(?:{_USERS})(?::|\s?/\s?)[^\s\"'/:]{{6,64}}",
     ),
+    Format(
+        "login",
+        r"\s-p[\"']?[^\s\"'-]",
+        rf"\b(?:{_GLUED})\s(?:[^\n|;&]*?\s)?-p[\"']?[^\s\"'-][^\s\"']{{3,}}",
+    ),
+    Format(
+        "login",
+        rf"\s-(?:{_LETTERS})\s+[\"']?[^\s\"'-]",
+        rf"\b(?:{_SPACED})\s(?:[^\n|;&]*?\s)?-(?:{_LETTERS})\s+[\"']?[^\s\"'-][^\s\"']{{3,}}",
+    ),
+    Format(
+        "login",
+        r"(?:sqlplus|rman|expdp|impdp|sqlldr)\s",
+        r"\b(?:sqlplus|rman|expdp|impdp|sqlldr)\s+[^\s/]+/[^\s\"'@]{4,}",
+    ),
+    Format(
+        "login",
+        rf"(?i:{_CALLS})\w*\(\s*[\"']",
+        rf"(?i)(?:{_CALLS})\w*\(\s*[\"'][^\"'\n]{{1,64}}[\"']\s*,\s*[\"'][^\"'\s]{{4,64}}",
+    ),
+    Format("login", "WIFI:", r"\bWIFI:[^\n\"]*P:[^;\n]{4,};"),
     Format("one-time-secret", "otpauth://", r"otpauth://[^\s\"']{10,}"),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import pairwise
+from collections import Counter
 from math import log2
 
 from memferry.policies.secrets import table
@@ -35,6 +35,7 @@ _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{16,}")
 _RUN = re.compile(r"[A-Za-z0-9]+")
+_HUMP = re.compile("[a-z][A-Z]")
 _VOWELS = frozenset("aeiouyAEIOUY")
 _SYMBOLS = frozenset("!@#$%^&*()_+-=[]{};:,.?/|~\\")
 
@@ -95,6 +96,8 @@ def is_password(value: str, certainty: int) -> bool:
         return False
     if certainty == 0:
         return kinds >= 3 and len(value) >= 6 and any(map(str.isdigit, value)) and not is_wordy(value)
+    if certainty and _is_babble(value):
+        return True
     if value.isalpha():
         humps = value[1:] != value[1:].lower() and not value.isupper()
         return (
@@ -103,12 +106,35 @@ def is_password(value: str, certainty: int) -> bool:
             or (not value.isascii() and certainty == 3)
         )
     if certainty == 1:
-        return any(map(str.isdigit, value)) and kinds >= 2 and (kinds == 4 or not is_wordy(value))
+        return (
+            any(map(str.isdigit, value))
+            and kinds >= 2
+            and (kinds == 4 or not is_wordy(value) or _WORDS_AND_NUMBER.fullmatch(value) is not None)
+        )
     if _NUMBER.fullmatch(value) or _DATE.fullmatch(value):
         return False
     return kinds >= 2 and (
         any(map(str.isdigit, value)) or certainty == 3 or (kinds >= 3 and not _PATH.fullmatch(value))
     )
+
+
+_WORDS_AND_NUMBER = re.compile(r"[A-Za-z]{4,}(?:[-_.+][A-Za-z]{4,})+[-_.+]?\d{1,4}")
+"""As managers propose them: `winter-orange-48`."""
+_GROUPS = re.compile(r"[a-z]{4}(?:-[a-z]{4}){3}")
+"""As Apple and Google do: `abcd-efgh-ijkl-mnop`."""
+
+
+def _is_babble(value: str) -> bool:
+    """Letters alone that nobody can pronounce."""
+    letters = value.strip("!$%&*?#")
+    return (
+        len(letters) >= 8
+        and letters.isascii()
+        and letters.isalpha()
+        and letters != letters.lower() != letters.upper() != letters
+        and not letters.istitle()
+        and _is_unpronounceable(letters)
+    ) or (_GROUPS.fullmatch(value) is not None)
 
 
 def is_key(value: str, certainty: int) -> bool:
@@ -127,7 +153,7 @@ def is_other_key(value: str) -> bool:
 
 
 def is_code(value: str) -> bool:
-    digits = value.replace("-", "").replace(" ", "").strip("#*")
+    digits = value.replace("-", "").replace(" ", "").strip("#*ABCDEF")
     return digits.isdigit() and 3 <= len(digits) <= 10 and not _DATE.fullmatch(value)
 
 
@@ -169,7 +195,7 @@ def _is_drawn(run: str) -> bool:
 
 def _cases(part: str) -> int:
     """How often small and capital letters change within, but for the hump that begins a word."""
-    return sum(a.islower() and b.isupper() for a, b in pairwise(part))
+    return len(_HUMP.findall(part))
 
 
 def _is_unpronounceable(run: str) -> bool:
@@ -181,8 +207,7 @@ def _is_unpronounceable(run: str) -> bool:
 def entropy(value: str) -> float:
     """Shannon's, in bits a character."""
     size = len(value)
-    counts = [value.count(char) for char in set(value)]
-    return -sum(n / size * log2(n / size) for n in counts)
+    return -sum(n / size * log2(n / size) for n in Counter(value).values())
 
 
 def _is_code(value: str) -> bool:

@@ -10,23 +10,23 @@ import binascii
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cache
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from memferry.policies.secrets import linear
+from memferry.policies.secrets.spots import Places
 
 DECODED_BYTES = 1 << 20
 """Of one text, decoded views together."""
 DEPTH = 2
 MOST_CHANGES = 20_000
-"""Escapes, or characters that cannot be seen."""
-
-
-MOST_RUNS = 2_000
-"""That hold text, encoded."""
+"""Escapes, or stretches in another dress."""
+_LONGEST_ENCODED = 4 << 20
+MOST_RUNS = 500
+"""That may hold text, encoded."""
 
 
 class TooMany(Exception):
@@ -102,16 +102,21 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff"
     "\U000e0000-\U000e01ef]+"
 )
-_DRESSES = (
-    (0xFF10, 0xFF5A),
-    (0x2100, 0x214F),
-    (0x2460, 0x24FF),
-    (0x1D400, 0x1D7FF),
-    (0x1F110, 0x1F189),
-    (0x370, 0x52F),
-)
-"""Full-width, circled, mathematical, Greek and Cyrillic letters: first and last."""
-_DRESSED = re.compile("|".join(f"[{chr(first)}-{chr(last)}]" for first, last in _DRESSES))
+_DRESSES = ((0xFF10, 0xFF5A), (0x2100, 0x214F), (0x2460, 0x24FF), (0x1D400, 0x1D7FF), (0x1F110, 0x1F189))
+"""Full-width, circled and mathematical letters: first and last."""
+_SCRIPTS = ((0x370, 0x52F),)
+"""Greek and Cyrillic: whole texts are written in them, so a letter is a look-alike beside Latin ones alone."""
+_LATIN = "[A-Za-z0-9_-]"
+
+
+def _any_of(ranges: Iterable[tuple[int, int]]) -> str:
+    return "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges) + "]"
+
+
+_SCRIPT = _any_of(_SCRIPTS)
+_DRESSED = re.compile(f"{_any_of(_DRESSES)}+|(?<={_LATIN}){_SCRIPT}+|(?<!{_SCRIPT}){_SCRIPT}++(?={_LATIN})")
+_LONGEST_DRESS = 100_000
+"""Characters in another dress, together."""
 _LETTERS = str.maketrans(
     "АВЕКМНОРСТУХЅІЈԌԜаеорсухѕіјԁһԛԝгԍѵӏΑΒΕΖΗΙΚΜΝΟΡΤΥΧαικνορυχ",
     "ABEKMHOPCTYXSIJGWaeopcyxsijdhqwrgvlABEZHIKMNOPTYXaiknopux",
@@ -121,9 +126,22 @@ _LETTERS = str.maketrans(
 @cache
 def _undressing() -> dict[int, str]:
     """What a letter in another dress looks like, one for one."""
-    dressed = (chr(number) for first, last in _DRESSES for number in range(first, last + 1))
+    dressed = (chr(number) for first, last in _DRESSES + _SCRIPTS for number in range(first, last + 1))
     plain = {ord(char): unicodedata.normalize("NFKD", char)[:1].translate(_LETTERS) for char in dressed}
     return {number: meant for number, meant in plain.items() if meant and meant != chr(number)}
+
+
+def _undressed(text: str) -> str:
+    """As long as before."""
+    dressed = list(islice(_DRESSED.finditer(text), MOST_CHANGES + 1))
+    if len(dressed) > MOST_CHANGES or sum(one.end() - one.start() for one in dressed) > _LONGEST_DRESS:
+        raise TooMany
+    parts: list[str] = []
+    end = 0
+    for one in dressed:
+        parts += (text[end : one.start()], one[0].translate(_undressing()))
+        end = one.end()
+    return "".join([*parts, text[end:]])
 
 
 # -- escapes
@@ -148,7 +166,7 @@ def _unescaped(escape: str) -> str:
 
 # -- split over lines
 
-_BREAK = re.compile(r"\n|\\n|[\"'](?=[ \t]{0,4}[+.][ \t]{0,4}[\"'])[ \t+.]{1,9}[\"']")
+_BREAK = re.compile(r"[\n\\\"'](?:(?<=\n)|(?<=\\)n|(?<=[\"'])(?=[ \t]{0,4}[+.][ \t]{0,4}[\"'])[ \t+.]{1,9}[\"'])")
 _DECORATION = " \t\r\"'`+\\>#*|"
 
 
@@ -180,7 +198,10 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
 
 # -- encoded
 
-_ENCODED = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}|(?:[0-9a-fA-F]{2}[ :,]){8,}[0-9a-fA-F]{2}")
+_ENCODED = re.compile(rb"[A-Za-z0-9+/_-]{16,}={0,2}|(?:[0-9a-fA-F]{2}[ :,]){8,}[0-9a-fA-F]{2}")
+_SEPARATORS = b" :,"
+_HEX = b"0123456789abcdefABCDEF" + _SEPARATORS
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/_-"
 TEXT_AS_BASE64 = r"(?:[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_-]){4}"
 """The upper bit of ASCII is never set, so every fourth character has half of the alphabet, and so on."""
 TEXT_AS_HEX = r"(?:[2-7][0-9a-fA-F]){10}|(?:[2-7][0-9a-fA-F][ :,]){8}"
@@ -193,6 +214,18 @@ def _encodings() -> linear.Pattern:
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+
+
+def _runs(raw: bytes) -> Iterator[tuple[int, int]]:
+    """Where base64 or hex stands that may hold text: half-open, in order."""
+    end = 0
+    while (found := _encodings().next_start(raw, end)) is not None:
+        letters = _HEX if raw[found + 2] in _SEPARATORS else _BASE64
+        run = _ENCODED.search(raw, end + len(raw[end:found].rstrip(letters)), found + _LONGEST_ENCODED)
+        if run is None:
+            return
+        end = max(found + 1, run.end())
+        yield run.span()
 
 
 def _decoded(run: str) -> str | None:
@@ -236,7 +269,7 @@ def views_of(text: str) -> Iterator[View]:
 def _readings(view: View) -> Iterator[View]:
     if not view.text.isascii():
         seen = _left_out(view, _INVISIBLE) or view
-        plain = seen.text.translate(_undressing()) if _DRESSED.search(seen.text) else seen.text
+        plain = _undressed(seen.text)
         if plain != view.text:
             yield View(plain, seen)
     if (unescaped := _all_unescaped(view)) is not None:
@@ -264,16 +297,16 @@ def _all_unescaped(view: View) -> View | None:
 
 def _all_decoded(view: View) -> View | None:
     """What its runs hold, a line each."""
-    if not _encodings().occurs(view.text.encode("utf-8", "replace")):
-        return None
+    raw = view.text.encode("utf-8", "replace")
+    at = Places(view.text, raw)
     lines: list[str] = []
     changes: list[Change] = []
     size = 0
-    for run in _ENCODED.finditer(view.text):
-        if (text := _decoded(run[0])) is not None:
-            lines.append(text)
-            changes.append(Change(size, len(text) + 1, *run.span()))
-            size += len(text) + 1
-        if len(lines) > MOST_RUNS:
+    for tried, (start, end) in enumerate(_runs(raw)):
+        if tried == MOST_RUNS:
             raise TooMany
+        if (text := _decoded(raw[start:end].decode())) is not None:
+            lines.append(text)
+            changes.append(Change(size, len(text) + 1, at(start), at(end)))
+            size += len(text) + 1
     return View("\n".join(lines), view, lambda: changes) if lines else None

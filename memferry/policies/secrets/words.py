@@ -12,14 +12,18 @@ KINDS = {
         (table.PASSWORD, table.PASSWORD_WORDS + table.PASSWORD_SHORT),
         (table.KEY, table.KEY_WORDS + table.KEY_SHORT),
         (table.CODE, table.CODE_WORDS + table.CODE_SHORT),
+        (table.PHRASE, table.PHRASE_SHORT),
     )
     for word in words
 }
 """By the word in small letters, UTF-8."""
 
-SHORT = frozenset(word.encode() for word in table.PASSWORD_SHORT + table.KEY_SHORT + table.CODE_SHORT)
+SHORT = frozenset(
+    word.encode() for word in table.PASSWORD_SHORT + table.KEY_SHORT + table.CODE_SHORT + table.PHRASE_SHORT
+)
 STRONG = frozenset(word.encode() for word in table.STRONG_WORDS)
 PHRASE_WORDS = frozenset(word.encode() for word in table.PHRASE_WORDS)
+RECOVERY_WORDS = frozenset(word.encode() for word in table.RECOVERY_WORDS)
 
 
 def _alternatives(words: set[bytes]) -> str:
