@@ -43,13 +43,14 @@ class Marker:
         return [_marked(_mark_pairs(pairs, text)) for text in (self._mark_words(latin, clean) if latin else clean)]
 
     def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
-        self._database.execute("delete from shown")
+        self._database.execute("begin")  # and taken back: FTS5 writes no segment of what is never kept
         self._database.executemany("insert into shown(rowid, text) values(?, ?)", enumerate(texts))
         found = self._database.execute(
             f"select rowid, highlight(shown, 0, '{_BEGIN}', '{_END}') from shown where text match ?",
             (" OR ".join(terms),),
         )
         by_number = dict(found)
+        self._database.execute("rollback")
         return [by_number.get(number, text) for number, text in enumerate(texts)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any, NamedTuple, Self
@@ -166,17 +167,19 @@ class Searcher:
             total[id_] += sum(found.values())
         chosen = sorted(records, key=lambda one: (-total[one], -one))[: wanted.limit]
         marked = self._marked(asked, [best[id_] for id_ in chosen])
+        places = {name: sorted(scores.values()) for name, scores in parts.items()}
         return [
-            _hit(records[id_], total[id_], own, _why(best[id_], parts, added[id_], own, previous))
+            _hit(records[id_], total[id_], own, _why(best[id_], parts, places, added[id_], own, previous))
             for id_, (own, previous) in zip(chosen, marked, strict=True)
         ]
 
     def _marked(self, asked: Sequence[str], ids: Sequence[int]) -> list[tuple[Marked, Marked]]:
         """For each passage what matched in it, and in the record before it."""
         passages = {one.id: one for reader in self._readers for one in reader.passages(ids)}
-        own = self._marker.mark(asked, [passages[id_].text for id_ in ids])
-        before = self._marker.mark(asked, [passages[id_].before for id_ in ids])
-        return list(zip(own, before, strict=True))
+        marked = self._marker.mark(
+            asked, [*(passages[id_].text for id_ in ids), *(passages[id_].before for id_ in ids)]
+        )
+        return list(zip(marked[: len(ids)], marked[len(ids) :], strict=True))
 
 
 def _passage(text: str, id_: int) -> str:
@@ -189,15 +192,19 @@ def _facts(record: Found) -> rank.Facts:
 
 
 def _why(
-    id_: int, parts: Mapping[str, Scores], added: Mapping[str, float], own: Marked, before: Marked
+    id_: int, parts: Mapping[str, Scores], places: Mapping[str, Sequence[float]], added: Mapping[str, float],
+    own: Marked, before: Marked,
 ) -> dict[str, Any]:  # fmt: skip
+    """`places`: the scores of each part, the least first."""
     scores = {name: round(found[id_], 4) for name, found in parts.items() if id_ in found}
     return {
         "matched": own.words,
         "matched_before": tuple(word for word in before.words if word not in own.words),
         "scores": scores | {name: round(value, 4) for name, value in added.items()},
         "ranks": {
-            name: 1 + sum(one > found[id_] for one in found.values()) for name, found in parts.items() if id_ in found
+            name: 1 + len(found) - bisect_right(places[name], found[id_])
+            for name, found in parts.items()
+            if id_ in found
         },
     }
 

@@ -43,6 +43,13 @@ def test_a_text_is_cut_as_the_reference_cuts_it(pieces: WordPiece, text: str, ex
     assert pieces.pieces(text, 254) == expected
 
 
+@pytest.mark.parametrize("char", list(map(chr, range(128))))
+def test_plain_text_is_cut_like_any_other(pieces: WordPiece, char: str) -> None:
+    """An accent that folds away, in front, sends the text along the way that looks at every character."""
+    text = f"ab{char}cd {char} {char}{char}x"
+    assert pieces.pieces(text, 99) == pieces.pieces(f"\u0301 {text}", 99)
+
+
 def test_no_more_pieces_than_wanted(pieces: WordPiece) -> None:
     assert pieces.pieces("a b c d e", 3) == pieces.pieces("a b c", 9)
 

@@ -5,9 +5,11 @@ Source: `tokenization.py` of google-research/bert; the result is that of the tok
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 
 LONGEST_WORD = 100
@@ -17,6 +19,9 @@ _IDEOGRAPHS = (
     (0x2B820, 0x2CEAF), (0x2F800, 0x2FA1F),
 )  # fmt: skip
 _ASCII_PUNCTUATION = ((33, 47), (58, 64), (91, 96), (123, 126))
+_PLAIN_WORD = re.compile(r"[a-z0-9]+|[!-/:-@\[-`{-~]")
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f]")
+"""They are left out of words, which then go on. Nothing else of ASCII needs a look at every character."""
 
 
 class WordPiece:
@@ -35,12 +40,7 @@ class WordPiece:
 
     def pieces(self, text: str, limit: int) -> list[int]:
         """At most `limit` numbers, without the marks of start and end."""
-        found: list[int] = []
-        for word in _words(text):
-            found += self._pieces_of(word)
-            if len(found) >= limit:
-                break
-        return found[:limit]
+        return list(islice(chain.from_iterable(map(self._pieces_of, _words(text))), limit))
 
     def _cut(self, word: str) -> tuple[int, ...]:
         """The longest known piece, again and again; a word that cannot be made of pieces is unknown as a whole."""
@@ -65,8 +65,13 @@ class WordPiece:
         return start, None
 
 
-def _words(text: str) -> Iterator[str]:
-    """Lower case without accents; punctuation and ideographs stand alone. The rest of a long text costs nothing."""
+def _words(text: str) -> Iterable[str]:
+    """Lower case without accents; punctuation and ideographs stand alone."""
+    return _PLAIN_WORD.findall(text.lower()) if text.isascii() and not _CONTROL.search(text) else _folded_words(text)
+
+
+def _folded_words(text: str) -> Iterator[str]:
+    """Of any text. The rest of a long one costs nothing."""
     for chunk in text.split():
         folded = unicodedata.normalize("NFD", "".join(_spaced(chunk)).lower())
         for part in folded.split():

@@ -64,9 +64,13 @@ class StaticTokens:
         """(pieces of the question, texts): how similar the most similar piece of a text is."""
         documents = [self._pieces_of(text) for text in texts]
         starts = np.cumsum([0, *(len(one) for one in documents[:-1])])
-        different, places = np.unique(np.concatenate(documents), return_inverse=True)
+        pieces = np.concatenate(documents)
+        places = np.zeros(len(self._table), np.int64)  # without sorting what is a small range
+        places[pieces] = 1
+        different = np.flatnonzero(places)
+        places[different] = np.arange(len(different))
         similar = self._vectors(asked) @ self._vectors(different).T
-        best: NDArray[np.float32] = np.maximum.reduceat(similar[:, places], starts, axis=1)
+        best: NDArray[np.float32] = np.maximum.reduceat(similar[:, places[pieces]], starts, axis=1)
         return best
 
     def _read(self, text: str) -> NDArray[np.int64]:
