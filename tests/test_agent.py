@@ -22,7 +22,9 @@ from memferry.agent.lock import holder
 from memferry.agent.scan import stat_of
 from memferry.agent.service import opened
 from memferry.agent.status import status
+from memferry.cli.main import run
 from memferry.errors import ConfigError, StateError
+from memferry.recall.asking import NOTE
 from tests.agent.machines import Machine
 
 # -- what vanishes
@@ -418,6 +420,23 @@ def test_a_command_beside_the_service_is_done_by_it(ant: Machine) -> None:
             commands.ask(ant.config, "explain", {"target": "k9"})
         assert ant.status()["service"]["running"]
     assert doorbell.ring(ant.config.state, "push", {}) is None
+
+
+def test_a_question_beside_the_service_is_answered_by_a_process_that_stays_for_the_next(
+    ant: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "the harbour is open"})
+    ant.do("push")
+    question = ["--config", str(ant.config.source), "recall", "harbour", "--tier", "core", "--json"]
+    with running(ant):
+        assert run(question) == 0
+        first = capsys.readouterr().out
+        wait_for((ant.state / NOTE).exists)
+        monkeypatch.setattr("memferry.cli.recall.searcher", None)  # nobody reads the index here any more
+        assert run(question) == 0
+        assert capsys.readouterr().out == first
+    assert json.loads(first)[0]["key"] == "a1"
+    assert list(ant.state.glob("answering*")) == []
 
 
 def test_the_service_heeds_a_marker_that_comes_while_it_runs(ant: Machine) -> None:

@@ -30,10 +30,12 @@ Report = dict[str, Any]
 """What a command answers, ready to be printed as JSON."""
 
 
-def ask(config: Config, command: str, arguments: Report, *, progress: Progress = no_progress) -> Report:
+def ask(
+    config: Config, command: str, arguments: Report, *, progress: Progress = no_progress, patience_s: float = 600.0
+) -> Report:
     """Do it here, or have the running service do it: the answer is the same. Raises StateLocked when another
-    command is at work."""
-    reply = doorbell.ring(config.state, command, arguments)
+    command is at work, or the service for longer than `patience_s`."""
+    reply = doorbell.ring(config.state, command, arguments, timeout_s=patience_s)
     if reply is None:
         with opened(config, command, progress=progress) as agent:
             return perform(agent, command, arguments)
@@ -328,6 +330,12 @@ def index(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     return report
 
 
+def answering(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Have a process ready for questions about the index."""
+    agent.indexing.answering.begin()
+    return {"exit_code": 0}
+
+
 def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """A machine's files again, byte for byte, minus the records that were held."""
     to, wanted, name = Path(arguments["to"]), str(arguments["machine"]), arguments.get("backend")
@@ -344,6 +352,7 @@ def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 
 COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
+    "answering": answering,
     "push": push,
     "pull": pull,
     "sync-memory": sync_memory,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 from memferry.agent import identity
+from memferry.agent.lag import lag
 from memferry.agent.lock import StateLock, holder
 from memferry.agent.rebuild import set_aside
 from memferry.agent.service import opened
@@ -17,6 +19,8 @@ from memferry.backends.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import MemferryError
+from memferry.recall.layout import REBUILD
+from memferry.recall.local import HELD, INDEX
 
 SAFE_SQLITE = (3, 51, 3)
 
@@ -33,7 +37,7 @@ class Check(NamedTuple):
 def doctor(config: Config, *, rebuild: bool = False) -> list[Check]:
     """Looks, and changes nothing; with `rebuild` a damaged state is set aside and made again from the logs."""
     checks = [] if not rebuild else [_rebuild(config)]
-    checks += [_sqlite(), *_state(config), *_spaces(config)]
+    checks += [_sqlite(), *_state(config), *_index(config), *_spaces(config)]
     for name in config.backends:
         checks += _backend(config, name)
     return checks
@@ -55,13 +59,39 @@ def _state(config: Config) -> Iterator[Check]:
     if not path.exists():
         yield Check("state", True, "not made yet", "run `memferry push`")
         return
+    broken = _broken(path)
+    hint = "run `memferry doctor --rebuild`: it is made again from your files and backends" if broken else ""
+    yield Check("state", broken is None, broken or "ok", hint)
+
+
+def _index(config: Config) -> Iterator[Check]:
+    """Nothing depends on it but `recall`, which makes one that is missing or of another memferry by itself."""
+    due = lag(config.state)
+    for name in (INDEX, HELD):
+        path = config.state / name
+        if path.exists() and (broken := _broken(path)) is not None:
+            yield Check("index", False, f"{path}: {broken}", REBUILD)
+            return
+    if due.missing:
+        yield Check("index", True, "not made yet, or of another memferry: the next `memferry recall` makes it")
+    elif due:
+        yield Check(
+            "index",
+            True,
+            f"behind{f' by {due.own:,} operations at most' if due.own else ''}; the next `memferry recall` catches up",
+        )
+    else:
+        yield Check("index", True, "up to date")
+
+
+def _broken(path: Path) -> str | None:
+    """What SQLite finds wrong with a database."""
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
-            verdict = database.execute("pragma quick_check").fetchone()[0]
+            (verdict,) = database.execute("pragma quick_check").fetchone()
     except sqlite3.Error as error:
         verdict = str(error)
-    hint = "" if verdict == "ok" else "run `memferry doctor --rebuild`: it is made again from your files and backends"
-    yield Check("state", verdict == "ok", verdict, hint)
+    return None if verdict == "ok" else str(verdict)
 
 
 def _spaces(config: Config) -> Iterator[Check]:

@@ -43,6 +43,11 @@ def ring(
         answer.unlink(missing_ok=True)
 
 
+def leave(directory: Path, command: str) -> None:
+    """Ask the service that holds `directory` for something without waiting for it."""
+    _place(directory / FOLDER / f"{secrets.token_hex(8)}.ask", {"command": command, "arguments": {}, "answer": False})
+
+
 def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[dict[str, object]], None]]]:
     """Requests that wait, oldest first: (command, arguments, how to answer)."""
     folder = directory / FOLDER
@@ -54,7 +59,8 @@ def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[d
         except (OSError, ValueError):
             continue
         question.unlink(missing_ok=True)
-        yield request["command"], request["arguments"], partial(_place, question.with_suffix(".answer"))
+        answer = partial(_place, question.with_suffix(".answer")) if request.get("answer", True) else _unheard
+        yield request["command"], request["arguments"], answer
 
 
 def clear(directory: Path) -> None:
@@ -63,6 +69,10 @@ def clear(directory: Path) -> None:
     for path in (directory / FOLDER).iterdir():
         if path.stat().st_mtime_ns < since:
             path.unlink(missing_ok=True)
+
+
+def _unheard(answer: dict[str, object]) -> None:
+    """Nobody waits."""
 
 
 def _place(path: Path, content: dict[str, object]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from memferry.agent.answering import Answering
 from memferry.agent.embedding import Embedding
 from memferry.agent.held_texts import held_rows, held_texts
 from memferry.agent.journal import unseal
@@ -35,9 +36,11 @@ class Indexing:
         self._parts: tuple[Index, Index] | None = None
         self._wiped = -1  # what an earlier process withdrew as its last may be in a file of vectors yet
         self.embedding = Embedding(agent.config)
+        self.answering = Answering(agent.config)
         self._model_problem = ""
 
     def close(self) -> None:
+        self.answering.close()
         self.embedding.close()
         parts, self._parts = self._parts, None
         for part in parts or ():

@@ -57,7 +57,9 @@ def configured_quickly(arguments: Namespace) -> Config:
     return config.build(document, path, os.environ, state=arguments.state)
 
 
-def ask(arguments: Namespace, command: str, values: dict[str, Any]) -> dict[str, Any]:
+def ask(
+    arguments: Namespace, command: str, values: dict[str, Any], *, patience_s: float = 600.0
+) -> dict[str, Any]:  # fmt: skip
     """Perform a command of the agent, or have the running service do it; shows progress meanwhile."""
     from memferry.agent import commands
     from memferry.cli import logs
@@ -67,7 +69,7 @@ def ask(arguments: Namespace, command: str, values: dict[str, Any]) -> dict[str,
     logs.configure(arguments.verbose)
     keyless = _without_recovery_key(settings)
     with Progress(sys.stderr, command) as progress:
-        answer = commands.ask(settings, command, values, progress=progress)
+        answer = commands.ask(settings, command, values, progress=progress, patience_s=patience_s)
     for name in keyless - _without_recovery_key(settings):
         _show_recovery_key(settings, name)
     return answer

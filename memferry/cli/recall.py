@@ -11,17 +11,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memferry.agent import doorbell
 from memferry.agent.lag import lag, machine_names
+from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured
 from memferry.cli.output import safe
 from memferry.config import TIERS, Config
 from memferry.errors import ConfigError, StateLocked
 from memferry.recall.local import searcher
 from memferry.recall.lookup import Filters
-from memferry.recall.search import Hit, Wanted
+from memferry.recall.search import Answers, Hit, Wanted
 
 SOON = 20_000
 """So many operations the service takes in while somebody waits for an answer; a second, about."""
+
+A_MOMENT_S = 2.0
+"""So long whoever asks waits for a service that is at other work to take it in."""
 
 _AGO = re.compile(r"(\d{1,4})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -62,12 +67,26 @@ def _recall(arguments: Namespace) -> Answer:
         done = "every record has its vectors" if arguments.embed else "the index is made again"
         return Answer({"rebuilt": arguments.rebuild, "embedded": arguments.embed}, [done])
     names = machine_names(settings.state)
-    with contextlib.closing(searcher(settings, shareable=arguments.shareable, tier=arguments.tier)) as asked:
-        found = asked.search(Wanted(" ".join(arguments.query), arguments.limit, _filters(arguments, names)))
+    found = _answers(
+        arguments, settings, Wanted(" ".join(arguments.query), arguments.limit, _filters(arguments, names))
+    )
     for notice in (*notices, *found.notices):
         sys.stderr.write(safe(f"memferry: {notice}") + "\n")
     hits = [_named(hit, names) for hit in found.hits]
     return Answer(hits, _found(hits, explain=arguments.explain))
+
+
+def _answers(arguments: Namespace, settings: Config, wanted: Wanted) -> Answers:
+    """Of the process that has the index open, else by reading it here; then a service makes one ready for the next."""
+    if _service_runs(settings.state):
+        from memferry.recall import asking
+
+        found = asking.ask(settings, wanted, shareable=arguments.shareable, tier=arguments.tier)
+        if found is not None:
+            return found
+        doorbell.leave(settings.state, "answering")
+    with contextlib.closing(searcher(settings, shareable=arguments.shareable, tier=arguments.tier)) as asked:
+        return asked.search(wanted)
 
 
 def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
@@ -82,18 +101,15 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
         return [f"up to {due.own:,} records are not in the index yet; the service is at it"]
     try:
         if due:
-            ask(arguments, "index", {})
+            ask(arguments, "index", {}, patience_s=A_MOMENT_S)
     except StateLocked:
-        return [f"another command is at work; up to {due.own:,} records are not in the index yet"]
+        return [f"memferry is at other work; up to {due.own:,} records are not in the index yet"]
     return []
 
 
 def _service_runs(state: Path) -> bool:
-    from memferry.agent.doorbell import SERVICE
-    from memferry.agent.lock import holder
-
     held = holder(state)
-    return held is not None and held.purpose == SERVICE
+    return held is not None and held.purpose == doorbell.SERVICE
 
 
 def _filters(arguments: Namespace, names: Mapping[str, str]) -> Filters:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from memferry.agent.doctor import doctor
 from memferry.agent.indexing import A_LITTLE
 from memferry.agent.lag import Lag, lag, machine_names
 from memferry.agent.service import opened
 from memferry.errors import IndexBroken
+from memferry.recall.layout import REBUILD
 from memferry.recall.local import HELD, INDEX, searcher
 from memferry.recall.search import Hit, Wanted
 from tests.agent.machines import Machine
@@ -142,6 +145,26 @@ def test_a_damaged_index_is_a_problem_in_status_and_stops_nothing(ant: Machine) 
     assert ant.do("push")["exit_code"] == 0
     ant.do("index", rebuild=True)
     assert ant.status()["problems"] == []
+
+
+def test_doctor_looks_at_the_index_and_names_the_next_step(ant: Machine) -> None:
+    def found() -> tuple[bool, str, str]:
+        return next((one.good, one.finding, one.hint) for one in doctor(ant.config) if one.what == "index")
+
+    ant.write("a.md", "harbour")
+    ant.do("push")
+    assert found()[:2] == (True, "not made yet, or of another memferry: the next `memferry recall` makes it")
+    ant.do("index")
+    assert found() == (True, "up to date", "")
+    ant.write("b.md", "harbour")
+    ant.do("push")
+    assert found()[1].startswith("behind by ")
+    with contextlib.closing(sqlite3.connect(ant.state / INDEX)) as database:
+        database.execute("pragma user_version = 1")
+    assert found()[0]
+    (ant.state / HELD).write_bytes(b"damaged" * 999)
+    good, finding, hint = found()
+    assert (good, HELD in finding, hint) == (False, True, REBUILD)
 
 
 def test_the_service_takes_in_a_little_at_a_time(ant: Machine) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from array import array
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import chain, islice
 from pathlib import Path
+from typing import Literal
 
 LONGEST_WORD = 100
+PACKED: Literal["I"] = "I"
 _WORDS_REMEMBERED = 50_000
 _IDEOGRAPHS = (
     (0x3400, 0x4DBF), (0x4E00, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F), (0x2B740, 0x2B81F),
@@ -33,28 +35,35 @@ class WordPiece:
         self.unknown = self._numbers["[UNK]"]
         self.start = self._numbers["[CLS]"]
         self.end = self._numbers["[SEP]"]
-        self._pieces_of = lru_cache(_WORDS_REMEMBERED)(self._cut)
+        self._pieces_of = lru_cache(_WORDS_REMEMBERED)(self._packed)
 
     def __len__(self) -> int:
         return len(self._numbers)
 
     def pieces(self, text: str, limit: int) -> list[int]:
         """At most `limit` numbers, without the marks of start and end."""
-        return list(islice(chain.from_iterable(map(self._pieces_of, _words(text))), limit))
+        return memoryview(self.packed(text, limit)).cast(PACKED).tolist()
 
-    def _cut(self, word: str) -> tuple[int, ...]:
+    def packed(self, text: str, limit: int) -> bytes:
+        """The same as numbers of the type PACKED, which numpy takes as they are."""
+        return b"".join(map(self._pieces_of, _words(text)))[: limit * array(PACKED).itemsize]
+
+    def _packed(self, word: str) -> bytes:
+        return array(PACKED, self._cut(word)).tobytes()
+
+    def _cut(self, word: str) -> list[int]:
         """The longest known piece, again and again; a word that cannot be made of pieces is unknown as a whole."""
         if len(word) > LONGEST_WORD:
-            return (self.unknown,)
-        found = []
+            return [self.unknown]
+        found: list[int] = []
         start = 0
         while start < len(word):
             end, number = self._longest(word, start)
             if number is None:
-                return (self.unknown,)
+                return [self.unknown]
             found.append(number)
             start = end
-        return tuple(found)
+        return found
 
     def _longest(self, word: str, start: int) -> tuple[int, int | None]:
         mark = "##" if start else ""

@@ -73,8 +73,9 @@ class StaticTokens:
         best: NDArray[np.float32] = np.maximum.reduceat(similar[:, places[pieces]], starts, axis=1)
         return best
 
-    def _read(self, text: str) -> NDArray[np.int64]:
-        return np.array(self._pieces.pieces(text, MOST_PIECES) or [self._pieces.unknown], np.int64)
+    def _read(self, text: str) -> NDArray[np.uintc]:
+        packed = self._pieces.packed(text, MOST_PIECES)
+        return np.frombuffer(packed, np.uintc) if packed else np.array([self._pieces.unknown], np.uintc)
 
     def _vectors(self, pieces: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
         """(pieces, 64), of about length 1."""

@@ -1,0 +1,178 @@
+"""The process that keeps the index open for questions: `python -m memferry.recall.answering CONFIG STATE`, started by
+the service (`agent.answering`).
+
+Beside a sync in the same process a question would wait 5 ms for the interpreter after each of its thirty calls to
+SQLite. Here nothing is in its way, and the table, the pages and the model that it needs are in memory. It ends with its
+parent, and when nobody has asked for a while.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import queue
+import secrets
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.connection import Listener
+from pathlib import Path
+
+import msgspec
+
+import memferry
+from memferry.config import Config, load
+from memferry.errors import ConfigError, IndexBroken
+from memferry.recall.asking import NOTE, Line, Note, Question, encode, forget, limited, settings_of
+from memferry.recall.local import parts, searcher
+from memferry.recall.search import Answers, Searcher
+from memferry.recall.vectors import all_beside
+
+A_MOMENT_S = 1.0
+"""Whoever has a line asks at once."""
+LONGEST_QUESTION = 1 << 20
+LONGEST_ADDRESS = 100
+"""Bytes: Linux takes 107 for a socket's path, macOS 103."""
+WAITING = 16
+
+_questions = msgspec.json.Decoder(Question)
+
+
+class Desk:
+    """Answers questions one after the other with searchers that stay open; whoever made it closes it. `is_over`: it was
+    asked under other settings than it knows, so another should be started."""
+
+    def __init__(self, config: Config, key: str) -> None:
+        self._config = config
+        self._key = key
+        self._settings = settings_of(config)
+        self._searchers: dict[tuple[bool, str | None], Searcher] = {}
+        self._files: list[tuple[object, ...]] = []
+        self.is_over = False
+
+    def close(self) -> None:
+        while self._searchers:
+            self._searchers.popitem()[1].close()
+
+    def attend(self, line: Line) -> None:
+        """One question, one answer. What goes wrong on the line is the asker's to notice."""
+        with contextlib.closing(line), contextlib.suppress(OSError, EOFError):
+            if limited(line).poll(A_MOMENT_S):
+                line.send_bytes(encode(self.answer(line.recv_bytes(LONGEST_QUESTION))))
+
+    def answer(self, said: bytes) -> Answers | None:
+        """None: ask the index yourself."""
+        try:
+            question = _questions.decode(said)
+        except msgspec.MsgspecError:
+            return None
+        if not hmac.compare_digest(question.key.encode(), self._key.encode()):
+            return None
+        self.is_over = question.settings != self._settings
+        return None if self.is_over else self._found(question)
+
+    def _found(self, question: Question) -> Answers | None:
+        try:
+            return self._searcher(question.shareable, question.tier).search(question.wanted)
+        except ConfigError:
+            return None
+        except IndexBroken:
+            self.close()
+            return None
+
+    def _searcher(self, shareable: bool, tier: str | None) -> Searcher:
+        self._notice_other_files()
+        if (shareable, tier) not in self._searchers:
+            self._searchers[shareable, tier] = searcher(self._config, shareable=shareable, tier=tier)
+        return self._searchers[shareable, tier]
+
+    def _notice_other_files(self) -> None:
+        """An index that was made again is another file under the same name, and vectors make another tier the best."""
+        files = [_identity(path) for path in parts(self._config.state, shareable=False)]
+        if files != self._files:
+            self.close()
+            self._files = files
+
+
+def _identity(index: Path) -> tuple[object, ...]:
+    with contextlib.suppress(FileNotFoundError):
+        found = index.stat()
+        return found.st_dev, found.st_ino, *(path.name for path in all_beside(index))
+    return ()
+
+
+def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None) -> None:
+    """Until the descriptor `parent` ends, or nobody has asked for `recall.idle_s`. `ready`: called once, when whoever
+    asks is heard."""
+    waiting: queue.Queue[Line | None] = queue.Queue(WAITING)
+    key = secrets.token_hex(32)
+    with (
+        _address(config.state) as address,
+        Listener(address, "AF_PIPE" if sys.platform == "win32" else "AF_UNIX", WAITING) as listener,
+        contextlib.closing(Desk(config, key)) as desk,
+    ):
+        threading.Thread(target=_watch, args=(parent, waiting), daemon=True).start()
+        threading.Thread(target=_accept, args=(listener, waiting), daemon=True).start()
+        _tell(config.state, Note(address, key, memferry.__version__))
+        ready()
+        try:
+            for line in iter(partial(waiting.get, timeout=config.recall.idle_s), None):
+                desk.attend(line)
+                if desk.is_over:
+                    return
+        except queue.Empty:
+            return
+        finally:
+            forget(config.state, key)
+
+
+def _accept(listener: Listener, waiting: queue.Queue[Line | None]) -> None:
+    try:
+        while True:
+            waiting.put(listener.accept())
+    except OSError:  # nobody can ask any more: another is started then
+        waiting.put(None)
+
+
+def _watch(parent: int, waiting: queue.Queue[Line | None]) -> None:
+    while os.read(parent, 1):
+        pass
+    waiting.put(None)
+
+
+@contextlib.contextmanager
+def _address(state: Path) -> Iterator[str]:
+    """Where nobody else may connect: in the state directory, in one of its own where that has too long a name."""
+    name = f"answering-{secrets.token_hex(4)}.sock"
+    if sys.platform == "win32":
+        yield rf"\\.\pipe\memferry-{secrets.token_hex(16)}"
+    elif len(os.fsencode(state / name)) <= LONGEST_ADDRESS:
+        for left in state.glob("answering-*.sock"):  # by one that was killed
+            left.unlink(missing_ok=True)
+        yield str(state / name)
+    else:
+        with tempfile.TemporaryDirectory(prefix="memferry-", ignore_cleanup_errors=True) as folder:
+            yield os.path.join(folder, "answering.sock")
+
+
+def _tell(state: Path, note: Note) -> None:
+    draft = state / f"{NOTE}.draft"
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(encode(note))
+    draft.replace(state / NOTE)
+
+
+def main(argv: list[str]) -> None:
+    """CONFIG STATE"""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads wait for each other by spinning
+    if sys.platform != "win32":
+        os.umask(0o077)
+    config_file, state = argv
+    serve(load(os.environ, file=config_file, state=state), sys.stdin.fileno())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
