@@ -141,13 +141,26 @@ class Service:
     def cpu_s(self) -> float:
         """Processor time used so far, of all its threads. Linux."""
         self.check()
-        fields = Path(f"/proc/{self._child.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.pid)
 
     def resident_bytes(self) -> int:
         """Its size in memory now. Linux."""
-        pages = Path(f"/proc/{self._child.pid}/statm").read_text().split()[1]
-        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return resident_bytes(self.pid)
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used so far. Linux."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    """The size of a process in memory. Linux."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _environment() -> dict[str, str]:

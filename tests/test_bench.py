@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import corpus
+from bench import asking, corpus, recall
 from bench.__main__ import MEASURES, main
 from bench.figures import Figure, table
 
@@ -92,3 +92,14 @@ def test_every_measure_runs(what: str, tmp_path: Path, capsys: pytest.CaptureFix
             figures["append to durable in the vault, p50"]["value"] >= 50
         )  # not before the debounce is over, or nearly
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks at processes in /proc")
+def test_a_service_writes_and_commands_read_without_an_error(tmp_path: Path) -> None:
+    """For seconds; `python -m bench.recall --together 600` for minutes."""
+    questions = recall.write_records(tmp_path / "spaces", 200)
+    config = recall.carried(tmp_path, tmp_path / "spaces", tier="core")
+    recall.indexed(config)
+    ledger = tmp_path / "spaces" / "many" / "memory.jsonl"
+    written, asked, errors = asking.together(config, 3, ledger, tmp_path, questions[0])
+    assert (written.value > 0, asked.value > 0, errors.value) == (True, True, 0)

@@ -1,9 +1,9 @@
 """The process that keeps the index open for questions: `python -m memferry.recall.answering CONFIG STATE`, started by
 the service (`agent.answering`).
 
-Beside a sync in the same process a question would wait 5 ms for the interpreter after each of its thirty calls to
-SQLite. Here nothing is in its way, and the table, the pages and the model that it needs are in memory. It ends with its
-parent, and when nobody has asked for a while.
+Not a thread of the service: a question would wait for the interpreter after each of its calls to SQLite, and the sync
+for the question (docs/adr/0016-answering.md). The table, the pages and the model that a question needs stay in memory
+here. It ends with its parent, and when nobody has asked for a while.
 """
 
 from __future__ import annotations
