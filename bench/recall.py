@@ -211,29 +211,45 @@ def _quality(name: str, found: Sequence[Found], bars: Mapping[str, float]) -> It
         yield Figure(f"{name}, {label} of {len(found):,} questions", value, "", at_least=bars.get(label))
 
 
-def speed(count: int, tiers: Sequence[str], folder: Path, together_s: float) -> Iterator[Figure]:
+class Many(NamedTuple):
+    """Many records in one ledger, read and delivered, and what to ask about them."""
+
+    config: Config
+    questions: list[str]
+    ledger: Path
+
+
+def many(count: int, tiers: Sequence[str], folder: Path) -> Many:
+    """Where the model tier is not measured, a service has no vectors to make."""
     questions = write_records(folder / "spaces", count)
-    ledger = folder / "spaces" / "many" / "memory.jsonl"
-    best = "model" if "model" in tiers else "semantic"  # of a lower tier a service makes no vectors beside
-    config = carried(folder, folder / "spaces", tier=best)
-    taken, seconds, worked = indexed(config)
-    yield Figure(f"index of {count:,} records", taken / seconds, "records/s", at_least=20_000)
+    config = carried(folder, folder / "spaces", tier="model" if "model" in tiers else "semantic")
+    return Many(config, questions, folder / "spaces" / "many" / "memory.jsonl")
+
+
+def speed(some: Many, tiers: Sequence[str]) -> Iterator[Figure]:
+    """Of one process: taking in, and answering, by processor time."""
+    taken, seconds, worked = indexed(some.config)
+    yield Figure("index of all records", taken / seconds, "records/s", at_least=20_000)
     yield Figure("  the same by processor time", taken / worked, "records/s")
-    size = sum((config.state / name).stat().st_size for name in (INDEX, HELD))
+    size = sum((some.config.state / name).stat().st_size for name in (INDEX, HELD))
     yield Figure("  its size", size / 1e6, "MB")
     for tier in tiers:
-        embedded(config, tier)
-        with contextlib.closing(searcher(config, shareable=False, tier=tier)) as asked:
+        embedded(some.config, tier)
+        with contextlib.closing(searcher(some.config, shareable=False, tier=tier)) as asked:
             asked.search(Wanted("warm up"))
-            taken_ms = [1000 * _worked(lambda text=text: asked.search(Wanted(text))) for text in questions[:100]]  # type: ignore[misc]
-        yield Figure(f"recall among {count:,} in one process, {tier}, processor time, p50", median(taken_ms), "ms")
-        yield from asking.as_commands(config, tier, questions[:10])
-        yield from asking.through_service(config, tier, questions, folder)
-    for tier in tiers:
-        yield from asking.beside_a_sync(config, tier, questions, ledger, folder)
-    if together_s:
-        yield from asking.together(config, together_s, ledger, folder, questions[0])
+            taken_ms = [1000 * _worked(lambda text=text: asked.search(Wanted(text))) for text in some.questions[:100]]  # type: ignore[misc]
+        yield Figure(f"recall in one process, {tier}, processor time, p50", median(taken_ms), "ms")
     yield Figure("a fixed piece of Python, which tells how busy the machine is", asking.reference_ms(), "ms")
+
+
+def served(some: Many, tiers: Sequence[str], folder: Path, together_s: float) -> Iterator[Figure]:
+    """As users have it: commands, a service, and both at once. Linux."""
+    for tier in tiers:
+        yield from asking.as_commands(some.config, tier, some.questions[:10])
+        yield from asking.through_service(some.config, tier, some.questions, folder)
+    yield from asking.beside_a_sync(some.config, tiers[0], some.questions, some.ledger, folder)
+    if together_s:
+        yield from asking.together(some.config, together_s, some.ledger, folder, some.questions[0])
 
 
 def _worked(work: Callable[[], object]) -> float:
@@ -254,7 +270,9 @@ def main(argv: Sequence[str] | None = None) -> int:
                 figures += locomo(arguments.locomo, tier, _made(folder / "locomo"), arguments.model)
             figures += chinese(tier, _made(folder / "chinese"), arguments.model)
         if arguments.records:
-            figures += speed(arguments.records, tiers, _made(Path(name) / "speed"), arguments.together)
+            folder = _made(Path(name) / "speed")
+            some = many(arguments.records, tiers, folder)
+            figures += [*speed(some, tiers), *served(some, tiers, folder, arguments.together)]
     shown = json.dumps(as_objects(figures), indent=2) if arguments.json else table(figures)
     sys.stdout.write(f"{shown}\n")
     return int(any(figure.reached is False for figure in figures))
