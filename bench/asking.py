@@ -63,7 +63,7 @@ def through_service(config: Config, tier: str, questions: Sequence[str], folder:
         yield Figure(f"memory of all its processes, {tier}", _resident_mb(service), "MB", at_most=BARS_MB[tier])
         yield Figure("  of that the service itself", resident_bytes(service.pid) / 1e6, "MB")
         time.sleep(config.recall.idle_s + 1)
-        while sum(resident_bytes(pid) > 0 for pid in _processes(service)) > 1:  # the others have ended or will
+        while len(_processes(service)) > 1:
             time.sleep(0.1)
         yield Figure(f"  {config.recall.idle_s:g} s after the last question", _resident_mb(service), "MB", at_most=60)
 

@@ -33,6 +33,11 @@ class Answering:
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
 
+    def reap(self) -> None:
+        """One that has ended by itself must not stay in the system's table of processes."""
+        if not self.running:
+            self.close()
+
     def close(self) -> None:
         process, self._process = self._process, None
         if process is None:

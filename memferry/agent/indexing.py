@@ -56,6 +56,7 @@ class Indexing:
     def keep_up(self) -> None:
         """A little of what is due. A broken index stops nothing else: it is a problem that `status` shows."""
         state = self._agent.state
+        self.answering.reap()
         try:
             self.embedding.keep_up(changed=self.catch_up(A_LITTLE) > 0)
             self._tell_of_the_model()
