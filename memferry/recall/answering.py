@@ -2,7 +2,7 @@
 the service (`agent.answering`).
 
 Not a thread of the service: a question would wait for the interpreter after each of its calls to SQLite, and the sync
-for the question (docs/adr/0016-answering.md). The table, the pages and the model that a question needs stay in memory
+for the question (docs/adr/0018-answering.md). The table, the pages and the model that a question needs stay in memory
 here. It ends with its parent, and when nobody has asked for a while.
 """
 
