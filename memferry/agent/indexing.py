@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memferry.agent.answering import Answering
@@ -14,7 +15,7 @@ from memferry.agent.journal import unseal
 from memferry.backends.base import Readable
 from memferry.errors import BackendError, IndexBroken
 from memferry.model import Op
-from memferry.recall.index import Index, remove
+from memferry.recall.index import Index, remove, replace
 from memferry.recall.local import HELD, INDEX
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 A_LITTLE = 2000
 """Operations that are taken in before the service looks whether there is anything else to do."""
+DRAFT = ".new"
+"""Ends the names of an index that is being made."""
 HERE = "here"
 """The machine of what is held: it is on no other."""
 
@@ -47,11 +50,15 @@ class Indexing:
             part.close()
 
     def rebuild(self) -> int:
-        """Made again from nothing; returns how many operations it took in."""
+        """Made again from nothing, beside the one that answers meanwhile; returns how many operations it took in."""
         self.close()
-        for name in (INDEX, HELD):
-            remove(self._agent.config.state / name)
-        return self.catch_up()
+        self._remove_drafts()
+        self._parts = self._made(*self._drafts)
+        count = self.catch_up()
+        self.close()
+        for path, draft in zip(self._paths, self._drafts, strict=True):
+            replace(path, draft)
+        return count
 
     def keep_up(self) -> None:
         """A little of what is due. A broken index stops nothing else: it is a problem that `status` shows."""
@@ -92,16 +99,42 @@ class Indexing:
             else:
                 state.clear_problem("index", "model")
 
+    @property
+    def _paths(self) -> tuple[Path, Path]:
+        folder = self._agent.config.state
+        return folder / INDEX, folder / HELD
+
+    @property
+    def _drafts(self) -> tuple[Path, Path]:
+        carried, held = self._paths
+        return carried.with_suffix(DRAFT), held.with_suffix(DRAFT)
+
     def _opened(self) -> tuple[Index, Index]:
         if self._parts is None:
-            folder = self._agent.config.state
-            fresh = not (folder / HELD).exists()
-            self._parts = Index(folder / INDEX), Index(folder / HELD, held=True)
-            with self._agent.state.transaction():
-                self._agent.state.clear_problem("index", "recall")
-                if fresh:
-                    self._agent.state.execute("insert into held_change(id) select id from held")
+            if any(draft.exists() for draft in self._drafts):
+                self._begin_again()
+            self._parts = self._made(*self._paths)
         return self._parts
+
+    def _begin_again(self) -> None:
+        """Making it again was cut short. What was withdrawn meanwhile was told to the draft, and stands in the old
+        one."""
+        for path in self._paths:
+            remove(path)
+        self._remove_drafts()
+
+    def _remove_drafts(self) -> None:
+        for draft in self._drafts:
+            remove(draft)
+
+    def _made(self, carried: Path, held: Path) -> tuple[Index, Index]:
+        fresh = not held.exists()
+        parts = Index(carried), Index(held, held=True)
+        with self._agent.state.transaction():
+            self._agent.state.clear_problem("index", "recall")
+            if fresh:
+                self._agent.state.execute("insert into held_change(id) select id from held")
+        return parts
 
     # -- what this machine wrote
 

@@ -134,6 +134,39 @@ def test_it_is_made_again_from_what_was_read_and_pulled(tmp_path: Path) -> None:
     assert [hit._replace(why={}) for hit in find(bee, "harbour")] == [hit._replace(why={}) for hit in before]
 
 
+def test_while_it_is_made_again_the_old_one_answers(ant: Machine) -> None:
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine"))
+    ant.write("own.jsonl", line(2, "the ferry of the heart", visibility="private"))
+    ant.do("push")
+    assert sorted(keys(find(ant, "ferry"))) == ["r1", "r2"]
+    seen: list[list[str]] = []
+    with opened(ant.config, "test") as agent:
+        agent.progress = lambda *_: seen.append(sorted(keys(find(ant, "ferry", up_to_date=False))))
+        agent.indexing.rebuild()
+    assert seen == [["r1", "r2"]]
+    assert sorted(keys(find(ant, "ferry", up_to_date=False))) == ["r1", "r2"]
+    assert not list(ant.state.glob("*.new*"))
+
+
+def test_what_was_withdrawn_while_it_was_made_again_and_cut_short_is_in_no_file(ant: Machine) -> None:
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine") + line(2, "the gull stays"))
+    ant.do("push")
+    assert keys(find(ant, "ferry")) == ["r1"]
+    ant.do("forget", targets=["r1"])
+
+    def cut(what: str, done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with opened(ant.config, "test") as agent:
+        agent.progress = cut
+        with pytest.raises(KeyboardInterrupt):
+            agent.indexing.rebuild()
+    assert list(ant.state.glob("*.new"))
+    assert (find(ant, "ferry"), keys(find(ant, "gull"))) == ([], ["r2"])
+    assert b"nine" not in bytes_of(ant, "index")
+    assert not list(ant.state.glob("*.new*"))
+
+
 def test_a_damaged_index_is_a_problem_in_status_and_stops_nothing(ant: Machine) -> None:
     ant.write("a.md", "harbour")
     ant.do("push")
