@@ -7,13 +7,12 @@ import gc
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from memferry.agent import heirs, identity
+from memferry.agent import heirs, identity, lost
 from memferry.agent.audit import Audit
-from memferry.agent.bygone import Bygone, lost_notice
 from memferry.agent.catalog import Catalog
 from memferry.agent.checkpoints import Checkpoints
 from memferry.agent.connections import Connections
@@ -26,10 +25,8 @@ from memferry.agent.journal import Journal
 from memferry.agent.judging import Judging, personal_of
 from memferry.agent.known import FOREIGN
 from memferry.agent.lock import StateLock
-from memferry.agent.notices import notice
 from memferry.agent.outcome import Outcome
 from memferry.agent.pull import Pull, Pulled
-from memferry.agent.rebuild import adopt_shards, rebuild
 from memferry.agent.received import Received
 from memferry.agent.reconcile import Reconcile
 from memferry.agent.rejudge import rejudge
@@ -40,9 +37,8 @@ from memferry.agent.sync import Cycle, Guard
 from memferry.agent.tree import Tree, tree_of
 from memferry.agent.withdraw import Withdrawal
 from memferry.agent.work import Reading, Work
-from memferry.backends.base import Backend, MachineLog, Readable, Tended
+from memferry.backends.base import Backend, Readable, Tended
 from memferry.backends.keys import Keys
-from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Backoff
 from memferry.config import Config, Space
 from memferry.errors import BackendError, Halted
@@ -50,8 +46,6 @@ from memferry.keys import Fingerprinter
 from memferry.model import Identity
 
 RUNS_KEPT = 100
-UNMET = "not met since the state was lost: "
-"""In the state, followed by the name of a space."""
 REST = Backoff(base_s=1.0, cap_s=300.0)
 """After a delivery that failed the backend is left alone for a random time up to a doubling bound."""
 
@@ -119,7 +113,7 @@ class Agent:
             scope.type,
         )
         self.gate.check()
-        self._meet_again(tree)
+        lost.meet_again(self, tree)
         work = Work(
             self.state, self.journal, self.fingerprint, self.withdrawal, tree, reading, outcome, self.judging.desk(tree)
         )
@@ -138,19 +132,6 @@ class Agent:
                     self._wait_and_read(cycle, tree, outcome)
             else:
                 cycle.run_some(files)
-
-    def _meet_again(self, tree: Tree) -> None:
-        """The first look at a space since the state was lost: its disk may have been away when that was made again."""
-        if self.state.meta(UNMET + tree.name) is None:
-            return
-        with self.state.transaction():
-            adopt_shards(self.catalog, self.received, tree, set(self.machine_names().values()) - {self.me.name})
-            if self._bygone(tree).keep_home():
-                notice(self.state, lost_notice(tree.name))
-            self.state.execute("delete from meta where name = ?", (UNMET + tree.name,))
-
-    def _bygone(self, tree: Tree) -> Bygone:
-        return Bygone(self.state, self.catalog, self.received, self.fingerprint, tree)
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""
@@ -254,7 +235,7 @@ class Agent:
         undone: list[int] = []
         for space, tree in self.trees.items():
             file = target.removeprefix(f"{space}/")
-            inside = self._bygone(tree).ids_in(file) if file != target else ()
+            inside = lost.bygone(self, tree).ids_in(file) if file != target else ()
             undone += self.withdrawal.undo(space, {self.fingerprint.key(space, target), *inside})
         return undone
 
@@ -300,57 +281,13 @@ def _prepared(config: Config, state: State, progress: Progress) -> Agent:
     me = identity.known(state, config.machine)
     if me is not None:
         return Agent(config, state, me, progress=progress)
-    me, logs = _new_or_found_again(config)
+    me, logs = lost.new_or_found_again(config)
     with state.transaction():  # half of its own log would look like somebody else's
         identity.keep(state, me, wanted=config.machine)
         agent = Agent(config, state, me, progress=progress)
         if logs:
-            _rebuild(agent, logs)
+            lost.take_back(agent, logs)
     return agent
-
-
-def _new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]]:
-    """A new identity; or, where this installation wrote a log before, that one and where the log lies."""
-    visitor = identity.new(config.state, config.machine, ())
-    mine: dict[str, MachineLog] = {}
-    taken: set[str] = set()
-    keys = Keys(config.state)
-    for name, settings in config.backends.items():
-        made = open_backend(name, settings, visitor, keys)
-        with contextlib.suppress(BackendError), contextlib.closing(made) as backend:
-            if isinstance(backend, Readable):
-                logs = backend.survey().logs
-                taken |= {log.name for log in logs}
-                own = [log for log in logs if log.installation == visitor.installation]
-                mine |= {name: max(own, key=lambda log: log.head.last_seq)} if own else {}
-    found = identity.lost(config.state, mine.values())
-    return (found, mine) if found else (identity.new(config.state, config.machine, taken), {})
-
-
-def _rebuild(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
-    """The state was lost: take the longest log back in, and believe every backend about what it has."""
-    longest = max(logs, key=lambda name: logs[name].head.last_seq)
-    with agent.backend(longest) as backend:
-        assert isinstance(backend, Readable)
-        rebuild(agent.state, agent.journal, agent.fingerprint, backend.read(agent.me.id))
-    with agent.state.transaction():
-        for name, log in logs.items():
-            agent.state.execute(
-                "insert into checkpoint(backend, through, attempted, head) values(?, ?, ?, ?)",
-                (name, log.head.last_seq, log.head.last_seq, json.dumps(log.head)),
-            )
-        agent.state.set_meta("seq", max(log.head.last_seq for log in logs.values()))
-        agent.state.count("states rebuilt")
-    for name in logs:
-        with agent.backend(name) as backend:
-            assert isinstance(backend, Readable)
-            Pull(
-                agent.state, agent.catalog, agent.journal, agent.withdrawal, agent.fingerprint, agent.trees, agent.me,
-                name, recognise=True,
-            ).run(backend)  # fmt: skip
-    with agent.state.transaction():
-        for space in agent.config.spaces:
-            agent.state.set_meta(f"{UNMET}{space.name}", 1)
 
 
 @contextlib.contextmanager
