@@ -20,6 +20,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Hundreds of commands are started here: with it each of them would compile memferry anew."""
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """For `-n auto`: more than there are cores, since many tests wait for time limits of a line that is cut."""
+    return 2 * (os.cpu_count() or 1)
+
+
 @pytest.fixture(autouse=True)
 def no_log_handler_stays() -> Iterator[None]:
     """A command run in this process logs to a stream that is closed when its test is over."""

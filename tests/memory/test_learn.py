@@ -27,7 +27,7 @@ from memferry.memory.where import home
 from memferry.model import Source
 from tests.agent.machines import Machine
 
-WRITERS, EACH = 100, 3
+WRITERS, EACH = 100, 100
 WRITER = """
 import os, sys, time
 from pathlib import Path
@@ -147,9 +147,10 @@ def test_nothing_is_learned_from_nothing_or_from_broken_text(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="forks its writers")
+@pytest.mark.timeout(600)
 def test_a_hundred_writers_lose_nothing_and_double_nothing(tmp_path: Path) -> None:
     arguments = [str(tmp_path), "0", str(WRITERS), str(EACH)]
-    subprocess.run([sys.executable, "-c", WRITER, *arguments], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", WRITER, *arguments], check=True, timeout=580)
     found = contents(tmp_path / "load.json")
     assert sorted(found) == sorted(f"writer {w}, lesson {n}" for w in range(WRITERS) for n in range(EACH))
     assert (tmp_path / ".memferry" / "load.json.inbox").read_bytes() == b""
