@@ -8,6 +8,7 @@ import os
 import secrets
 import stat
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -30,8 +31,15 @@ posix = pytest.mark.skipif(sys.platform == "win32", reason="a pipe there, which 
 
 
 @pytest.fixture
-def ant(tmp_path: Path) -> Machine:
-    ant = Machine(tmp_path, "ant")
+def near() -> Iterator[Path]:
+    """A folder with a name so short that a socket fits into it, however many folders the tests themselves lie in."""
+    with tempfile.TemporaryDirectory(prefix="mf-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def ant(near: Path) -> Machine:
+    ant = Machine(near, "ant")
     said = [{"id": "open", "text": "the harbour is open"}, {"id": "own", "text": "harbour fees", "private": True}]
     ant.write("log.jsonl", "".join(f"{json.dumps(one)}\n" for one in said))
     ant.do("push")
