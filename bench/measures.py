@@ -32,6 +32,7 @@ def cold(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     lab.say("ceiling")
     ceiling = lab.program.script("ceiling.py", bench.ledger, folder, core=core)
     shutil.rmtree(folder)
+    bench.forget_sync()
     lab.say("cold sync on one core")
     pinned = lab.program.memferry(bench.config, "push", "--json", core=core)
     bench.forget_sync()
