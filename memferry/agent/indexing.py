@@ -52,7 +52,7 @@ class Indexing:
     def rebuild(self) -> int:
         """Made again from nothing, beside the one that answers meanwhile; returns how many operations it took in."""
         self.close()
-        self._remove_drafts()
+        self._drop_what_was_cut_short()
         self._parts = self._made(*self._drafts)
         count = self.catch_up()
         self.close()
@@ -111,21 +111,16 @@ class Indexing:
 
     def _opened(self) -> tuple[Index, Index]:
         if self._parts is None:
-            if any(draft.exists() for draft in self._drafts):
-                self._begin_again()
+            self._drop_what_was_cut_short()
             self._parts = self._made(*self._paths)
         return self._parts
 
-    def _begin_again(self) -> None:
-        """Making it again was cut short. What was withdrawn meanwhile was told to the draft, and stands in the old
-        one."""
-        for path in self._paths:
-            remove(path)
-        self._remove_drafts()
-
-    def _remove_drafts(self) -> None:
-        for draft in self._drafts:
-            remove(draft)
+    def _drop_what_was_cut_short(self) -> None:
+        """Where making it again was: what was withdrawn meanwhile was told to the draft, and stands in the old one. The
+        draft goes last, for it tells."""
+        if any(draft.exists() for draft in self._drafts):
+            for path in (*self._paths, *self._drafts):
+                remove(path)
 
     def _made(self, carried: Path, held: Path) -> tuple[Index, Index]:
         fresh = not held.exists()

@@ -167,6 +167,23 @@ def test_what_was_withdrawn_while_it_was_made_again_and_cut_short_is_in_no_file(
     assert not list(ant.state.glob("*.new*"))
 
 
+def test_one_that_is_cut_short_twice_leaves_no_old_one_either(ant: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine"))
+    ant.do("push")
+    assert keys(find(ant, "ferry")) == ["r1"]
+    ant.do("forget", targets=["r1"])
+    for place in ("_told", "_made"):
+        with opened(ant.config, "test") as agent:
+            monkeypatch.setattr(agent.indexing, place, _cut)
+            with pytest.raises(KeyboardInterrupt):
+                agent.indexing.rebuild()
+    assert b"nine" not in bytes_of(ant, "index")
+
+
+def _cut(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_a_damaged_index_is_a_problem_in_status_and_stops_nothing(ant: Machine) -> None:
     ant.write("a.md", "harbour")
     ant.do("push")
