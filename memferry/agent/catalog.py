@@ -168,6 +168,10 @@ class Catalog:
         }
         return frozenset(range(first, last + 1)) - taken
 
+    def pulled_files(self, space: str) -> set[str]:
+        """Ledgers and copies that pulls wrote: they are another machine's to carry."""
+        return {row[0] for row in self._state.rows("select file from pulled_file where space = ?", space)}
+
     def foreign_files(self, ids: Collection[int]) -> dict[int, str]:
         """Where records of other machines were written to, by record id."""
         return dict(

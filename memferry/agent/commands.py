@@ -203,8 +203,7 @@ def _repair(agent: Agent, backend: Verifiable, findings: Sequence[Finding]) -> S
 
 def _heads_seen(agent: Agent, name: str) -> dict[str, HeadSeen]:
     seen = agent.connections.heads_seen(name)
-    with agent.backend(name) as backend:
-        head = agent.dispatch.delivery(backend).checkpoint.head
+    head = agent.checkpoints.of(name).head
     return seen | ({agent.me.id: head} if head else {})
 
 

@@ -139,9 +139,7 @@ class Cycle:
     def _read(self, changes: scan.Changes) -> None:
         """Derived files first: what they repeat is then read after them, never before it was written."""
         self._holds_copies = False
-        self._pulled = {
-            row[0] for row in self._state.rows("select file from pulled_file where space = ?", self._tree.name)
-        }
+        self._pulled = self._catalog.pulled_files(self._tree.name)
         kinds = {one.file: kind for one in changes.changed if (kind := self._kind(one.file)) is not None}
         moved = _renames_in_order(changes.moved)
         rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
