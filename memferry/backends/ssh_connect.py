@@ -100,9 +100,9 @@ class Connection:
             self._logins.append(login)
             known = _known(hop)
             _prefer(login, ssh_hosts.types_of(hop.host, known))
-            login.banner_timeout = login.handshake_timeout = timeout_s
-            login.auth_timeout = 2 * timeout_s  # paramiko calls it a refused key; the watchdog comes first
-            login.start_client(timeout=timeout_s)
+            # The watchdog comes first: paramiko calls a silent server a refused key, no SSH server, or no session.
+            login.banner_timeout = login.handshake_timeout = login.auth_timeout = 2 * timeout_s
+            login.start_client(timeout=2 * timeout_s)
             shown = login.get_remote_server_key()
             offered = HostKey(shown.get_name(), shown.asbytes())
             ssh_hosts.check(hop.host, offered, known)

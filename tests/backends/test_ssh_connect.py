@@ -23,6 +23,7 @@ from paramiko import ssh_exception
 from memferry.backends import sftp, ssh_errors
 from memferry.backends.ssh import SshStore
 from memferry.backends.ssh_connect import Connection, dialled
+from memferry.backends.watchdog import Watchdog
 from memferry.errors import AuthFailed, BackendError, NotFound, PermanentError, TargetRefused, TransientError
 from tests.backends import sshd
 from tests.backends.sshd import IN_TIME_S, USER, Sshd
@@ -261,6 +262,14 @@ def test_something_that_says_nothing(server: Sshd) -> None:
         assert time.monotonic() - started < 10
 
 
+def test_what_is_silent_is_called_so_by_whoever_notices_first(server: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
+    """paramiko has time limits too, and words of its own for them; on a busy machine the watchdog comes late."""
+    within = Watchdog.within
+    monkeypatch.setattr(Watchdog, "within", lambda dog, limit_s, **how: within(dog, limit_s + 0.3, **how))
+    with serving(lambda line: line.recv(1 << 20)) as port:
+        failing(store_at(server, port=port, connect_timeout_s=0.5), TransientError, "does not answer")
+
+
 @contextmanager
 def serving(answer: Callable[[socket.socket], object]) -> Iterator[int]:
     """A server of one's own, for one connection."""
@@ -274,10 +283,12 @@ def serving(answer: Callable[[socket.socket], object]) -> Iterator[int]:
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        yield listener.getsockname()[1]
-        thread.join(IN_TIME_S)
-        for line in lines:
-            line.close()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            thread.join(IN_TIME_S)
+            for line in lines:
+                line.close()
 
 
 def test_a_server_without_sftp(tmp_path: Path) -> None:
