@@ -17,7 +17,7 @@ from statistics import median, quantiles
 from bench.figures import Figure
 from bench.program import Failed, Program, Service, cpu_s, given, resident_bytes
 from memferry.agent import doorbell
-from memferry.agent.lag import lag
+from memferry.agent.index.lag import lag
 from memferry.agent.lock import holder
 from memferry.config import Config
 from memferry.recall import asking

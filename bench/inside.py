@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from statistics import median
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import load
 
@@ -26,12 +26,12 @@ def main(config: str, root: str, rounds: str, ledger: str = "", lines: str = "")
     syncs: list[float] = []
     found: list[Mapping[str, object]] = []
     with opened(load(os.environ, file=config), "push") as agent:
-        commands.perform(agent, "push", {})
+        verbs.perform(agent, "push", {})
         for _ in range(int(rounds)):
             if more is not None:
                 _append(ledger, next(more))
             stats.append(_timed(lambda: _stat(paths)))
-            syncs.append(_timed(lambda: found.append(commands.perform(agent, "push", {}))))
+            syncs.append(_timed(lambda: found.append(verbs.perform(agent, "push", {}))))
     return {"files": len(paths), "stat_s": median(stats), "sync_s": median(syncs), "new": sum(map(_new, found))}
 
 

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 
 from bench import asking
 from bench.figures import Figure, as_objects, table
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import Config, load
 from memferry.recall.local import HELD, INDEX, searcher
@@ -147,7 +147,7 @@ def carried(folder: Path, spaces: Path, model: str = "minilm", tier: str = "best
     file.write_text(json.dumps(settings))  # JSON is YAML
     config = load({}, file=str(file))
     with opened(config, "push") as agent:
-        commands.perform(agent, "push", {})
+        verbs.perform(agent, "push", {})
     return config
 
 
@@ -157,7 +157,7 @@ def embedded(config: Config, tier: str) -> tuple[int, float]:
         return 0, 0.0
     with opened(config, "index") as agent:
         started = time.perf_counter()
-        count = int(commands.perform(agent, "index", {"embed": None})["embedded"])
+        count = int(verbs.perform(agent, "index", {"embed": None})["embedded"])
         return count, time.perf_counter() - started
 
 
@@ -165,7 +165,7 @@ def indexed(config: Config) -> tuple[int, float, float]:
     """Operations taken in, seconds, and seconds of processor time."""
     with opened(config, "index") as agent:
         started, worked = time.perf_counter(), time.process_time()
-        count = int(commands.perform(agent, "index", {})["indexed"])
+        count = int(verbs.perform(agent, "index", {})["indexed"])
         return count, time.perf_counter() - started, time.process_time() - worked
 
 
@@ -243,7 +243,7 @@ def speed(some: Many, tiers: Sequence[str]) -> Iterator[Figure]:
 
 
 def served(some: Many, tiers: Sequence[str], folder: Path, together_s: float) -> Iterator[Figure]:
-    """As users have it: commands, a service, and both at once. Linux."""
+    """As users have it: verbs, a service, and both at once. Linux."""
     for tier in tiers:
         yield from asking.as_commands(some.config, tier, some.questions[:10])
         yield from asking.through_service(some.config, tier, some.questions, folder)

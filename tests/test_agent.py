@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import commands, doorbell
-from memferry.agent.doctor import doctor
+from memferry.agent import doorbell
+from memferry.agent.commands import verbs
+from memferry.agent.commands.doctor import doctor
+from memferry.agent.commands.status import status
+from memferry.agent.files.scan import stat_of
 from memferry.agent.lock import holder
-from memferry.agent.scan import stat_of
 from memferry.agent.service import opened
-from memferry.agent.status import status
 from memferry.cli.main import run
 from memferry.errors import ConfigError, StateError
 from memferry.recall.asking import NOTE
@@ -185,8 +186,8 @@ def test_a_thorough_look_finds_an_edit_that_the_stat_hides(ant: Machine) -> None
         assert known is not None
         with agent.state.transaction():
             agent.catalog.save_file(known._replace(stat=stat_of((ant.tree / "a.jsonl").stat())))
-        assert commands.perform(agent, "push", {})["modified"] == 0
-        assert commands.perform(agent, "push", {"thorough": True})["modified"] == 1
+        assert verbs.perform(agent, "push", {})["modified"] == 0
+        assert verbs.perform(agent, "push", {"thorough": True})["modified"] == 1
     assert any("two" in body for body in ant.bodies())
 
 
@@ -214,7 +215,7 @@ def test_the_folders_of_a_vault_are_made_at_first_and_missed_later(ant: Machine)
     for records, code in (([], 0), ([{"id": "k2"}], 1)):
         ant.append("a.jsonl", *records)
         with opened(config, "test") as agent:
-            report = commands.perform(agent, "push", {})
+            report = verbs.perform(agent, "push", {})
         assert report["exit_code"] == code
         if not records:
             disk.rename(ant.base / "unmounted")
@@ -225,7 +226,7 @@ def test_the_folders_of_a_vault_are_made_at_first_and_missed_later(ant: Machine)
     with opened(config, "test") as agent:
         agent.state.execute("update checkpoint set next_attempt_at = next_attempt_at + 60")
         assert agent.deliver(patient=False) == {}, "it rests after a failure"
-        assert commands.perform(agent, "push", {})["exit_code"] == 0
+        assert verbs.perform(agent, "push", {})["exit_code"] == 0
     assert status(config)["problems"] == []
 
 
@@ -345,7 +346,7 @@ def test_a_space_that_is_configured_later_gets_what_was_passed_over(ant: Machine
     ant.do("push")
     without = bee.config._replace(spaces=())
     with opened(without, "test") as agent:
-        assert commands.perform(agent, "pull", {})["backends"]["vault"]["taken"] == 0
+        assert verbs.perform(agent, "pull", {})["backends"]["vault"]["taken"] == 0
     assert bee.do("pull")["backends"]["vault"]["taken"] == 1
     assert bee.do("pull")["backends"]["vault"]["taken"] == 0
 
@@ -413,11 +414,11 @@ def test_the_service_carries_an_append_by_itself_and_stops_cleanly(ant: Machine)
 def test_a_command_beside_the_service_is_done_by_it(ant: Machine) -> None:
     with running(ant):
         ant.append("log.jsonl", {"id": "a1"})
-        report = commands.ask(ant.config, "push", {})
+        report = verbs.ask(ant.config, "push", {})
         assert report["exit_code"] == 0
         assert len(ant.bodies()) == 1
         with pytest.raises(ConfigError, match="nothing is known of k9"):
-            commands.ask(ant.config, "explain", {"target": "k9"})
+            verbs.ask(ant.config, "explain", {"target": "k9"})
         assert ant.status()["service"]["running"]
     assert doorbell.ring(ant.config.state, "push", {}) is None
 
@@ -442,11 +443,11 @@ def test_a_question_beside_the_service_is_answered_by_a_process_that_stays_for_t
 def test_the_service_heeds_a_marker_that_comes_while_it_runs(ant: Machine) -> None:
     with running(ant):
         ant.write("secret/.memferry-off", "")
-        wait_for(lambda: commands.ask(ant.config, "push", {})["exit_code"] == 0)
+        wait_for(lambda: verbs.ask(ant.config, "push", {})["exit_code"] == 0)
         ant.write("secret/plan.md", "# walnut\n")
         ant.append("log.jsonl", {"id": "a1"})
         wait_for(lambda: (ant.base / "vault").exists() and "a1" in "".join(ant.bodies()))
-        commands.ask(ant.config, "push", {})
+        verbs.ask(ant.config, "push", {})
         assert b"walnut" not in ant.outside()
 
 

@@ -259,7 +259,7 @@ def test_run_logs_into_a_pipe_and_stops_when_told(demo: Demo) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ) as process:
         assert process.stderr is not None
         first = process.stderr.readline()
-        assert re.fullmatch(r'ts=\S+Z level=info part=agent\.run msg="started: 3 spaces, watching by \w+"\n', first)
+        assert re.fullmatch(r'ts=\S+Z level=info part=agent\.daemon\.run msg="started: 3 spaces, .+"\n', first)
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

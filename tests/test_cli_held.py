@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import service, trial
-from memferry.agent.judging import Judging
+from memferry.agent import service
+from memferry.agent.commands import trial
+from memferry.agent.intake.judging import Judging
 from memferry.cli.main import run
 from tests.policies import desks
 

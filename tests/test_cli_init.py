@@ -13,7 +13,7 @@ import pytest
 
 import memferry
 from memferry import config
-from memferry.agent.discover import discover
+from memferry.agent.commands.discover import discover
 from memferry.cli.main import run
 
 SAMPLE = Path(memferry.__file__).parent / "sample"

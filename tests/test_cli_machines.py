@@ -20,12 +20,13 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import machines
-from memferry.backends import invites, registry
+from memferry.agent.commands import machines
+from memferry.backends import registry
+from memferry.backends.encryption import invites
+from memferry.backends.encryption.keys import Keys
 from memferry.backends.faulty import Fault, FaultyStore, When
-from memferry.backends.keys import Keys
 from memferry.backends.local import LocalStore
-from memferry.backends.vault import Vault
+from memferry.backends.vault.backend import Vault
 from memferry.cli.main import run
 from memferry.config import Config, load
 from memferry.errors import ConfigError, TransientError
@@ -519,7 +520,7 @@ def test_the_commands_of_the_format_page_open_a_vault(computers: dict[str, Machi
 
 
 def test_encryption_needs_its_extra(computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
-    from memferry.backends import age
+    from memferry.backends.encryption import age
 
     age._pyrage.cache_clear()
     monkeypatch.setitem(sys.modules, "pyrage", None)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.agent.notify import Notifier
+from memferry.agent.daemon.notify import Notifier
 from memferry.cli import logs, output, progress
 from memferry.cli.logfile import LogFile
 from memferry.cli.progress import Progress, StatusLine
@@ -107,7 +107,7 @@ def logger() -> logging.Logger:
 
 
 @pytest.mark.parametrize(("terminal", "form"), [
-    (io.StringIO(), r'ts=\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z level=warning part=agent\.run msg="halted: \\"x\\""\n'),
+    (io.StringIO(), r'ts=\d{4}-\d\d-\d\dT\S+Z level=warning part=agent\.daemon\.run msg="halted: \\"x\\""\n'),
     (Terminal(), r'\d\d:\d\d:\d\d halted: "x"\n'),
 ])  # fmt: skip
 def test_a_log_line_is_for_its_reader(
@@ -117,8 +117,8 @@ def test_a_log_line_is_for_its_reader(
     before = (logger.handlers[:], logger.propagate, logger.level)
     try:
         logs.configure(0)
-        logging.getLogger("memferry.agent.run").warning('halted: "%s"', "x")
-        logging.getLogger("memferry.agent.run").info("not shown")
+        logging.getLogger("memferry.agent.daemon.run").warning('halted: "%s"', "x")
+        logging.getLogger("memferry.agent.daemon.run").info("not shown")
         logs.configure(0, usual=1)
         assert logger.level == logging.INFO
         logs.configure(5)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from memferry import config, yamltext
-from memferry.backends import qdrant_settings
-from memferry.backends.ssh_config import Settings
+from memferry.backends.qdrant import settings as qdrant_settings
+from memferry.backends.ssh.config import Settings
 from memferry.cli.main import COMMANDS, EXIT_CODES, command, parser, run
 from memferry.config import Agent, Config, DeletionGuard, Recall, Space
 from memferry.errors import ConfigError, StateLocked, TargetRefused

@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from memferry.agent import commands
-from memferry.agent.journal import Journal
-from memferry.agent.machines import recover
+from memferry.agent.commands import verbs
+from memferry.agent.commands.machines import recover
 from memferry.agent.service import opened
-from memferry.backends import age
-from memferry.backends.keys import Keys
+from memferry.agent.state.journal import Journal
+from memferry.backends.encryption import age
+from memferry.backends.encryption.keys import Keys
 from memferry.config import Config
 from tests.support import config_for
 
@@ -286,7 +286,7 @@ class Lives(RuleBasedStateMachine):
     def run_scan(self, machine: str) -> None:
         """Really scan, so that what the model counts as seen was seen."""
         with self.agent(machine) as agent:
-            commands._push(agent, commands.Scope(), "look")
+            verbs._push(agent, verbs.Scope(), "look")
 
     @contextmanager
     def agent(self, machine: str) -> Iterator[Any]:
@@ -295,7 +295,7 @@ class Lives(RuleBasedStateMachine):
 
     def run(self, machine: str, command: str, **arguments: object) -> dict[str, Any]:
         with self.agent(machine) as agent:
-            return commands.perform(agent, command, arguments)
+            return verbs.perform(agent, command, arguments)
 
     def vault_bytes(self) -> Iterator[bytes]:
         for path in sorted(self.vault.rglob("*")):

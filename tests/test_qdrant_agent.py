@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import commands, run
-from memferry.agent.doctor import doctor
+from memferry.agent.commands import verbs
+from memferry.agent.commands.doctor import doctor
+from memferry.agent.commands.status import status
+from memferry.agent.daemon import run
 from memferry.agent.service import Agent, opened
-from memferry.agent.status import status
 from memferry.config import Config, load
 from memferry.errors import ConfigError
 from memferry.recall import grams
@@ -37,7 +38,7 @@ def config_at(base: Path, backends: str, environ: dict[str, str] | None = None, 
 
 def do(config: Config, command: str, **arguments: object) -> dict[str, Any]:
     with opened(config, "test") as agent:
-        return commands.perform(agent, command, arguments)
+        return verbs.perform(agent, command, arguments)
 
 
 def documents(double: Double) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import Config
 from memferry.recall.local import HELD, searcher
@@ -37,7 +37,7 @@ def settings(base: Path) -> Config:
 
 def perform(base: Path, command: str, **arguments: object) -> dict[str, Any]:
     with opened(settings(base), "test") as agent:
-        return commands.perform(agent, command, arguments)
+        return verbs.perform(agent, command, arguments)
 
 
 def everything_outside(base: Path) -> bytes:

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from memferry import config
-from memferry.agent import commands
-from memferry.agent.doctor import doctor
+from memferry.agent.commands import verbs
+from memferry.agent.commands.doctor import doctor
+from memferry.agent.commands.status import status
 from memferry.agent.service import opened
-from memferry.agent.status import status
-from memferry.backends.ssh import SshStore
-from memferry.backends.vault import Vault
+from memferry.backends.ssh.store import SshStore
+from memferry.backends.vault.backend import Vault
 from memferry.cli.main import run
 from tests.backends import sshd
 from tests.backends.samples import contents, holds
@@ -46,7 +46,7 @@ class Machine:
 
     def do(self, command: str, **arguments: object) -> dict[str, Any]:
         with opened(self.config, "test") as agent:
-            return commands.perform(agent, command, arguments)
+            return verbs.perform(agent, command, arguments)
 
     def append(self, *texts: str) -> None:
         with (self.tree / "log.jsonl").open("a") as file:
@@ -124,7 +124,7 @@ def test_a_sync_that_finds_nothing_new_takes_three_round_trips(laptop: Machine, 
         with opened(desktop.config, "test") as agent, agent.backend("nas") as backend:
             for _ in range(2):
                 before = round_trips(backend)
-                commands.perform(agent, "sync-memory", {})
+                verbs.perform(agent, "sync-memory", {})
                 trips.append(round_trips(backend) - before)
     assert trips == [3, 2, 3, 2]
 
@@ -146,8 +146,8 @@ def test_one_connection_is_enough_for_everything(laptop: Machine, server: Sshd) 
     with opened(laptop.config, "test") as agent:
         for turn in range(5):
             laptop.append(f"number {turn}")
-            commands.perform(agent, "sync-memory", {})
-            commands.perform(agent, "verify", {})
+            verbs.perform(agent, "sync-memory", {})
+            verbs.perform(agent, "verify", {})
     assert server.connections - before == 1
 
 

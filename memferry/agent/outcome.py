@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from memferry.agent.plan import Plan
+from memferry.agent.state.plan import Plan
 from memferry.model import Put
 
 SAMPLE = 50

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple
 
-from memferry.agent.deliver import Delivered
 from memferry.agent.outcome import Outcome
-from memferry.agent.pull import Pulled
+from memferry.agent.pulling.pull import Pulled
+from memferry.agent.sending.deliver import Delivered
 from memferry.backends.base import Capacity
 from memferry.errors import BackendError, TargetRefused
 from memferry.model import Put

@@ -11,34 +11,34 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
-from memferry.agent import heirs, identity, lost
-from memferry.agent.audit import Audit
-from memferry.agent.catalog import Catalog
-from memferry.agent.checkpoints import Checkpoints
-from memferry.agent.connections import Connections
-from memferry.agent.deliver import Delivered
-from memferry.agent.dispatch import Dispatch
-from memferry.agent.gate import Gate
-from memferry.agent.indexing import Indexing
-from memferry.agent.ingest import Ingest
-from memferry.agent.journal import Journal
-from memferry.agent.judging import Judging, personal_of
-from memferry.agent.known import FOREIGN
+from memferry.agent.files.tree import Tree, tree_of
+from memferry.agent.index.indexing import Indexing
+from memferry.agent.intake.gate import Gate
+from memferry.agent.intake.ingest import Ingest
+from memferry.agent.intake.judging import Judging, personal_of
+from memferry.agent.intake.rejudge import rejudge
+from memferry.agent.intake.sync import Cycle, Guard
+from memferry.agent.intake.work import Reading, Work
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
-from memferry.agent.pull import Pull, Pulled
-from memferry.agent.received import Received
-from memferry.agent.reconcile import Reconcile
-from memferry.agent.rejudge import rejudge
+from memferry.agent.pulling.pull import Pull, Pulled
+from memferry.agent.pulling.reconcile import Reconcile
+from memferry.agent.recovery import heirs, identity, lost
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope, wanted
-from memferry.agent.state import DATABASE, State
-from memferry.agent.sync import Cycle, Guard
-from memferry.agent.tree import Tree, tree_of
-from memferry.agent.withdraw import Withdrawal
-from memferry.agent.work import Reading, Work
+from memferry.agent.sending.audit import Audit
+from memferry.agent.sending.connections import Connections
+from memferry.agent.sending.deliver import Delivered
+from memferry.agent.sending.dispatch import Dispatch
+from memferry.agent.state.catalog import Catalog
+from memferry.agent.state.checkpoints import Checkpoints
+from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.journal import Journal
+from memferry.agent.state.known import FOREIGN
+from memferry.agent.state.received import Received
+from memferry.agent.state.withdraw import Withdrawal
 from memferry.backends.base import Backend, Readable, Tended
-from memferry.backends.keys import Keys
+from memferry.backends.encryption.keys import Keys
 from memferry.backends.wrappers import Backoff
 from memferry.config import Config, Space
 from memferry.errors import BackendError, Halted

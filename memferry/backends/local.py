@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from memferry import durable
-from memferry.backends import names, vault
+from memferry.backends import names
 from memferry.backends.base import Entry, Room
-from memferry.backends.keys import Keys
-from memferry.backends.vault import Vault
+from memferry.backends.encryption.keys import Keys
+from memferry.backends.vault import backend
+from memferry.backends.vault.backend import Vault
 from memferry.durable import Folder
 from memferry.errors import (
     AlreadyExists,
@@ -247,7 +248,7 @@ def open_backend(name: str, settings: Mapping[str, object], me: Identity, keys: 
     folder = Path(path).expanduser()
     if not folder.is_absolute():
         raise ConfigError(f"backend {name}: path {path} is not absolute", hint="begin it with / or ~")
-    return vault.opened(LocalStore(folder, name=name), settings, me, keys, name=name, encryption="none")
+    return backend.opened(LocalStore(folder, name=name), settings, me, keys, name=name, encryption="none")
 
 
 def _is_new(folder: Folder, name: str, value: bytes, if_version: str | None) -> bool:

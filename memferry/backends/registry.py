@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import NamedTuple, TypeAlias, cast
 
 from memferry.backends.base import Backend
-from memferry.backends.keys import Keys
+from memferry.backends.encryption.keys import Keys
 from memferry.errors import ConfigError
 from memferry.model import Identity
 
@@ -28,8 +28,8 @@ class Offer(NamedTuple):
 
 OFFERS: Mapping[str, Offer] = {
     "local": Offer("memferry.backends.local:open_backend"),
-    "qdrant": Offer("memferry.backends.qdrant:open_backend", extra="qdrant"),
-    "ssh": Offer("memferry.backends.ssh:open_backend", extra="ssh"),
+    "qdrant": Offer("memferry.backends.qdrant.backend:open_backend", extra="qdrant"),
+    "ssh": Offer("memferry.backends.ssh.store:open_backend", extra="ssh"),
 }
 
 

@@ -61,7 +61,7 @@ def ask(
     arguments: Namespace, command: str, values: dict[str, Any], *, patience_s: float = 600.0
 ) -> dict[str, Any]:  # fmt: skip
     """Perform a command of the agent, or have the running service do it; shows progress meanwhile."""
-    from memferry.agent import commands
+    from memferry.agent.commands import verbs
     from memferry.cli import logs
     from memferry.cli.progress import Progress
 
@@ -69,7 +69,7 @@ def ask(
     logs.configure(arguments.verbose)
     keyless = _without_recovery_key(settings)
     with Progress(sys.stderr, command) as progress:
-        answer = commands.ask(settings, command, values, progress=progress, patience_s=patience_s)
+        answer = verbs.ask(settings, command, values, progress=progress, patience_s=patience_s)
     for name in keyless - _without_recovery_key(settings):
         _show_recovery_key(settings, name)
     return answer
@@ -77,7 +77,7 @@ def ask(
 
 def _without_recovery_key(settings: Config) -> set[str]:
     """The backends of which this machine keeps no recovery key."""
-    from memferry.backends.keys import Keys
+    from memferry.backends.encryption.keys import Keys
 
     keys = Keys(settings.state)
     return {name for name in settings.backends if not keys.has_recovery(name)}
@@ -85,7 +85,7 @@ def _without_recovery_key(settings: Config) -> set[str]:
 
 def _show_recovery_key(settings: Config, name: str) -> None:
     """A vault was just made: to whoever sits there, and to nothing that could keep it."""
-    from memferry.backends.keys import Keys
+    from memferry.backends.encryption.keys import Keys
 
     if sys.stderr.isatty():
         print(f"recovery key of {name}, write it down: {Keys(settings.state).recovery(name)}", file=sys.stderr)

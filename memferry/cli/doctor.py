@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from memferry.cli.command import Answer, Command, configured
 
 if TYPE_CHECKING:
-    from memferry.agent.doctor import Check
+    from memferry.agent.commands.doctor import Check
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -19,7 +19,7 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def _doctor(arguments: Namespace) -> Answer:
-    from memferry.agent.doctor import doctor
+    from memferry.agent.commands.doctor import doctor
     from memferry.cli import logs
 
     settings = configured(arguments)

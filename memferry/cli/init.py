@@ -16,7 +16,7 @@ from memferry.cli.output import count, problem, rows, shares, size
 from memferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from memferry.agent.discover import Forecast, Found
+    from memferry.agent.commands.discover import Forecast, Found
 
 SAMPLE = "sample"
 SAMPLE_MACHINE = "sample-machine"
@@ -42,7 +42,7 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def _init(arguments: Namespace) -> Answer:
-    from memferry.agent.discover import foretell
+    from memferry.agent.commands.discover import foretell
     from memferry.agent.service import opened
     from memferry.cli import logs
     from memferry.cli.progress import Progress
@@ -65,7 +65,7 @@ def _init(arguments: Namespace) -> Answer:
 
 
 def _own(arguments: Namespace) -> _Plan:
-    from memferry.agent.discover import discover
+    from memferry.agent.commands.discover import discover
 
     folders = [Path(os.path.abspath(os.path.expanduser(folder))) for folder in arguments.folders or ["."]]
     missing = [folder for folder in folders if not folder.is_dir()]
@@ -86,7 +86,7 @@ def _own(arguments: Namespace) -> _Plan:
 
 def _sample(arguments: Namespace) -> _Plan:
     """Everything inside one folder, so that it can be thrown away again."""
-    from memferry.agent.discover import discover
+    from memferry.agent.commands.discover import discover
 
     base = Path(os.path.abspath(os.path.expanduser(arguments.sample)))
     path = config.locate({}, arguments.config or str(base / places.CONFIG_FILE))

@@ -115,7 +115,7 @@ def _adopt(arguments: Namespace) -> Answer:
 
 
 def _invite(arguments: Namespace) -> Answer:
-    from memferry.agent import machines
+    from memferry.agent.commands import machines
 
     settings, name = _encrypted(arguments)
     _refuse_json_without_file(arguments)
@@ -126,7 +126,7 @@ def _invite(arguments: Namespace) -> Answer:
 
 
 def _recovery(arguments: Namespace) -> Answer:
-    from memferry.backends.keys import Keys
+    from memferry.backends.encryption.keys import Keys
 
     settings, name = _encrypted(arguments)
     _refuse_json_without_file(arguments)
@@ -147,7 +147,7 @@ def _recovery(arguments: Namespace) -> Answer:
 
 
 def _join(arguments: Namespace) -> Answer:
-    from memferry.agent import machines
+    from memferry.agent.commands import machines
     from memferry.cli import logs
     from memferry.cli.progress import Progress
 
@@ -169,7 +169,7 @@ def _join(arguments: Namespace) -> Answer:
 
 
 def _encrypted(arguments: Namespace) -> tuple[Config, str]:
-    from memferry.agent import machines
+    from memferry.agent.commands import machines
 
     settings = configured(arguments)
     return settings, machines.encrypted(settings, arguments.backend)

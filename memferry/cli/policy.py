@@ -11,7 +11,7 @@ from memferry.cli.output import count, shares
 from memferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from memferry.agent.trial import Verdict
+    from memferry.agent.commands.trial import Verdict
 
 SHOWN = 50
 
@@ -26,7 +26,7 @@ def _describe_policy(parser: ArgumentParser) -> None:
 
 
 def _policy(arguments: Namespace) -> Answer:
-    from memferry.agent import trial
+    from memferry.agent.commands import trial
 
     config = configured(arguments)
     if arguments.action == "lint":
@@ -62,7 +62,7 @@ def _describe_audit(parser: ArgumentParser) -> None:
 
 
 def _audit(arguments: Namespace) -> Answer:
-    from memferry.agent import audit
+    from memferry.agent.sending import audit
     from memferry.cli.recall import since
 
     begin = since(arguments.since) if arguments.since else ""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from memferry.agent import doorbell
-from memferry.agent.lag import lag, machine_names
+from memferry.agent.index.lag import lag, machine_names
 from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured
 from memferry.cli.output import safe

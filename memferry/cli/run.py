@@ -14,7 +14,7 @@ from memferry.cli.output import count
 from memferry.cli.progress import StatusLine
 
 if TYPE_CHECKING:
-    from memferry.agent.notify import Notifier
+    from memferry.agent.daemon.notify import Notifier
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def _run(arguments: Namespace) -> Answer:
     settings = configured(arguments)
     refuse_if_held(settings.state)  # the rest takes longer to load
 
-    from memferry.agent.notify import Notifier
-    from memferry.agent.run import Audience, run
+    from memferry.agent.daemon.notify import Notifier
+    from memferry.agent.daemon.run import Audience, run
 
     line = StatusLine(sys.stderr)
     logs.configure(arguments.verbose, line, usual=0 if line.live else 1)

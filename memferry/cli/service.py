@@ -16,7 +16,7 @@ from memferry.cli.command import Answer, Command, configured
 from memferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from memferry.agent.supervisors.base import Job, Supervisor
+    from memferry.agent.daemon.supervisors.base import Job, Supervisor
     from memferry.config import Config
 
 UP_IN_S = 10.0
@@ -158,7 +158,7 @@ def _require_installed(supervisor: Supervisor) -> None:
 
 def _job(settings: Config) -> Job:
     """This Python, this configuration; and this state, if it is not what the service would find by itself."""
-    from memferry.agent.supervisors.base import Job
+    from memferry.agent.daemon.supervisors.base import Job
 
     alone = config.load({}, file=str(settings.source))
     state = () if alone.state == settings.state else ("--state", str(settings.state))
@@ -190,19 +190,19 @@ def _supervisor(settings: Config) -> Supervisor:
 
 
 def _systemd(settings: Config) -> Supervisor:
-    from memferry.agent.supervisors.systemd import Systemd
+    from memferry.agent.daemon.supervisors.systemd import Systemd
 
     return Systemd(Path(places.config_file(os.environ)).parent.parent / "systemd" / "user", _uid())
 
 
 def _launchd(settings: Config) -> Supervisor:
-    from memferry.agent.supervisors.launchd import Launchd
+    from memferry.agent.daemon.supervisors.launchd import Launchd
 
     return Launchd(Path.home() / "Library" / "LaunchAgents", _uid(), settings.state / "memferry.log")
 
 
 def _task_scheduler(settings: Config) -> Supervisor:
-    from memferry.agent.supervisors.scheduler import TaskScheduler
+    from memferry.agent.daemon.supervisors.scheduler import TaskScheduler
 
     user = f"{os.environ['USERDOMAIN']}\\{os.environ['USERNAME']}"
     return TaskScheduler(settings.state, user, settings.state / "memferry.log")

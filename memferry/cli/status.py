@@ -15,7 +15,7 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def _status(arguments: Namespace) -> Answer:
-    from memferry.agent.status import status
+    from memferry.agent.commands.status import status
 
     found: dict[str, Any] = status(configured_quickly(arguments))
     troubled = any(one["area"] != "skipped" for one in found["problems"])

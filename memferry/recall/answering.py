@@ -1,5 +1,5 @@
 """The process that keeps the index open for questions: `python -m memferry.recall.answering CONFIG STATE`, started by
-the service (`agent.answering`).
+the service (`agent.index.answering`).
 
 Not a thread of the service: a question would wait for the interpreter after each of its calls to SQLite, and the sync
 for the question (docs/adr/0018-answering.md). The table, the pages and the model that a question needs stay in memory

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from memferry.agent import commands, machines
+from memferry.agent.commands import machines, verbs
+from memferry.agent.commands.status import status
 from memferry.agent.service import opened
-from memferry.agent.status import status
 from memferry.config import Config
 from tests.backends.samples import unpacked
 from tests.support import config_for
@@ -41,7 +41,7 @@ class Machine:
     def do(self, command: str, **arguments: object) -> dict[str, Any]:
         with opened(self.config, "test") as agent:
             agent.state.clock = lambda: time.time() + self.offset_s
-            return commands.perform(agent, command, arguments)
+            return verbs.perform(agent, command, arguments)
 
     def let_in(self, other: Machine) -> None:
         """Give it the keys of the encrypted vault."""

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
+from memferry.agent.commands.status import status
 from memferry.agent.lock import holder
 from memferry.agent.service import opened
-from memferry.agent.status import status
 from memferry.config import Config
 from tests.support import config_for
 
@@ -75,7 +75,7 @@ def await_(holds: Callable[[], object]) -> None:
 
 def push(config: Config) -> Any:
     with opened(config, "push") as agent:
-        return commands.perform(agent, "push", {})
+        return verbs.perform(agent, "push", {})
 
 
 def vault(config: Config) -> Any:
@@ -127,13 +127,13 @@ def test_it_pushes_and_pulls_when_it_is_told(site: Site) -> None:
     site.append("bee", "k0")
     push(bee)
     with running(bee):
-        assert commands.ask(bee, "pull", {})["exit_code"] == 0
+        assert verbs.ask(bee, "pull", {})["exit_code"] == 0
         assert site.holds("bee", "k1")
         site.unplug()
         site.append("bee", "k2")
-        assert commands.ask(bee, "push", {})["exit_code"] == 1
+        assert verbs.ask(bee, "push", {})["exit_code"] == 1
         site.plug_in()
-        assert commands.ask(bee, "push", {})["exit_code"] == 0
+        assert verbs.ask(bee, "push", {})["exit_code"] == 0
         assert not vault(bee)["waiting"]
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.doctor import doctor
-from memferry.agent.pull import Pull
+from memferry.agent.commands.doctor import doctor
+from memferry.agent.pulling.pull import Pull
 from memferry.agent.service import opened
 from memferry.errors import ConfigError, TransientError
 from tests.agent.machines import Machine, quiet

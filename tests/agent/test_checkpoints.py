@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.checkpoints import Checkpoints
-from memferry.agent.state import DATABASE, State
+from memferry.agent.state.checkpoints import Checkpoints
+from memferry.agent.state.database import DATABASE, State
 from memferry.backends.wrappers import Backoff
 from memferry.errors import QuotaExceeded, TransientError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.agent import clock
+from memferry.agent.state import clock
 
 NOW = 1_800_000_000.0
 seconds = st.floats(0, 4e9)

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import zstandard
 
-from memferry.agent import audit, service
-from memferry.agent.decisions import Decisions
-from memferry.agent.judging import Judging
-from memferry.agent.rejudge import ASIDE
+from memferry.agent import service
+from memferry.agent.intake.decisions import Decisions
+from memferry.agent.intake.judging import Judging
+from memferry.agent.intake.rejudge import ASIDE
+from memferry.agent.sending import audit
 from memferry.agent.service import opened
 from memferry.config import Config
 from memferry.errors import BackendError, ConfigError, Halted

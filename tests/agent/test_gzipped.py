@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.gzipped import Broken, Unfinished, read_gz_lines
-from memferry.agent.opening import opened
-from memferry.agent.tail import Chunk, Oversize
+from memferry.agent.files.gzipped import Broken, Unfinished, read_gz_lines
+from memferry.agent.files.opening import opened
+from memferry.agent.files.tail import Chunk, Oversize
 
 LINES = [f'{{"number": {number}}}\n'.encode() for number in range(50_000)]
 

@@ -10,10 +10,10 @@ from typing import TypeVar
 
 import pytest
 
-from memferry.agent import tail
-from memferry.agent.deliver import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, Delivered, Pace
+from memferry.agent.files import tail
 from memferry.agent.outcome import Outcome
 from memferry.agent.scope import Scope
+from memferry.agent.sending.deliver import FIRST_BYTES, LEAST_BYTES, MOST_BYTES, Delivered, Pace
 from memferry.agent.service import Agent, opened
 from memferry.backends.faulty import Fault, FaultyBackend
 from memferry.errors import TransientError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.agent.merge import Version, merge
+from memferry.agent.state.merge import Version, merge
 
 
 def version(digest: str, time: int, machine: str = "x", *, base: str | None = None, text: str | None = None) -> Version:

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import load
 from memferry.errors import Halted
@@ -56,7 +56,7 @@ class Life:
 
     def do(self, machine: str, command: str, **arguments: object) -> dict[str, Any]:
         with opened(load({}, file=str(self.base / machine / "memferry.yaml")), "test") as agent:
-            report = commands.perform(agent, command, arguments)
+            report = verbs.perform(agent, command, arguments)
         assert report.get("exit_code", 0) == 0, report
         return report
 

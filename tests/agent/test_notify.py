@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.notify import Notifier
+from memferry.agent.daemon.notify import Notifier
 from memferry.config import Config
 from tests.support import config_for
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.opening import Unreadable, open_regular, opened, read_at, read_stable
-from memferry.agent.scan import stat_of
+from memferry.agent.files.opening import Unreadable, open_regular, opened, read_at, read_stable
+from memferry.agent.files.scan import stat_of
 from memferry.errors import SpaceMissing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from memferry.agent.known import FOREIGN, FORGOTTEN, HELD, KnownFile, Seen, digest_number
-from memferry.agent.plan import SAME_KEY, Knowledge, Plan, Stamp, plan
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KnownFile, Seen, digest_number
+from memferry.agent.state.plan import SAME_KEY, Knowledge, Plan, Stamp, plan
 from memferry.keys import digest
 from memferry.model import Cleared, Hold, Place, Put, Record, Source
 from memferry.policies.base import Held, Kept

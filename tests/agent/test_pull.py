@@ -7,7 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import Config, load
 from memferry.formats.diasync import IDS
@@ -200,7 +200,7 @@ def test_what_was_withdrawn_may_be_written_anew_and_pulled_twice(ant: Machine, b
     quiet(ant, bee)
     without = bee.config._replace(spaces=())
     with opened(without, "test") as agent:
-        commands.perform(agent, "pull", {})
+        verbs.perform(agent, "pull", {})
     quiet(ant, bee)  # everything is read from its start again
     for machine in (ant, bee):
         assert len(json.loads(machine.read("topic.json"))) == 4
@@ -213,7 +213,7 @@ def test_a_retraction_told_by_two_vaults_withdraws_once(ant: Machine, bee: Machi
     def do(machine: Machine, command: str, **arguments: object) -> None:
         config = machine.config
         with opened(config._replace(backends={**config.backends, "mirror": mirror}), "test") as agent:
-            commands.perform(agent, command, arguments)
+            verbs.perform(agent, command, arguments)
 
     ant.write("topic.json", json.dumps(entries))
     do(ant, "push")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.scan import NOT_UTF8, Changes, Found, Skipped, Stat, changes, look, stat_of, walk
+from memferry.agent.files.scan import NOT_UTF8, Changes, Found, Skipped, Stat, changes, look, stat_of, walk
 from memferry.errors import SpaceMissing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
+from memferry.agent.commands.status import status
 from memferry.agent.service import opened
-from memferry.agent.status import status
 from memferry.config import Policy
 from memferry.policies import secrets
 from memferry.policies.secrets import engine, look
@@ -86,7 +86,7 @@ def test_scanning_is_switched_off_knowingly(ant: Machine, monkeypatch: pytest.Mo
     assert ant.do("push")["held"]["by_rule"] == {"secrets.password": 1}
     monkeypatch.setitem(sys.modules, engine.MODULE, None)
     with opened(ant.config._replace(policy=Policy(secrets="off")), "push") as agent:
-        assert commands.perform(agent, "push", {})["exit_code"] == 0
+        assert verbs.perform(agent, "push", {})["exit_code"] == 0
     assert ant.bodies() == ["the password is Tiger#4821"]
 
 
@@ -104,13 +104,13 @@ def test_personal_data_stays_in_spaces_that_ask_for_it(ant: Machine) -> None:
     ant.write("one.md", "write to ann.lee@harbor-mail.org")
     assert ant.do("push")["held"]["by_rule"] == {}
     with opened(ant.config._replace(spaces=(ant.config.spaces[0]._replace(personal=("email",)),)), "push") as agent:
-        assert commands.perform(agent, "push", {})["held"]["by_rule"] == {"secrets.email": 1}
+        assert verbs.perform(agent, "push", {})["held"]["by_rule"] == {"secrets.email": 1}
     assert b"harbor-mail" not in ant.outside()
 
 
 def test_neither_the_engine_nor_re2_is_loaded_before_it_is_needed() -> None:
     code = (
-        "import sys, memferry.cli.main, memferry.agent.status;"
+        "import sys, memferry.cli.main, memferry.agent.commands.status;"
         "print('re2' in sys.modules, 'kingfisher_sdk' in sys.modules)"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from memferry.agent import tail
-from memferry.agent.opening import Unreadable, opened
-from memferry.agent.tail import Chunk, Cursor, Oversize, Restart, Splitter, Trail, read_lines, resume
+from memferry.agent.files import tail
+from memferry.agent.files.opening import Unreadable, opened
+from memferry.agent.files.tail import Chunk, Cursor, Oversize, Restart, Splitter, Trail, read_lines, resume
 from memferry.keys import Fingerprinter
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")

@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.agent.wakes import Debounce, Inbox, Wake, merged
+from memferry.agent.files.wakes import Debounce, Inbox, Wake, merged
 
 
 def paths(*names: str) -> frozenset[Path]:

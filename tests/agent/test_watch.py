@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.wakes import Wake
-from memferry.agent.watch import CALM_S, RETRY_S, Watcher
+from memferry.agent.files.wakes import Wake
+from memferry.agent.files.watch import CALM_S, RETRY_S, Watcher
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="about inotify")
 WAIT_S = 20.0
@@ -274,7 +274,7 @@ def test_a_dead_thread_is_noticed_and_replaced(
 def test_a_watcher_that_dies_again_at_once_is_given_up_for_a_while(
     space: Path, woken: Woken, watcher: Watcher, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("memferry.agent.observe.is_alive", lambda observer: False)
+    monkeypatch.setattr("memferry.agent.files.observe.is_alive", lambda observer: False)
     clock.now += CALM_S
     watcher.check()
     assert watcher.mode == "events"
@@ -335,7 +335,7 @@ def test_a_start_that_is_refused_means_polling_with_one_warning(
             assert threading.active_count() == threads
             clock.now += RETRY_S
             watcher.check()
-        assert [record.name for record in caplog.records] == ["memferry.agent.watch"]
+        assert [record.name for record in caplog.records] == ["memferry.agent.files.watch"]
         assert all(wake.paths is None for wake in woken.drain())
         monkeypatch.undo()
         watcher.check()
@@ -408,7 +408,7 @@ def test_a_real_limit_of_the_kernel(space: Path, setting: str, value: int) -> No
     script = """
         import logging, sys
         from pathlib import Path
-        from memferry.agent.watch import Watcher
+        from memferry.agent.files.watch import Watcher
         logging.basicConfig(stream=sys.stdout, format="%(levelname)s")
         with Watcher([Path(sys.argv[1])], lambda wake: print(wake.paths, wake.reason)) as watcher:
             print(watcher.mode, watcher.problem, watcher.hint)
@@ -426,7 +426,7 @@ def test_a_real_limit_reached_later(space: Path) -> None:
     script = """
         import logging, queue, sys
         from pathlib import Path
-        from memferry.agent.watch import Watcher
+        from memferry.agent.files.watch import Watcher
         logging.disable()
         space, wakes = Path(sys.argv[1]), queue.Queue()
         with Watcher([space], wakes.put) as watcher:
@@ -454,7 +454,7 @@ def test_a_stopped_process_that_missed_events_says_so(space: Path) -> None:
     script = """
         import sys
         from pathlib import Path
-        from memferry.agent.watch import Watcher
+        from memferry.agent.files.watch import Watcher
         def tell(wake):
             if wake.reason != "event":
                 print(wake.paths, wake.reason, flush=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memferry.backends import vault
 from memferry.backends.base import HeadSeen, Store
-from memferry.backends.keys import Keys
-from memferry.backends.members import Members
-from memferry.backends.sealing import Age
-from memferry.backends.segments import Limits
-from memferry.backends.vault import Vault
+from memferry.backends.encryption.keys import Keys
+from memferry.backends.encryption.members import Members
+from memferry.backends.encryption.sealing import Age
+from memferry.backends.vault import backend as vault
+from memferry.backends.vault.backend import Vault
+from memferry.backends.vault.segments import Limits
 from memferry.model import Identity
 
 

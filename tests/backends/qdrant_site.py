@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memferry.backends.base import Finding, Known, Receipt, Repaired
-from memferry.backends.qdrant import Index
-from memferry.backends.qdrant_engine import Engine
-from memferry.backends.qdrant_points import home
-from memferry.backends.qdrant_settings import Settings
+from memferry.backends.qdrant.backend import Index
+from memferry.backends.qdrant.engine import Engine
+from memferry.backends.qdrant.points import home
+from memferry.backends.qdrant.settings import Settings
 from memferry.embedder import Embedder, Model
 from memferry.model import Identity, Op
 from memferry.recall.grams import HashedGrams

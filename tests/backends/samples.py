@@ -10,7 +10,7 @@ import msgspec
 import zstandard
 
 from memferry.backends.base import Entry, Store
-from memferry.backends.keys import Keys
+from memferry.backends.encryption.keys import Keys
 from memferry.model import Identity, Note, Op, Place, Put, Retract, Sealed
 
 ME = Identity("a" * 32, "laptop", "epoch-1", "installation-1")

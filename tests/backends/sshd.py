@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry.backends.ssh_config import Settings
+from memferry.backends.ssh.config import Settings
 
 PROGRAM = shutil.which("sshd") or next(filter(os.path.exists, ("/usr/sbin/sshd", "/usr/local/sbin/sshd")), None)
 SFTP_SERVER = next(

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from memferry.backends import age
-from memferry.backends import ring as rings
 from memferry.backends.base import HeadSeen
+from memferry.backends.encryption import age
+from memferry.backends.encryption import ring as rings
+from memferry.backends.encryption.keys import Keys
 from memferry.backends.faulty import Fault, FaultyStore, When
-from memferry.backends.keys import Keys
 from memferry.backends.local import LocalStore
 from memferry.backends.memory import MemoryStore
-from memferry.backends.segments import Limits
-from memferry.backends.vault import Vault
+from memferry.backends.vault.backend import Vault
+from memferry.backends.vault.segments import Limits
 from memferry.errors import Damaged, ForkedLog, StateError, TargetRefused, TransientError
 from memferry.model import Identity
 from tests.backends.contract import BackendContract

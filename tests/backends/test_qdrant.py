@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from memferry.backends.base import Backend, Informed, Probed, Readable, Tended, Verifiable
-from memferry.backends.qdrant_engine import Engine
-from memferry.backends.qdrant_points import CHUNK_CHARACTERS
-from memferry.backends.qdrant_settings import Settings
+from memferry.backends.qdrant.engine import Engine
+from memferry.backends.qdrant.points import CHUNK_CHARACTERS
+from memferry.backends.qdrant.settings import Settings
 from memferry.errors import EmbedderBroken, InvalidValue, TargetRefused, TransientError
 from memferry.model import Identity, Put
 from tests.backends.qdrant_double import Double, serving
@@ -417,7 +417,7 @@ class IndexContract:
         self.plant(site, id_, payload)
 
     def plant(self, site: Site, id_: str, payload: dict[str, object]) -> None:
-        from memferry.backends.qdrant_engine import Point
+        from memferry.backends.qdrant.engine import Point
 
         row = [1.0] + [0.0] * 511
         site.engine.put(site.settings.collection, "fast-hashed-ngrams", [Point(id_, payload, row)])
@@ -438,7 +438,7 @@ class TestEmbedded(IndexContract):
         self.settings = Settings(path=str(self.path))
 
     def open_engine(self) -> Engine:
-        from memferry.backends.qdrant_embedded import Embedded
+        from memferry.backends.qdrant.embedded import Embedded
 
         return Embedded(self.path, name="hub")
 
@@ -460,7 +460,7 @@ class TestServer(IndexContract):
         assert self.double.strange == []
 
     def open_engine(self) -> Engine:
-        from memferry.backends.qdrant_server import Server
+        from memferry.backends.qdrant.server import Server
 
         return Server(self.settings, name="hub")
 
@@ -494,7 +494,7 @@ if REAL in os.environ:
             self.destroy(Site(self.open_engine, self.settings))
 
         def open_engine(self) -> Engine:
-            from memferry.backends.qdrant_server import Server
+            from memferry.backends.qdrant.server import Server
 
             return Server(self.settings, name="hub")
 

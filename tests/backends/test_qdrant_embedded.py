@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from memferry.backends import qdrant_rewriting as rewriting
-from memferry.backends.qdrant import open_backend
-from memferry.backends.qdrant_embedded import CONFIG_FILE, LOCK_FILE, Embedded
-from memferry.backends.qdrant_engine import Point, Vector
-from memferry.backends.qdrant_settings import Settings
+from memferry.backends.qdrant import rewriting
+from memferry.backends.qdrant.backend import open_backend
+from memferry.backends.qdrant.embedded import CONFIG_FILE, LOCK_FILE, Embedded
+from memferry.backends.qdrant.engine import Point, Vector
+from memferry.backends.qdrant.settings import Settings
 from memferry.backends.registry import open_backend as open_any
 from memferry.errors import (
     AccessDenied,
@@ -40,7 +40,7 @@ ID = "00000000-0000-5000-8000-000000000001"
 OPEN = """
 import sys
 from pathlib import Path
-from memferry.backends.qdrant_embedded import Embedded
+from memferry.backends.qdrant.embedded import Embedded
 from memferry.errors import BackendError
 engine = Embedded(Path(sys.argv[1]), name="hub")
 try:
@@ -51,8 +51,8 @@ except BackendError as error:
 WRITE = """
 import sys
 from pathlib import Path
-from memferry.backends.qdrant_embedded import Embedded
-from memferry.backends.qdrant_settings import Settings
+from memferry.backends.qdrant.embedded import Embedded
+from memferry.backends.qdrant.settings import Settings
 from tests.backends.qdrant_site import Site
 from tests.backends.samples import put
 path = Path(sys.argv[1])
@@ -379,7 +379,7 @@ def test_a_full_disk_is_told_and_costs_nothing(tmp_path: Path) -> None:
 def test_nothing_is_loaded_before_it_is_needed(path: Path) -> None:
     script = (
         "import sys; from pathlib import Path; from memferry.backends.registry import open_backend;"
-        "from memferry.backends.keys import Keys; from memferry.model import Identity;"
+        "from memferry.backends.encryption.keys import Keys; from memferry.model import Identity;"
         "me = Identity('a' * 32, 'n', 'e', 'i');"
         f"open_backend('hub', {{'type': 'qdrant', 'url': 'http://localhost:1'}}, me, Keys(Path('no'))).close();"
         f"open_backend('hub', {{'type': 'qdrant', 'path': {str(path)!r}}}, me, Keys(Path('no'))).close();"
@@ -391,7 +391,7 @@ def test_nothing_is_loaded_before_it_is_needed(path: Path) -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
-    monkeypatch.setattr("memferry.backends.qdrant.find_spec", lambda name: None)
+    monkeypatch.setattr("memferry.backends.qdrant.backend.find_spec", lambda name: None)
     for settings, package in (({"path": str(path)}, "qdrant_edge"), ({"url": "http://localhost"}, "qdrant_client")):
         with pytest.raises(ConfigError, match=f"{package} is not installed") as caught:
             open_any("hub", {"type": "qdrant", **settings}, ME, KEYS)

@@ -12,10 +12,10 @@ import pytest
 from qdrant_client.common import client_exceptions
 from qdrant_client.http import exceptions
 
-from memferry.backends.qdrant_engine import Engine
-from memferry.backends.qdrant_errors import _BY_CODE, mapped
-from memferry.backends.qdrant_server import Server
-from memferry.backends.qdrant_settings import Settings, settings_from
+from memferry.backends.qdrant.engine import Engine
+from memferry.backends.qdrant.errors import _BY_CODE, mapped
+from memferry.backends.qdrant.server import Server
+from memferry.backends.qdrant.settings import Settings, settings_from
 from memferry.backends.wrappers import Backoff, Retry
 from memferry.errors import (
     AccessDenied,

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from memferry.backends.layout import Layouts
 from memferry.backends.local import LocalStore
-from memferry.backends.restore import RestoreReport, restore
-from memferry.backends.vault import Vault
+from memferry.backends.vault.backend import Vault
+from memferry.backends.vault.layout import Layouts
+from memferry.backends.vault.restore import RestoreReport, restore
 from memferry.errors import AccessDenied, ConfigError, TargetRefused
 from memferry.model import Op
 from tests.backends.samples import ME, contents, note, place, put, retract, seal

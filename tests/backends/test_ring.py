@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from memferry.backends import ring as rings
-from memferry.backends.ring import Generation, Member, Ring, Unacceptable
+from memferry.backends.encryption import ring as rings
+from memferry.backends.encryption.ring import Generation, Member, Ring, Unacceptable
 
 LAPTOP = Member("a" * 32, "laptop", "age1laptop")
 DESKTOP = Member("b" * 32, "desktop", "age1desktop")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.backends import sftp
-from memferry.backends.sftp import Attributes, Garbled, Handle, Status
-from memferry.backends.sftp_client import AHEAD, Sftp
-from memferry.backends.sftp_reading import Content, contents
+from memferry.backends.ssh import sftp
+from memferry.backends.ssh.sftp import Attributes, Garbled, Handle, Status
+from memferry.backends.ssh.sftp_client import AHEAD, Sftp
+from memferry.backends.ssh.sftp_reading import Content, contents
 
 
 class Script:

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memferry import config
-from memferry.backends.keys import Keys
+from memferry.backends.encryption.keys import Keys
 from memferry.backends.registry import open_backend
-from memferry.backends.ssh_config import Hop, Settings, route, settings_from
+from memferry.backends.ssh.config import Hop, Settings, route, settings_from
 from memferry.errors import ConfigError
 from tests.backends.samples import ME
 
@@ -78,8 +78,8 @@ def test_nothing_is_connected_to_by_opening() -> None:
 
 def test_what_only_a_connection_needs_is_not_imported_before() -> None:
     script = (
-        "import sys; from pathlib import Path; from memferry.backends.ssh import open_backend;"
-        "from memferry.backends.keys import Keys; from memferry.model import Identity;"
+        "import sys; from pathlib import Path; from memferry.backends.ssh.store import open_backend;"
+        "from memferry.backends.encryption.keys import Keys; from memferry.model import Identity;"
         "me = Identity('a' * 32, 'n', 'e', 'i');"
         "open_backend('v', {'host': 'h', 'path': 'p'}, me, Keys(Path('nowhere'))).close();"
         "sys.exit(bool({'paramiko', 'pyrage'} & set(sys.modules)))"
@@ -90,7 +90,7 @@ def test_what_only_a_connection_needs_is_not_imported_before() -> None:
 def test_a_missing_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['paramiko'] = None; from memferry.backends.registry import open_backend;"
-        "from pathlib import Path; from memferry.backends.keys import Keys;"
+        "from pathlib import Path; from memferry.backends.encryption.keys import Keys;"
         "from memferry.errors import ConfigError; from memferry.model import Identity\n"
         "me = Identity('a' * 32, 'n', 'e', 'i')\n"
         "try: open_backend('v', {'type': 'ssh', 'host': 'h', 'path': 'p'}, me, Keys(Path('nowhere')))\n"

@@ -20,10 +20,11 @@ import paramiko
 import pytest
 from paramiko import ssh_exception
 
-from memferry.backends import sftp, ssh_errors
-from memferry.backends.ssh import SshStore
-from memferry.backends.ssh_connect import Connection, dialled
-from memferry.backends.watchdog import Watchdog
+from memferry.backends.ssh import errors as ssh_errors
+from memferry.backends.ssh import sftp
+from memferry.backends.ssh.connect import Connection, dialled
+from memferry.backends.ssh.store import SshStore
+from memferry.backends.ssh.watchdog import Watchdog
 from memferry.errors import AuthFailed, BackendError, NotFound, PermanentError, TargetRefused, TransientError
 from tests.backends import sshd
 from tests.backends.sshd import IN_TIME_S, USER, Sshd
@@ -167,7 +168,7 @@ def config_with_jump(server: Sshd, jump: Sshd, tmp_path: Path) -> Path:
 
 
 def through(config: Path, path: Path) -> SshStore:
-    from memferry.backends.ssh_config import Settings
+    from memferry.backends.ssh.config import Settings
 
     return SshStore(Settings("nas", str(path), ssh_config=str(config), connect_timeout_s=20), name="nas")
 
@@ -520,7 +521,7 @@ def test_nothing_is_left_running(server: Sshd, tmp_path: Path) -> None:
 
 
 def test_the_line_is_quick_and_its_cipher_fast(server: Sshd) -> None:
-    from memferry.backends.ssh_config import route
+    from memferry.backends.ssh.config import route
 
     settings = server.settings()
     connection = Connection(route(settings), settings)

@@ -15,14 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.backends import ssh_hosts
-from memferry.backends.ssh import SshStore
-from memferry.backends.ssh_hosts import Host, HostKey
+from memferry.backends.ssh import hosts as ssh_hosts
+from memferry.backends.ssh.hosts import Host, HostKey
+from memferry.backends.ssh.store import SshStore
 from memferry.errors import TargetRefused
 from tests.backends import sshd
 from tests.backends.sshd import Sshd
 
-SOURCE = Path(ssh_hosts.__file__).parents[1]
+SOURCE = Path(ssh_hosts.__file__).parents[2]
 
 
 def hashed(name: str) -> str:
@@ -250,6 +250,6 @@ def test_nothing_in_the_source_accepts_a_host_unseen() -> None:
 
 
 def test_the_key_is_checked_between_the_key_exchange_and_the_login() -> None:
-    text = (SOURCE / "backends" / "ssh_connect.py").read_text("utf-8")
-    assert text.count("ssh_hosts.check(") == 1
-    assert text.index("start_client(") < text.index("ssh_hosts.check(") < text.index("log_in(")
+    text = (SOURCE / "backends" / "ssh" / "connect.py").read_text("utf-8")
+    assert text.count("hosts.check(") == 1
+    assert text.index("start_client(") < text.index("hosts.check(") < text.index("log_in(")

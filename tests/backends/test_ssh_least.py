@@ -13,8 +13,8 @@ import paramiko
 import pytest
 
 from memferry.backends.base import HeadSeen
-from memferry.backends.ssh import SshStore
-from memferry.backends.vault import Vault
+from memferry.backends.ssh.store import SshStore
+from memferry.backends.vault.backend import Vault
 from memferry.errors import AuthFailed, TargetRefused
 from tests.backends import sshd
 from tests.backends.samples import ME, Journal, puts, retract, seal
@@ -101,7 +101,7 @@ def test_another_key_does_not_get_in(jailed: Sshd, tmp_path: Path) -> None:
 def thief(jailed: Sshd) -> Iterator[paramiko.Transport]:
     """Somebody with the key, and any program they like."""
     login = paramiko.Transport(("127.0.0.1", jailed.port))
-    login.set_log_channel("memferry.backends.ssh_connect.paramiko")
+    login.set_log_channel("memferry.backends.ssh.connect.paramiko")
     login.start_client(timeout=20)
     login.auth_publickey(LOGIN, paramiko.Ed25519Key.from_private_key_file(str(jailed.user_key)))
     yield login

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from memferry.backends import sftp, ssh_tree
 from memferry.backends.base import HeadSeen
-from memferry.backends.ssh import SshStore
-from memferry.backends.vault import Vault
+from memferry.backends.ssh import sftp
+from memferry.backends.ssh import tree as ssh_tree
+from memferry.backends.ssh.store import SshStore
+from memferry.backends.vault.backend import Vault
 from memferry.errors import (
     AccessDenied,
     AlreadyExists,

@@ -16,13 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from memferry.backends import merging, segments
 from memferry.backends.base import HeadSeen, Readable, Verifiable
 from memferry.backends.faulty import Fault, FaultyStore, When
 from memferry.backends.local import LocalStore
 from memferry.backends.memory import MemoryStore
-from memferry.backends.segments import Limits
-from memferry.backends.vault import Vault
+from memferry.backends.vault import merging, segments
+from memferry.backends.vault.backend import Vault
+from memferry.backends.vault.segments import Limits
 from memferry.errors import (
     Damaged,
     ForkedLog,

@@ -12,8 +12,8 @@ import pytest
 from memferry.backends.base import Entry, HeadSeen
 from memferry.backends.local import LocalStore
 from memferry.backends.memory import MemoryStore
-from memferry.backends.segments import Limits
-from memferry.backends.vault import Vault
+from memferry.backends.vault.backend import Vault
+from memferry.backends.vault.segments import Limits
 from memferry.errors import TargetRefused
 from memferry.model import Identity, Op
 from tests.backends.samples import ME, OTHER, Journal, contents, put, puts, retract, seal

@@ -18,7 +18,7 @@ from memferry.backends.faulty import Fault, FaultyBackend, FaultyStore, When
 from memferry.backends.local import LocalStore
 from memferry.backends.memory import MemoryStore
 from memferry.backends.registry import Offer, open_backend
-from memferry.backends.vault import Vault
+from memferry.backends.vault.backend import Vault
 from memferry.backends.wrappers import Backoff, Breaker, Logged, Retry, Wrapper
 from memferry.errors import AccessDenied, BackendError, ConfigError, TransientError
 from memferry.model import Sealed

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import Config, load
 from tests.backends.qdrant_double import Double, Kept, Stored
@@ -32,7 +32,7 @@ def config_at(base: Path, hub: str) -> Config:
 
 def push(config: Config) -> None:
     with opened(config, "test") as agent:
-        assert commands.perform(agent, "push", {})["exit_code"] == 0
+        assert verbs.perform(agent, "push", {})["exit_code"] == 0
 
 
 def flips(garden: Garden, space: Path) -> Callable[[], str]:

@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from memferry import config
-from memferry.agent import commands
+from memferry.agent.commands import verbs
 from memferry.agent.service import Agent, opened
 from tests.faults.bar import Result, Trial, bar
 from tests.faults.far import TOOLS, Far, far_away
@@ -73,7 +73,7 @@ class _Source:
 
 def _push(result: Result, agent: Agent, number: int) -> None:
     """A single cut is made good by the next attempt, within the same push."""
-    error = commands.perform(agent, "push", {})["backends"]["vault"]["error"]
+    error = verbs.perform(agent, "push", {})["backends"]["vault"]["error"]
     result.expect(error is None, f"upload {number}: {error}")
 
 

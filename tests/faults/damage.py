@@ -6,11 +6,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from memferry.backends import vault as vaults
 from memferry.backends.base import Finding, HeadSeen
-from memferry.backends.keys import Keys
+from memferry.backends.encryption.keys import Keys
 from memferry.backends.local import LocalStore
-from memferry.backends.vault import Vault
+from memferry.backends.vault import backend as vaults
+from memferry.backends.vault.backend import Vault
 from memferry.model import Sealed
 from tests.backends.samples import ME, Journal, puts, seal
 from tests.faults.bar import Trial, bar

@@ -8,8 +8,8 @@ import shutil
 from functools import partial
 from pathlib import Path
 
-from memferry.agent.deliver import MAX_ATTEMPTS
 from memferry.agent.scope import Scope
+from memferry.agent.sending.deliver import MAX_ATTEMPTS
 from memferry.agent.service import Agent, opened
 from memferry.backends.faulty import Fault, FaultyBackend
 from memferry.config import load

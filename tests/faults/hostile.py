@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import zstandard
 
-from memferry.agent import apply
+from memferry.agent.pulling import apply
 from memferry.errors import MemferryError
 from tests.faults.bar import Trial, bar, meanwhile
 from tests.faults.lines import Book, joined

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import qdrant_edge as edge
 
-from memferry.agent import commands
-from memferry.agent.deliver import MAX_ATTEMPTS
+from memferry.agent.commands import verbs
+from memferry.agent.sending.deliver import MAX_ATTEMPTS
 from memferry.agent.service import Agent, opened
 from memferry.config import load
 from tests.backends.qdrant_double import Double, serving
@@ -105,12 +105,12 @@ def at_work(machine: Machine) -> Iterator[Agent]:
 
 
 def pushed(trial: Trial, agent: Agent, what: str) -> None:
-    error = commands.push(agent, {})["backends"]["vault"]["error"]
+    error = verbs.push(agent, {})["backends"]["vault"]["error"]
     trial.result.expect(error is None, f"{what}: {error}")
 
 
 def findings(agent: Agent, *, repair: bool = False) -> list[dict[str, str]]:
-    (report,) = commands.verify(agent, {"repair": repair})["backends"]
+    (report,) = verbs.verify(agent, {"repair": repair})["backends"]
     found: list[dict[str, str]] = report["findings"]
     return found
 

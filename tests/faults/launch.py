@@ -12,7 +12,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
-from memferry.agent import watch
+from memferry.agent.files import watch
 from memferry.cli.main import main
 from tests.faults.mutants import sow_what_is_asked_for
 
@@ -36,7 +36,7 @@ def make_lie() -> None:
 
 def make_die() -> None:
     """Its thread ends as one does that met an error: without a word to anybody."""
-    from memferry.agent import observe
+    from memferry.agent.files import observe
 
     def dispatch(self: observe.Listener, event: object) -> None:
         raise SystemExit
@@ -46,7 +46,7 @@ def make_die() -> None:
 
 def make_crash() -> None:
     """The worst error that there could be: its text is what nobody may read."""
-    from memferry.agent.storing import Storing
+    from memferry.agent.intake.storing import Storing
 
     def store(self: Storing, this: object, records: object, cursor: object = None) -> None:
         raise RuntimeError(repr(records))

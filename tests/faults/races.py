@@ -16,7 +16,8 @@ from unittest import mock
 import zstandard
 
 from memferry import config
-from memferry.agent import commands, storing
+from memferry.agent.commands import verbs
+from memferry.agent.intake import storing
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
 from memferry.backends.base import Backend, Finding, Receipt, Refill, Repaired, Verifiable
@@ -96,7 +97,7 @@ class Stage:
         self.agent.deliver()
 
     def push(self) -> None:
-        commands.perform(self.agent, "push", {})
+        verbs.perform(self.agent, "push", {})
 
 
 def while_queued(stage: Stage, flip: Flip) -> None:
@@ -176,7 +177,7 @@ def before_a_repair(stage: Stage, flip: Flip) -> None:
     for segment in stage.segments():
         segment.unlink()
     flip()
-    commands.perform(stage.agent, "verify", {"repair": True})
+    verbs.perform(stage.agent, "verify", {"repair": True})
 
 
 @contextlib.contextmanager

@@ -7,14 +7,14 @@ import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from memferry.backends import age
 from memferry.backends.base import HeadSeen
-from memferry.backends.keys import Keys
-from memferry.backends.members import Members
+from memferry.backends.encryption import age
+from memferry.backends.encryption.keys import Keys
+from memferry.backends.encryption.members import Members
+from memferry.backends.encryption.sealing import Age
 from memferry.backends.memory import MemoryStore
-from memferry.backends.sealing import Age
-from memferry.backends.segments import Limits
-from memferry.backends.vault import Vault
+from memferry.backends.vault.backend import Vault
+from memferry.backends.vault.segments import Limits
 from memferry.errors import BackendError, TargetRefused
 from memferry.model import Identity, Op
 from tests.backends.samples import puts, seal

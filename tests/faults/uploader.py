@@ -10,8 +10,8 @@ import json
 import random
 import sys
 
-from memferry.backends.ssh import SshStore
-from memferry.backends.ssh_config import Settings
+from memferry.backends.ssh.config import Settings
+from memferry.backends.ssh.store import SshStore
 
 HEAD = "machines/head.json"
 

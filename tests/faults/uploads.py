@@ -9,7 +9,7 @@ import sys
 import threading
 from pathlib import Path
 
-from memferry.backends.ssh import SshStore
+from memferry.backends.ssh.store import SshStore
 from memferry.durable import is_temp
 from memferry.errors import NotFound
 from tests.backends import sshd

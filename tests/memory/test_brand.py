@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from memferry.agent import connections
-from memferry.agent.discover import discover
+from memferry.agent.commands.discover import discover
+from memferry.agent.sending import connections
 from memferry.backends.base import Backend
 from memferry.backends.faulty import Fault, FaultyBackend
 from memferry.backends.wrappers import Logged
@@ -137,7 +137,7 @@ def test_a_batch_that_was_cut_goes_on_where_it_stopped(
     sync(ant, contents="insights-only")
     seen = stored(ant)
     broken.fault.fail(1, when)
-    monkeypatch.setattr("memferry.agent.dispatch.ATTEMPTS", 1)
+    monkeypatch.setattr("memferry.agent.sending.dispatch.ATTEMPTS", 1)
     report = sync(ant)
     assert report["exit_code"] == 1
     assert report["backends"]["vault"]["error"]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.agent.status import status
+from memferry.agent.commands.status import status
 from memferry.cli.main import run
 from memferry.errors import ConfigError
 from memferry.memory import access, arrays, drafts, entries, glance, importance, locks, topics

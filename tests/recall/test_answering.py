@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import memferry
-from memferry.agent.answering import Answering
+from memferry.agent.index.answering import Answering
 from memferry.config import Config
 from memferry.recall import asking
 from memferry.recall.answering import serve

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent import embedding
-from memferry.agent.embedding import Embedding
+from memferry.agent.index import embedding
+from memferry.agent.index.embedding import Embedding
 from memferry.config import Config
 from memferry.errors import EmbedderBroken
 from memferry.recall.local import HELD, INDEX, searcher

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.doctor import doctor
-from memferry.agent.indexing import A_LITTLE
-from memferry.agent.lag import Lag, lag, machine_names
+from memferry.agent.commands.doctor import doctor
+from memferry.agent.index.indexing import A_LITTLE
+from memferry.agent.index.lag import Lag, lag, machine_names
 from memferry.agent.service import opened
 from memferry.errors import IndexBroken
 from memferry.recall.layout import REBUILD

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.agent.supervisors import launchd, scheduler, systemd, template
-from memferry.agent.supervisors.base import Job, Supervisor
-from memferry.agent.supervisors.launchd import Launchd
-from memferry.agent.supervisors.scheduler import TaskScheduler
-from memferry.agent.supervisors.systemd import Systemd
+from memferry.agent.daemon.supervisors import launchd, scheduler, systemd, template
+from memferry.agent.daemon.supervisors.base import Job, Supervisor
+from memferry.agent.daemon.supervisors.launchd import Launchd
+from memferry.agent.daemon.supervisors.scheduler import TaskScheduler
+from memferry.agent.daemon.supervisors.systemd import Systemd
 from memferry.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.supervisors.base import Job
-from memferry.agent.supervisors.launchd import LABEL, Launchd
-from memferry.agent.supervisors.scheduler import TaskScheduler
-from memferry.agent.supervisors.systemd import Systemd
+from memferry.agent.daemon.supervisors.base import Job
+from memferry.agent.daemon.supervisors.launchd import LABEL, Launchd
+from memferry.agent.daemon.supervisors.scheduler import TaskScheduler
+from memferry.agent.daemon.supervisors.systemd import Systemd
 from memferry.errors import SupervisorError
 from tests.service.fakes import Programs, Reply
 

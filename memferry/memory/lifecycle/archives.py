@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from memferry.agent.gzipped import Broken, Unfinished, read_gz_lines
-from memferry.agent.tail import Chunk
+from memferry.agent.files.gzipped import Broken, Unfinished, read_gz_lines
+from memferry.agent.files.tail import Chunk
 from memferry.filelock import FLAGS
 from memferry.memory.lifecycle.ledgers import Line, decoded
 

@@ -1,0 +1,1 @@
+"""What a person asks of an open agent: one function or one module a command."""

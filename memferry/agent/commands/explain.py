@@ -1,0 +1,115 @@
+"""Why a file or a record is carried, or stays at home: which rule decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from memferry.agent.files import scan
+from memferry.agent.files.tree import Tree
+from memferry.agent.service import Agent
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen
+
+STATUS = {
+    FORGOTTEN: ("forgotten", "it was withdrawn by `memferry forget`, here or on another machine"),
+    FOREIGN: ("from another machine", "it is current here and was not written here"),
+    WITHDRAWN: ("withdrawn", "its owner removed it"),
+}
+SHOWN = 200
+
+
+class Explanation(NamedTuple):
+    """One answer. `verdict`: carried, held, excluded, skipped, waiting, ... `at`: byte offset or index in the file."""
+
+    subject: str
+    verdict: str
+    rule: str
+    reason: str
+    at: int | None = None
+
+
+def explain_target(agent: Agent, target: str) -> list[Explanation]:
+    """`target`: a file (its path, or `space/path`) or a record's key. Empty: nothing is known of it."""
+    located = _locate(agent, target)
+    answers = list(_of_file(agent, *located)) if located else []
+    return answers + list(_of_key(agent, target))
+
+
+def _locate(agent: Agent, target: str) -> tuple[Tree, str] | None:
+    space, _, file = target.partition("/")
+    if space in agent.trees and file:
+        return agent.trees[space], file
+    path = Path(target).expanduser().absolute()
+    for tree in agent.trees.values():
+        if path.is_relative_to(tree.root):
+            return tree, path.relative_to(tree.root).as_posix()
+    return None
+
+
+def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
+    subject = f"{tree.name}/{file}"
+    seen = scan.look(tree.root, file)
+    if isinstance(seen, scan.Skipped):
+        yield Explanation(subject, "skipped", "scan", seen.reason)
+    kind = tree.format.kind(file)
+    if kind is None:
+        yield Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
+        return
+    verdict = tree.rules.verdict(file)
+    if verdict is not None:
+        yield Explanation(subject, "excluded", verdict.rule, verdict.reason)
+        return
+    if agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file):
+        yield Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
+        return
+    known = agent.catalog.file(tree.name, file)
+    if known is None:
+        if isinstance(seen, scan.Found):
+            yield Explanation(subject, "waiting", "scan", "it was not read yet; run `memferry push`")
+        return
+    held = agent.state.rows(
+        "select rule.rule, rule.reason, held.start from held join rule on rule.id = held.rule where held.file = ?"
+        " order by held.start limit ?", known.id, SHOWN,
+    )  # fmt: skip
+    if known.cleared:
+        where = ", ".join(_acknowledging(agent)) or "no backend yet"
+        yield Explanation(subject, "carried", "", f"{known.placed} records of it; delivered to {where}")
+    for rule, reason, start in held:
+        yield Explanation(subject, "held", rule, reason, start)
+    if known.cursor is not None and known.cursor.pending_bytes:
+        text = f"its last {known.cursor.pending_bytes} bytes have no newline yet"
+        yield Explanation(subject, "waiting", "tail", text, known.cursor.offset)
+    for problem in agent.state.problems():
+        if problem.subject == subject:
+            yield Explanation(subject, "problem", problem.area, problem.text)
+
+
+def _of_key(agent: Agent, key: str) -> Iterator[Explanation]:
+    for space in agent.trees:
+        id_ = agent.fingerprint.key(space, key)
+        seen = agent.catalog.seen([id_]).get(id_)
+        if seen is not None:
+            yield _of_record(agent, space, key, id_, seen)
+
+
+def _of_record(agent: Agent, space: str, key: str, id_: int, seen: Seen) -> Explanation:
+    if seen.seq == HELD:
+        row = agent.state.one(
+            "select rule.rule, rule.reason, held.start from held join rule on rule.id = held.rule where held.id = ?",
+            id_,
+        )
+        return Explanation(f"{space}: {key}", "held", *(row or ("", "", None)))
+    if seen.seq < 0:
+        verdict, reason = STATUS[seen.seq]
+        return Explanation(f"{space}: {key}", verdict, "", reason)
+    put = agent.journal.put(seen.seq)
+    file = (put.file + (" (redacted)" if put.redacted else "")) if put else "?"
+    where = ", ".join(_acknowledging(agent, seen.seq)) or "no backend yet"
+    return Explanation(
+        f"{space}: {key}", "carried", "", f"from {file}, delivered to {where}", put.position if put else None
+    )
+
+
+def _acknowledging(agent: Agent, seq: int = 1) -> list[str]:
+    return [row[0] for row in agent.state.rows("select backend from checkpoint where through >= ?", seq)]

@@ -1,0 +1,210 @@
+"""What stays at home, and what a person decides about it. The state has no text of it, so the files are read again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from memferry.agent.files import gzipped, opening, tail
+from memferry.agent.files.tree import Tree
+from memferry.agent.intake.decisions import Decision
+from memferry.agent.intake.judging import kind_of
+from memferry.agent.scope import Scope
+from memferry.agent.service import Agent
+from memferry.errors import ConfigError, MemferryError
+from memferry.formats.base import Kind, Whole
+from memferry.model import Record, Source
+from memferry.policies.contents import contents_of
+from memferry.policies.desk import DECIDED, masked
+from memferry.policies.rule import SECRETS, Do
+from memferry.policies.strings import ELSEWHERE
+
+FAR = 64 << 20
+"""Bytes: lines behind that are not counted to."""
+SHORTEST_NAME = 6
+WAYS_OUT: Mapping[str, str] = {
+    "secrets.too-large": "split it, or let it go unsearched: a rule that allows the finding too-large",
+    "labels": "its own label holds it: change that in the file if it may leave",
+    "lineage": "it names a record that is held: it may leave when that may",
+    "overlap": "it repeats a held record's words: reword one of the two, or let that one go",
+    "rules": "a rule of yours holds it: change the rule",
+    "redact": "it stands in a name, a number, its own id or the name of its file: change it there",
+    "parse": "it cannot be read exactly: repair it in the file",
+}
+GONE = "it is not in the file any more; run `memferry push`"
+
+
+class HeldRecord(NamedTuple):
+    """A held record as the state knows it. `name`: what a person calls it here, the beginning of `id` in hex."""
+
+    name: str
+    id: int
+    space: str
+    file: str
+    start: int
+    rule: str
+    reason: str
+
+
+class Excerpt(NamedTuple):
+    """What was found in a record, and what surrounds it there. The secret itself is masked."""
+
+    finding: str
+    does: Do
+    text: str
+
+
+def listed(agent: Agent, *, rule: str = "", space: str = "", decided: bool = False) -> list[HeldRecord]:
+    """By rule, file and place. `rule`: only such (`secrets` for all of `secrets.*`). `decided`: with what somebody
+    decided to keep."""
+    rows = agent.state.rows(
+        "select held.id, file.space, file.path, held.start, rule.rule, rule.reason from held"
+        " join rule on rule.id = held.rule left join file on file.id = held.file"
+        " order by rule.rule, file.space, file.path, held.start"
+    )
+    size = _name_size([row[0] for row in rows])
+    every = [HeldRecord(_hex(row[0])[:size], row[0], row[1] or "", row[2] or "", *row[3:]) for row in rows]
+    return [
+        one
+        for one in every
+        if (not rule or one.rule == rule or one.rule.startswith(f"{rule}."))
+        and (not space or one.space == space)
+        and (decided or one.reason != DECIDED)
+    ]
+
+
+def find(agent: Agent, name: str) -> HeldRecord:
+    """By the beginning of its name. ConfigError: there is none, or more than one."""
+    found = [one for one in listed(agent, decided=True) if _hex(one.id).startswith(name.lower())]
+    if len(found) == 1:
+        return found[0]
+    problem = f"{len(found)} held records are called {name}" if found else f"no held record is called {name}"
+    raise ConfigError(problem, hint="`memferry held` lists them")
+
+
+def excerpts(agent: Agent, one: HeldRecord) -> list[Excerpt]:
+    """What was found in a held record, read again from its file; empty where nothing was found, or it is gone."""
+    record = _reread(agent, one)
+    if record is None or not one.rule.startswith(SECRETS):
+        return []
+    desk, contents = agent.judging.desk(agent.trees[one.space]), contents_of(record)
+    return [
+        Excerpt(found.name, desk.does(record, contents, found)[0], masked(found)) for found in desk.find([record])[0]
+    ]
+
+
+def line_of(agent: Agent, one: HeldRecord) -> int | None:
+    """The line in its file, from 1, where that says something."""
+    tree = agent.trees.get(one.space)
+    kind = kind_of(tree, one.file) if tree else None
+    if tree is None or kind is None or isinstance(kind.reader, Whole) or one.file.endswith(".gz"):
+        return None
+    if one.start > FAR:
+        return None
+    try:
+        with opening.opened(tree.root, one.file) as (descriptor, _):
+            return opening.read_at(descriptor, one.start, 0).count(b"\n") + 1
+    except MemferryError:
+        return None
+
+
+# -- deciding
+
+
+def decide(agent: Agent, name: str, do: Do, reason: str) -> list[Decision]:
+    """About every finding that holds a record; or, by its name, about what was decided before. It counts from now on,
+    also where the same secret stands elsewhere in the space."""
+    before = _decided(agent, name)
+    if before is not None:
+        made = [agent.judging.decisions.decide_again(before, do, reason)]
+    else:
+        made = list(_decide_about(agent, find(agent, name), do, reason))
+    with agent.state.transaction():
+        agent.catalog.reconsider_findings()
+    return made
+
+
+def _decide_about(agent: Agent, one: HeldRecord, do: Do, reason: str) -> Iterator[Decision]:
+    if not one.rule.startswith(SECRETS):
+        why = WAYS_OUT.get(one.rule.partition(".")[0], "only what the scanner found can be decided about")
+        raise ConfigError(f"{one.name} is held by {one.rule}, which no decision can undo", hint=why)
+    record = _reread(agent, one)
+    if record is None:
+        raise ConfigError(f"{one.name}: {GONE}", hint="then look at `memferry held` again")
+    desk, contents = agent.judging.desk(agent.trees[one.space]), contents_of(record)
+    for found in desk.find([record])[0]:
+        if found.number != ELSEWHERE and desk.does(record, contents, found)[0] == "hold":
+            yield agent.judging.decisions.decide(do, one.space, found.name, found.secret, reason)
+
+
+def _decided(agent: Agent, name: str) -> Decision | None:
+    found = [one for one in agent.judging.decisions if decision_name(one).startswith(name.lower())]
+    return found[0] if len(found) == 1 and len(name) > 1 else None
+
+
+def decision_name(one: Decision) -> str:
+    """What a person calls it here; no held record is called so."""
+    return "d" + "-" + _hex(one.about)[:SHORTEST_NAME]
+
+
+def bring_up_to_date(agent: Agent) -> dict[str, Any]:
+    """Read what a decision is about once more, and deliver what that makes of it."""
+    outcome, halted = agent.ingest_all(Scope())
+    delivered = agent.deliver()
+    return {
+        "stored": outcome.new + outcome.modified,
+        "withdrawn": outcome.withdrawn,
+        "halted": halted,
+        "backends": {name: {"error": one.error, "through": one.after} for name, one in delivered.items()},
+        "exit_code": max((one.exit_code for one in delivered.values()), default=0),
+    }
+
+
+# -- reading again
+
+
+def _reread(agent: Agent, one: HeldRecord) -> Record | None:
+    """None: it is not where it was, or cannot be read now."""
+    tree = agent.trees.get(one.space)
+    kind = kind_of(tree, one.file) if tree else None
+    if tree is None or kind is None:
+        return None
+    try:
+        records = _records(tree, one, kind)
+    except MemferryError:
+        return None
+    found = (record for record in records if agent.fingerprint.key(one.space, record.key) == one.id)
+    return next(found, None)
+
+
+def _records(tree: Tree, one: HeldRecord, kind: Kind) -> Sequence[Record]:
+    source = Source(one.space, one.file, kind.format, kind.derived)
+    if isinstance(kind.reader, Whole):
+        read = opening.read_stable(tree.root, one.file, tail.LINE_BYTES * 4)
+        snapshot = kind.reader.parse(source, read[0]) if read else None
+        return snapshot.records if snapshot else ()
+    with opening.opened(tree.root, one.file) as (descriptor, _):
+        if one.file.endswith(".gz"):
+            parts = gzipped.read_gz_lines(descriptor)
+        else:
+            parts = tail.read_lines(descriptor, one.start, chunk_bytes=1 << 16, line_bytes=tail.LINE_BYTES)
+        for part in parts:
+            if isinstance(part, tail.Chunk) and part.start <= one.start < part.start + len(part.lines):
+                line = part.lines[one.start - part.start :].split(b"\n")[0]
+                return kind.reader.parse(source, line + b"\n", one.start)
+    return ()
+
+
+def _hex(id_: int) -> str:
+    return f"{id_ & (1 << 64) - 1:016x}"
+
+
+def _name_size(ids: Sequence[int]) -> int:
+    """Hex digits by which all of them differ."""
+    names = sorted(map(_hex, ids))
+    size = SHORTEST_NAME
+    for one, other in pairwise(names):
+        while size < 16 and one[:size] == other[:size]:
+            size += 1
+    return size

@@ -1,0 +1,1 @@
+"""The agent in the foreground, and what keeps it running."""

@@ -1,0 +1,1 @@
+"""The local index: kept up with what was read and pulled, behind everything else."""

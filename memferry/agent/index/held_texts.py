@@ -1,0 +1,94 @@
+"""What is held, read once more from its files: their words lie nowhere else. For the local index alone."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from memferry.agent.files import opening
+from memferry.agent.files.tree import Tree
+from memferry.agent.state.database import State
+from memferry.errors import SpaceMissing
+from memferry.formats.base import Kind, Ledger, Whole
+from memferry.keys import Fingerprinter
+from memferry.model import Put, Record, Source
+
+LINE_BYTES = 16 << 20
+WHOLE_BYTES = 64 << 20
+AT_ONCE = 1 << 16
+
+
+class HeldRow(NamedTuple):
+    """What the state knows of a held record: fingerprints of its key and digest, and where it lies. `start`: byte
+    offset of a line, number of an entry."""
+
+    id: int
+    digest: int
+    start: int
+    space: str
+    file: str
+
+
+def held_rows(state: State, ids: Collection[int]) -> list[HeldRow]:
+    """Those of the ids that are held, in files that are there; by file and start."""
+    rows = state.among(
+        "select held.id, held.digest, held.start, file.space, file.path from held join file on file.id = held.file"
+        " where not file.gone and held.id in (select value from json_each(?)) order by file.id, held.start",
+        ids,
+    )
+    return [HeldRow(*row) for row in rows]
+
+
+def held_texts(
+    rows: Sequence[HeldRow], trees: Mapping[str, Tree], fingerprint: Fingerprinter, hlc: Callable[[], str]
+) -> Iterator[Put]:
+    """The records themselves, as the index takes them: `seq` is the id, `position` where it starts. What a file no
+    longer says there is left out; when it is read the next time, the state learns where it is now."""
+    for (space, file), group in groupby(rows, key=lambda row: (row.space, row.file)):
+        wanted = list(group)
+        tree = trees.get(space)
+        kind = tree.format.kind(file) if tree is not None else None
+        if tree is None or kind is None:
+            continue
+        with contextlib.suppress(opening.Unreadable, SpaceMissing):
+            for row, record in _paired(tree, file, kind, wanted, fingerprint):
+                body = record.body.decode("utf-8", "replace")
+                yield Put(
+                    row.id, hlc(), space, record.key, file, row.start, record.digest.hex(), kind.format, body,
+                    type=record.type, tags=record.tags, ts=record.ts,
+                )  # fmt: skip
+
+
+def _paired(
+    tree: Tree, file: str, kind: Kind, wanted: Sequence[HeldRow], fingerprint: Fingerprinter
+) -> Iterator[tuple[HeldRow, Record]]:  # fmt: skip
+    by_id = {row.id: row for row in wanted}
+    for record in _records(tree, file, kind, wanted):
+        row = by_id.get(fingerprint.key(tree.name, record.key))
+        if row is not None and row.digest == fingerprint(record.digest) and row.start == record.start:
+            yield row, record
+
+
+def _records(tree: Tree, file: str, kind: Kind, wanted: Sequence[HeldRow]) -> Iterator[Record]:
+    source = Source(tree.name, file, kind.format, kind.derived)
+    if isinstance(kind.reader, Whole):
+        read = opening.read_stable(tree.root, file, WHOLE_BYTES)
+        snapshot = kind.reader.parse(source, read[0]) if read is not None else None
+        yield from snapshot.records if snapshot is not None else ()
+    elif not file.endswith(".gz"):  # an archive holds copies of what was met before
+        with opening.opened(tree.root, file) as (descriptor, _):
+            for row in wanted:
+                yield from _line(kind.reader, source, descriptor, row.start)
+
+
+def _line(reader: Ledger, source: Source, descriptor: int, start: int) -> Sequence[Record]:
+    line = b""
+    while b"\n" not in line and len(line) < LINE_BYTES:
+        part = opening.read_at(descriptor, AT_ONCE, start + len(line))
+        if not part:
+            break
+        line += part
+    whole, newline, _ = line.partition(b"\n")
+    return reader.parse(source, whole + newline, start) if newline else ()

@@ -1,0 +1,94 @@
+"""What is held stays at home, and so does what was stored before and turns out to derive from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from memferry.agent.intake.judging import kind_of
+from memferry.agent.intake.work import Pass, Work
+from memferry.agent.state.known import HELD, WITHDRAWN, digest_number
+from memferry.agent.state.plan import Plan
+from memferry.formats import registry
+from memferry.formats.again import parse_alone
+from memferry.model import Put, Record, Source
+from memferry.policies import labels
+from memferry.policies.base import Held, Kept
+from memferry.policies.chain import recheck
+
+
+class Holding:
+    """Call inside a transaction of the state."""
+
+    def __init__(self, work: Work) -> None:
+        self._catalog = work.catalog
+        self._journal = work.journal
+        self._fingerprint = work.fingerprint
+        self._withdrawal = work.withdrawal
+        self._tree = work.tree
+        self._space = work.tree.name
+        self._outcome = work.outcome
+        self._desk = work.desk
+
+    def hold(self, this: Pass, made: Plan) -> None:
+        """Hold these, withdraw those of them that were stored, and whatever derives from them, however old."""
+        self._withdraw(made.withdrawn)
+        self._catalog.hold(made.held, this.known.id, self._fingerprint)
+        if this.again:
+            this.held.update(held.id for held in made.held)
+        self.hold_stored(self._derived(made.held))
+        self._refresh(this)
+
+    def hold_stored(self, held: Sequence[Held]) -> None:
+        """Hold stored records, and whatever derives from them."""
+        while held:
+            self._withdraw([one.id for one in held])
+            for one in held:
+                known = self._catalog.file(one.record.source.space, one.record.source.file)
+                self._catalog.hold([one], known.id if known else 0, self._fingerprint)
+                self._outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
+            held = self._derived(held)
+
+    def make_way(self, this: Pass, redacted: Sequence[Kept]) -> None:
+        """A redacted version replaces none: what was cut out may stand in the ones before, so they are withdrawn, and
+        so is what repeats it elsewhere."""
+        if not redacted:
+            return
+        seen = self._catalog.seen([one.id for one in redacted])
+        replaced = [
+            one.id
+            for one in redacted
+            if (before := seen.get(one.id)) and before.seq > 0 and before.digest != digest_number(one.record.digest)
+        ]
+        self._withdrawal.withdraw_own(self._space, replaced, WITHDRAWN)
+        blocks = [Held(one.record, labels.MARKED, one.removed_id, one.removed) for one in redacted if one.removed]
+        self._catalog.remember_passages(blocks)
+        self.hold_stored(self._derived(blocks))
+        self._refresh(this)
+
+    def _refresh(self, this: Pass) -> None:
+        """What a withdrawal has changed of the file that is being read."""
+        now = self._catalog.file(self._space, this.known.path)
+        if now is not None:
+            this.known = this.known._replace(cleared=now.cleared, noted_mtime_ns=now.noted_mtime_ns, frame=now.frame)
+
+    def _withdraw(self, ids: Iterable[int]) -> None:
+        self._outcome.take_back(self._withdrawal.withdraw(self._space, list(ids), HELD))
+
+    def _derived(self, held: Iterable[Held]) -> list[Held]:
+        """Stored records that turn out to derive from what is held now."""
+        suspects = self._catalog.derived_from(held)
+        puts = self._journal.puts([seen.seq for seen in self._catalog.seen(suspects).values()]).values()
+        verdicts = (recheck(self.stored(put), self._catalog, self._fingerprint, desk=self._desk) for put in puts)
+        return [verdict for verdict in verdicts if isinstance(verdict, Held)]
+
+    def stored(self, put: Put) -> Record:
+        """A stored record again, as the policies see it; with a `problem` where that cannot be done any more."""
+        kind = kind_of(self._tree, put.file) or registry.by_name(put.format).kind(put.file)
+        source = Source(put.space, put.file, put.format, kind.derived if kind else False)
+        record = parse_alone(kind, source, put.body.encode()) if kind else None
+        if record is None:
+            content = bytes.fromhex(put.digest)
+            return Record(source, put.key, content, put.body.encode(), 0, problem="is not read as it was any more")
+        return msgspec.structs.replace(record, key=put.key)  # alone, it may seem to have another

@@ -1,0 +1,264 @@
+"""From one file into the journal: read, judge, plan, and store together with the cursor in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from memferry.agent.files import gzipped, opening, tail
+from memferry.agent.files.scan import Stat
+from memferry.agent.intake.storing import Storing
+from memferry.agent.intake.work import Pass, Work
+from memferry.agent.state.known import WITHDRAWN, KnownFile
+from memferry.formats.base import Kind, Ledger, Whole
+from memferry.keys import digest
+from memferry.memory import undo
+from memferry.model import Record, Source
+
+CHUNK_BYTES = 1 << 20
+COMMIT_BYTES = 32 << 20
+"""Fingerprints are random, so every commit touches all of their indexes: the bulk path commits in larger steps than
+it judges."""
+WHOLE_FILE_BYTES = 64 << 20
+
+
+class Ingest:
+    """Reads the files of one space. Call from the thread that owns the state."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._state = work.state
+        self._catalog = work.catalog
+        self._fingerprint = work.fingerprint
+        self._withdrawal = work.withdrawal
+        self._space = work.tree.name
+        self._root = work.tree.root
+        self._reading = work.reading
+        self._outcome = work.outcome
+        self._storing = Storing(work)
+        self.removals: list[tuple[int, frozenset[int]]] = []
+        self.expected: set[int] = set()
+        """Those among them that a digest took out."""
+
+    def close(self) -> None:
+        self._storing.close()
+
+    def has_released(self) -> bool:
+        """Whether since it was last asked something has become free: then what was held because of it is to be judged
+        again."""
+        released, self._storing.released = self._storing.released, False
+        return released
+
+    def read(self, path: str, kind: Kind, *, was: str | None = None) -> None:
+        """Bring one file up to date. `was`: the name it seems to have had. Raises opening.Unreadable."""
+        self._outcome.changed_files.append(f"{self._space}/{path}")
+        if isinstance(kind.reader, Whole):
+            self._read_whole(path, kind, kind.reader)
+            return
+        with opening.opened(self._root, path) as (descriptor, stat):
+            if path.endswith(".gz"):
+                self._read_archive(descriptor, stat, path, kind)
+                return
+            if was is not None:
+                self._rename(descriptor, stat, was, path)
+            self._read_ledger(descriptor, stat, path, kind)
+
+    # -- ledgers
+
+    def _read_ledger(self, descriptor: int, stat: Stat, path: str, kind: Kind) -> None:
+        known = self._meet(path, kind)
+        cursor = None if self._reading.force else known.cursor
+        start = tail.resume(
+            descriptor, stat, cursor, self._fingerprint, now=self._state.clock(), whole=self._reading.thorough
+        )
+        if isinstance(start, tail.Restart):
+            self._note_restart(start.reason)
+        again = start.trail.offset == 0 and (known.placed > 0 or self._catalog.holds_of(known.id))
+        this = Pass(known, kind, start.trail.offset and known.position, again)
+        source, reader = self._source(path, kind)
+        parts = tail.read_lines(
+            descriptor, start.trail.offset, chunk_bytes=CHUNK_BYTES, line_bytes=self._reading.max_line_bytes
+        )
+        while (first := next(parts, None)) is not None:
+            with self._state.transaction():
+                for part in _up_to(COMMIT_BYTES, chain((first,), parts)):
+                    start.trail.advance(part, descriptor)
+                    self._storing.store(this, _records(reader, source, part), start.trail.cursor())
+        self._finish(this, stat if start.trail.is_proved else stat.doubted, cursor=start.trail.cursor())
+
+    def _read_archive(self, descriptor: int, stat: Stat, path: str, kind: Kind) -> None:
+        this = Pass(self._meet(path, kind), kind)
+        source, reader = self._source(path, kind)
+        for part in gzipped.read_gz_lines(descriptor, line_bytes=self._reading.max_line_bytes):
+            if isinstance(part, gzipped.Broken):
+                raise opening.Unreadable(path, part.reason)
+            if isinstance(part, tail.Chunk | tail.Oversize):
+                self._storing.store(this, _records(reader, source, part))
+        self._finish(this, stat)
+
+    def _source(self, path: str, kind: Kind) -> tuple[Source, Ledger]:
+        assert not isinstance(kind.reader, Whole)
+        return Source(self._space, path, kind.format, kind.derived), kind.reader
+
+    def _note_restart(self, reason: str) -> None:
+        """A ledger that is not what it was: lines may have come and gone unseen, and that is said."""
+        if reason == "new":
+            return
+        self._outcome.restarted[reason] += 1
+        with self._state.transaction():
+            self._state.count(f"ledgers {reason}")
+            if reason in ("truncated", "rewritten"):
+                self._outcome.gaps += 1
+                self._state.count("possible gaps")
+
+    def _rename(self, descriptor: int, stat: Stat, was: str, path: str) -> None:
+        """The same ledger under a new name keeps what is known of it."""
+        known = self._catalog.file(self._space, was)
+        if known is None or not self._goes_on(descriptor, stat, known):
+            return
+        with self._state.transaction():
+            self._catalog.displace(self._space, path)
+            self._catalog.save_file(known._replace(path=path, gone=False))
+            if known.cleared:
+                self._work.tell(known, was=was, path=path)
+
+    def _goes_on(self, descriptor: int, stat: Stat, known: KnownFile) -> bool:
+        """Whether an open file begins with what was read of a known ledger: its inode alone proves nothing."""
+        return known.cursor is not None and isinstance(
+            tail.resume(descriptor, stat, known.cursor, self._fingerprint, now=self._state.clock()), tail.Resume
+        )
+
+    def is_renamed(self, path: str, was: str) -> bool:
+        """Whether the file at `path` surely is the one that was called `was`, grown or not."""
+        known = self._catalog.file(self._space, was)
+        if known is None or known.stat is None:
+            return False
+        try:
+            with opening.opened(self._root, path) as (descriptor, stat):
+                same = (stat.size, stat.mtime_ns) == (known.stat.size, known.stat.mtime_ns)
+                return same or self._goes_on(descriptor, stat, known)
+        except opening.Unreadable:
+            return False
+
+    def note_vanished(self, path: str) -> None:
+        """The file is gone. That withdraws nothing; a restore must only know."""
+        known = self._catalog.file(self._space, path)
+        if known is None or known.gone:
+            return
+        with self._state.transaction():
+            self._catalog.save_file(known._replace(gone=True))
+            self._catalog.lose_held(known.id)
+            if known.cleared:
+                self._work.tell(known, gone=True)
+
+    # -- whole files
+
+    def _read_whole(self, path: str, kind: Kind, reader: Whole) -> None:
+        read = opening.read_stable(
+            self._root, path, WHOLE_FILE_BYTES, quiet_s=self._reading.settle_s, now=self._state.clock
+        )
+        if read is None:
+            self._outcome.unsettled.append(f"{self._space}/{path}")
+            return
+        content, stat = read
+        known = self._meet(path, kind)
+        mark = self._fingerprint(content)
+        if known.content == mark and not known.gone and not self._reading.force:
+            with self._state.transaction():
+                self._catalog.save_file(known._replace(stat=stat))
+        elif known.cleared and not content.strip():
+            self._refuse_blank(known, stat)
+        elif (snapshot := reader.parse(Source(self._space, path, kind.format, kind.derived), content)) is None:
+            self._refuse_broken(known, stat)
+        else:
+            self._outcome.read_bytes += len(content)
+            this = Pass(known, kind)
+            self._storing.store(this, snapshot.records)
+            self._finish(this, stat, content=mark, frame=snapshot.frame)
+
+    def _refuse_blank(self, known: KnownFile, stat: Stat) -> None:
+        """A blank version never replaces a full one silently."""
+        with self._state.transaction():
+            self._catalog.save_file(known._replace(stat=stat))
+            self._state.report_problem(
+                "file",
+                f"{known.space}/{known.path}",
+                "is blank now; its last full version is kept in the backends",
+                f"write it again, `memferry restore` it, or `memferry forget {known.space}/{known.path}`",
+            )
+
+    def _refuse_broken(self, known: KnownFile, stat: Stat) -> None:
+        """Half-written or broken: the last good version stays, and the next change is looked at again."""
+        subject = f"{known.space}/{known.path}"
+        text, hint = "is not complete (it does not parse)", "repair the file; its last good version is kept"
+        self._outcome.failed[subject] = (text, hint)
+        with self._state.transaction():
+            self._catalog.save_file(known._replace(stat=stat))
+            self._state.report_problem("file", subject, text, hint)
+
+    # -- the end of a file
+
+    def _finish(
+        self, this: Pass, stat: Stat, *, cursor: tail.Cursor | None = None, content: int | None = None,
+        frame: tuple[str, str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """Remember the file as read to its end: what was placed beyond is no more."""
+        before = this.known
+        with self._state.transaction():
+            if this.position < this.known.placed:
+                self._storing.renew_layout(this)
+            text = "\0".join(frame) if frame else None
+            known = this.known._replace(
+                stat=stat, cursor=cursor, content=content, format=this.kind.format, gone=False,
+                position=this.position, placed=this.position, frame=text,
+            )  # fmt: skip
+            told = (before.noted_mtime_ns, before.frame, before.gone) == (stat.mtime_ns, text, False)
+            if known.cleared and not told and (this.wrote or before.gone or text != before.frame):
+                self._work.tell(known, mtime_ns=stat.mtime_ns, frame=frame)
+                known = known._replace(noted_mtime_ns=stat.mtime_ns)
+            if isinstance(this.kind.reader, Whole) and this.kind.reader.removes:
+                known = self._compare_members(this, known)
+            self._catalog.save_file(known)
+            self._state.clear_problem("file", f"{known.space}/{known.path}")
+
+    def _compare_members(self, this: Pass, known: KnownFile) -> KnownFile:
+        removed = frozenset(self._catalog.members(known.id) - this.present)
+        self._catalog.add_members(known.id, this.present)
+        if not removed:
+            return known
+        self.removals.append((known.id, removed))
+        self.expected |= removed & self._digested(known.path)
+        return known._replace(stat=None, content=None)  # read again until the removal is carried out
+
+    def _digested(self, path: str) -> set[int]:
+        """Which entries `memferry digest` took out of an array: nobody needs to be asked about these."""
+        return {self._fingerprint.key(self._space, one) for one in undo.meant_to_go(self._root / path)}
+
+    def carry_out_removals(self) -> None:
+        """Withdraw the array entries that their owners removed."""
+        with self._state.transaction():
+            for file, ids in self.removals:
+                self._outcome.removed += len(self._withdrawal.withdraw(self._space, ids, WITHDRAWN))
+                self._catalog.drop_members(file, ids)
+        self.removals.clear()
+
+    def _meet(self, path: str, kind: Kind) -> KnownFile:
+        with self._state.transaction():
+            return self._catalog.meet_file(self._space, path, kind.format)._replace(format=kind.format)
+
+
+def _up_to(size: int, parts: Iterable[tail.Chunk | tail.Oversize]) -> Iterator[tail.Chunk | tail.Oversize]:
+    """The next parts, about `size` bytes of them, each read when it is wanted."""
+    for part in parts:
+        yield part
+        size -= len(part.lines) if isinstance(part, tail.Chunk) else 0
+        if size <= 0:
+            return
+
+
+def _records(reader: Ledger, source: Source, part: tail.Chunk | tail.Oversize) -> Sequence[Record]:
+    if isinstance(part, tail.Chunk):
+        return reader.parse(source, part.lines, part.start)
+    mark = digest(f"{source.file}\0{part.start}\0{part.size_bytes}".encode())
+    problem = "longer than max_line_bytes"
+    return [Record(source, mark.hex(), mark, b"", part.start, problem=problem)]

@@ -1,0 +1,232 @@
+"""One cycle over one space: scan, read what changed, notice what vanished. The truth is what lies on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
+from itertools import count
+from typing import NamedTuple
+
+from memferry.agent.files import scan
+from memferry.agent.intake.ingest import Ingest
+from memferry.agent.intake.work import Work
+from memferry.agent.state.catalog import Catalog
+from memferry.errors import Halted, MemferryError, SpaceMissing, StateError
+from memferry.formats.base import Kind, Whole
+from memferry.formats.files import FORMAT as BY_SUFFIX
+
+ROUNDS = 3
+"""A copy is written after its original. So when a copy was read, the originals are looked at once more, and what
+turns out to repeat a private record is withdrawn before anything is sent."""
+
+FILES_AT_ONCE = 100
+BYTES_AT_ONCE = 4 << 20
+"""Small files share a transaction, whose fsync costs more than reading one; a large ledger has many of its own."""
+
+
+class Guard(NamedTuple):
+    """How much may vanish in one cycle before it looks like an unmounted disk: a share of what is known, or a count."""
+
+    fraction: float = 0.5
+    number: int = 100
+
+    def refuses(self, vanished: int, known: int) -> bool:
+        return vanished > self.number or vanished > self.fraction * known
+
+
+class Cycle:
+    """Brings the journal up to date with one space. `accept_deletions`: the user confirmed what `guard` refuses.
+    `wanted`: which files this run is about. `progress`: called before each with how many are done, and of how many."""
+
+    def __init__(
+        self, work: Work, ingest: Ingest, guard: Guard, *, accept_deletions: bool = False,
+        wanted: Callable[[str, Kind], bool] = lambda file, kind: True,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> None:  # fmt: skip
+        self._state = work.state
+        self._catalog = Catalog(work.state)
+        self._tree = work.tree
+        self._outcome = work.outcome
+        self._ingest = ingest
+        self._guard = guard
+        self._accept_deletions = accept_deletions
+        self._wanted = wanted
+        self._progress = progress
+
+    def run(self, *, all_files: bool = False) -> None:
+        """The whole space. `all_files`: look into every file, also where its stat says that it is as it was.
+
+        Raises Halted when most of it vanished at once: then nothing of it was touched.
+        """
+        found = self._scan(all_files)
+        self._refuse_mass_vanishing(found)
+        self._read(found)
+        for _ in range(ROUNDS - 1):
+            if not (self._holds_copies or self._reconsiders()):
+                break
+            found = self._scan(False)
+            self._read(found)
+        self._settle_vanished(found)
+        self._remove_entries()
+        with self._state.transaction():
+            self._state.clear_problem("space", self._tree.name)
+
+    def run_some(self, files: Iterable[str]) -> None:
+        """Only these files, which the watcher saw change. Nothing is concluded from what is missing."""
+        seen = [one for file in files if (one := scan.look(self._tree.root, file)) is not None]
+        known = self._catalog.stats(self._tree.name)
+        self._read(scan.changes(seen, {one.file: known[one.file] for one in seen if one.file in known}))
+        if self._holds_copies or self._reconsiders():
+            self.run()
+        else:
+            self._remove_entries()
+
+    def _reconsiders(self) -> bool:
+        """Whether files are to be read again because something is no longer held."""
+        if not self._ingest.has_released():
+            return False
+        with self._state.transaction():
+            self._catalog.reconsider(self._tree.name)
+        return True
+
+    # -- scanning
+
+    def _scan(self, all_files: bool) -> scan.Changes:
+        try:
+            known = self._catalog.stats(self._tree.name)
+            seen = list(scan.walk(self._tree.root, descend=self._tree.rules.descends))
+        except SpaceMissing as error:
+            self._halt(str(error), error.hint)
+            raise Halted(f"space {self._tree.name}: {error}", hint=error.hint) from error
+        self._outcome.files[self._tree.name] = len(seen)
+        changes = scan.changes(
+            seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if all_files else known
+        )
+        self._show_skipped({one.file: one.reason for one in changes.skipped})
+        return changes
+
+    def _show_skipped(self, skipped: Mapping[str, str]) -> None:
+        prefix = f"{self._tree.name}/"
+        now = {prefix + file: reason for file, reason in skipped.items()}
+        self._outcome.skipped |= now
+        known = self._state.rows(
+            "select subject from problem where area = 'skipped' and substr(subject, 1, ?) = ?", len(prefix), prefix
+        )
+        if now.keys() == {row[0] for row in known}:
+            return
+        with self._state.transaction():
+            for (subject,) in known:
+                self._state.clear_problem("skipped", subject)
+            for subject, reason in now.items():
+                self._state.report_problem("skipped", subject, reason)
+
+    def _kind(self, file: str) -> Kind | None:
+        if file in self._pulled:
+            return None  # its lines are another machine's to carry, and a losing version is kept for a person
+        kind = self._tree.format.kind(file)
+        if kind is None and self._tree.rules.includes(file):
+            kind = BY_SUFFIX.kind(file)  # asked for by name, so read by what it looks like
+        if kind is None:
+            return None
+        verdict = self._tree.rules.verdict(file)
+        if verdict is not None:
+            self._outcome.excluded[f"{self._tree.name}/{file}"] = verdict.reason
+            return None
+        return kind if self._wanted(file, kind) else None
+
+    # -- reading
+
+    def _read(self, changes: scan.Changes) -> None:
+        """Derived files first: what they repeat is then read after them, never before it was written."""
+        self._holds_copies = False
+        self._pulled = self._catalog.pulled_files(self._tree.name)
+        kinds = {one.file: kind for one in changes.changed if (kind := self._kind(one.file)) is not None}
+        moved = _renames_in_order(changes.moved)
+        rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
+        order = [*(new for new in moved if new in kinds), *rest]
+        sizes = {one.file: one.stat.size for one in changes.changed}
+        done = count()
+        for group in _grouped(order, sizes):
+            with self._state.transaction() if len(group) > 1 else nullcontext():
+                for file in group:
+                    self._progress(next(done), len(order))
+                    self._read_one(file, kinds[file], moved.get(file))
+
+    def _read_one(self, file: str, kind: Kind, was: str | None) -> None:
+        before = self._outcome.new + self._outcome.modified
+        try:
+            self._ingest.read(file, kind, was=was)
+        except StateError:
+            raise
+        except MemferryError as error:
+            subject = f"{self._tree.name}/{file}"
+            self._outcome.failed[subject] = (str(error), error.hint)
+            with self._state.transaction():
+                self._state.report_problem("file", subject, str(error), error.hint)
+        stored = self._outcome.new + self._outcome.modified > before
+        self._holds_copies |= stored and (kind.derived or isinstance(kind.reader, Whole))
+
+    # -- vanishing
+
+    def _refuse_mass_vanishing(self, changes: scan.Changes) -> None:
+        if not changes.vanished or self._accept_deletions:
+            return
+        known = len(self._catalog.stats(self._tree.name))
+        lost = len(changes.vanished)
+        if self._guard.refuses(lost, known):
+            lost = len(set(changes.vanished) - self._renamed(changes))
+        if self._guard.refuses(lost, known):
+            text = f"{lost} of {known} files vanished at once"
+            self._halt(text, "mount the disk again; `memferry push --accept-deletions` if they are meant to be gone")
+            raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
+
+    def _renamed(self, changes: scan.Changes) -> set[str]:
+        return {old for new, old in changes.moved.items() if self._ingest.is_renamed(new, old)}
+
+    def _settle_vanished(self, changes: scan.Changes) -> None:
+        for file in changes.vanished:
+            self._ingest.note_vanished(file)
+
+    def _remove_entries(self) -> None:
+        removals = self._ingest.removals
+        if not removals:
+            return
+        doomed = len({id_ for _, ids in removals for id_ in ids} - self._ingest.expected)  # each counts once
+        row = self._state.one(
+            "select count(*) from member join file on file.id = member.file where file.space = ?", self._tree.name
+        )
+        known = row[0] if row else 0
+        if self._guard.refuses(doomed, known) and not self._accept_deletions:
+            removals.clear()
+            text = f"{doomed} of {known} entries were removed at once"
+            self._halt(text, "restore the file; `memferry push --accept-deletions` to withdraw them everywhere")
+            raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
+        self._ingest.carry_out_removals()
+
+    def _halt(self, text: str, hint: str) -> None:
+        with self._state.transaction():
+            self._state.report_problem("space", self._tree.name, f"halted: {text}", hint)
+
+
+def _grouped(files: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+    """In order; a large file alone."""
+    group: list[str] = []
+    room = BYTES_AT_ONCE
+    for file in files:
+        room -= sizes[file]
+        if group and (room < 0 or len(group) == FILES_AT_ONCE):
+            yield group
+            group, room = [], BYTES_AT_ONCE - sizes[file]
+        group.append(file)
+    if group:
+        yield group
+
+
+def _renames_in_order(moved: Mapping[str, str]) -> dict[str, str]:
+    """new -> old, each behind the rename that frees its new name (a.1 -> a.2 before a -> a.1); swaps are left out."""
+    ordered: dict[str, str] = {}
+    waiting = dict(moved)
+    while ready := [new for new in waiting if new not in waiting.values()]:
+        for new in ready:
+            ordered[new] = waiting.pop(new)
+    return ordered

@@ -1,0 +1,160 @@
+"""Writing what other machines wrote into the files of a space. Every edit may be repeated after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from memferry.agent.files import opening
+from memferry.agent.state.known import digest_number
+from memferry.durable import Folder
+from memferry.errors import MemferryError
+from memferry.formats.base import Whole
+from memferry.keys import digest
+from memferry.memory.locks import alone
+from memferry.model import Source
+
+LARGEST_BYTES = 1 << 40
+
+
+@lru_cache
+def shard(file: str, machine: str) -> str:
+    """Where lines of another machine's ledger go: a file of their own, so no two machines append to one file."""
+    path = PurePosixPath(file.removesuffix(".gz"))
+    return str(path.with_name(f"{path.stem}@{machine}{path.suffix}"))
+
+
+def is_shard(file: str, machines: Collection[str]) -> bool:
+    """Whether a ledger has the name of a shard of one of these machines."""
+    return PurePosixPath(file).stem.rpartition("@")[2] in machines
+
+
+def conflict_copy(file: str, machine: str, hlc: str) -> str:
+    """The name of a losing version, the same on every machine."""
+    path = PurePosixPath(file)
+    return str(path.with_name(f"{path.stem}.conflict-{machine}-{hlc}{path.suffix}"))
+
+
+def append_lines(root: Path, file: str, lines: Sequence[bytes]) -> None:
+    """Add lines to a shard that are not in it yet. A half line that a crash left is cut off first."""
+    present = content(root, file)
+    whole = present[: present.rfind(b"\n") + 1]
+    known = {digest(line) for line in whole.split(b"\n")}
+    fresh = [line for line in dict.fromkeys(lines) if digest(line) not in known]
+    if fresh or whole != present:
+        _write(root, file, whole + b"".join(line + b"\n" for line in fresh))
+
+
+def remove_lines(root: Path, file: str, numbers: Collection[int]) -> None:
+    """Take withdrawn lines out of a shard; `numbers`: of their digests."""
+    present = content(root, file)
+    kept = [line for line in present.split(b"\n") if digest_number(digest(line)) not in numbers]
+    _write_or_delete(root, file, present, b"\n".join(kept))
+
+
+def write_document(root: Path, file: str, body: bytes, *, over: Collection[int] = ()) -> None:
+    """`over`: digest numbers of the versions that may be replaced; what somebody wrote just now never is."""
+    present = content(root, file)
+    if present == body and (root / file).exists():
+        return
+    if present and digest_number(digest(present)) not in over:
+        raise _changed(file)
+    _write(root, file, body)
+
+
+def _changed(file: str) -> MemferryError:
+    text = f"{file} was changed a moment ago, so nothing was merged into it"
+    return MemferryError(text, hint="run `memferry pull` again")
+
+
+def holds(root: Path, source: Source, reader: Whole, key: str, content_digest: str) -> bool:
+    """Whether a file has this very version of a record."""
+    present = content(root, source.file)
+    snapshot = reader.parse(source, present) if present else None
+    return snapshot is not None and any(
+        record.key == key and record.digest.hex() == content_digest for record in snapshot.records
+    )
+
+
+def delete_document(root: Path, file: str, body_digest: bytes) -> None:
+    """Only as it was pulled: what somebody changed here stays."""
+    present = content(root, file)
+    if present and digest(present) == body_digest:
+        _remove(root, file)
+
+
+def edit_array(
+    root: Path, source: Source, reader: Whole, put: Mapping[str, bytes], removed: Collection[str],
+    over: Mapping[str, Collection[int]],
+) -> None:  # fmt: skip
+    """Put entries into a JSON array by key, in place or at the end, and take others out. `over`: by key, digest numbers
+    of the versions that may be replaced; what somebody wrote just now never is, and who learns meanwhile waits."""
+    with alone(root / source.file):
+        _edit_array(root, source, reader, put, removed, over)
+
+
+def _edit_array(
+    root: Path, source: Source, reader: Whole, put: Mapping[str, bytes], removed: Collection[str],
+    over: Mapping[str, Collection[int]],
+) -> None:  # fmt: skip
+    present = content(root, source.file)
+    snapshot = reader.parse(source, present or b"[]")
+    if snapshot is None:
+        raise MemferryError(
+            f"{source.space}/{source.file} is no complete JSON, so nothing was merged into it",
+            hint="repair the file, then `memferry pull` again",
+        )
+    for record in snapshot.records:
+        if record.key in put and digest_number(record.digest) not in over[record.key]:
+            raise _changed(source.file)
+    bodies = {record.key: record.body for record in snapshot.records}
+    bodies.update(put)
+    kept = [body for key, body in bodies.items() if key not in removed]
+    rewritten = reader.render(kept, snapshot.frame)
+    if rewritten != present:
+        _write(root, source.file, rewritten)
+
+
+def content(root: Path, file: str) -> bytes:
+    """A whole file; b"" when there is no such file yet. MemferryError where it cannot be read now."""
+    try:
+        read = opening.read_stable(root, file, LARGEST_BYTES)
+    except opening.Unreadable as error:
+        if error.gone:
+            return b""
+        raise
+    if read is None:
+        raise MemferryError(f"{file} is being written just now", hint="run `memferry pull` again")
+    return read[0]
+
+
+def _write(root: Path, file: str, body: bytes) -> None:
+    """Every folder on the way is held open while the next one is entered: a link could lead out of the space."""
+    with _folder_of(root, file, create=True) as (folder, name), folder.writing(name, replace=True) as draft:
+        draft.write(body)
+
+
+def _remove(root: Path, file: str) -> None:
+    with suppress(FileNotFoundError), _folder_of(root, file) as (folder, name):
+        folder.remove(name)
+
+
+@contextmanager
+def _folder_of(root: Path, file: str, *, create: bool = False) -> Iterator[tuple[Folder, str]]:
+    *folders, name = file.split("/")
+    with ExitStack() as stack:
+        folder = stack.enter_context(Folder.open(root))
+        for part in folders:
+            folder = stack.enter_context(folder.sub(part, create=create))
+        yield folder, name
+
+
+def _write_or_delete(root: Path, file: str, before: bytes, after: bytes) -> None:
+    if after == before:
+        return
+    if after.strip():
+        _write(root, file, after)
+    else:
+        _remove(root, file)

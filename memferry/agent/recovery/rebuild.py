@@ -1,0 +1,141 @@
+"""A lost state, made again from this machine's own log. What is then found on disk is known already."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from memferry.agent.files import scan
+from memferry.agent.files.tree import Tree
+from memferry.agent.pulling import apply
+from memferry.agent.state.catalog import Catalog
+from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.journal import Journal
+from memferry.agent.state.known import WITHDRAWN, KnownFile, digest_number
+from memferry.agent.state.received import Received
+from memferry.formats import registry
+from memferry.formats.base import Whole
+from memferry.keys import Fingerprinter, digest
+from memferry.model import Note, Op, Place, Put, Retract, Settle, Sighting
+
+BATCH = 2000
+
+
+def rebuild(state: State, journal: Journal, fingerprint: Fingerprinter, ops: Iterable[Op]) -> int:
+    """Take a log back in, in order; returns how many operations. Files are read again by the next scan."""
+    builder = _Builder(state, journal, fingerprint)
+    count = 0
+    with state.transaction():
+        for batch in _batches(ops):
+            journal.append_ops(batch)
+            for op in batch:
+                builder.take(op)
+            journal.resume(max(op.hlc for op in batch))
+            count += len(batch)
+    return count
+
+
+def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Collection[str]) -> None:
+    """Ledgers that pulls wrote before the state was lost: not this machine's own, and what was withdrawn since goes.
+    `machines`: names of the others. A ledger that this machine's own log tells of is its own, whatever its name."""
+    for one in scan.walk(tree.root, descend=tree.rules.descends):
+        kind = tree.format.kind(one.file)
+        if kind is None or isinstance(kind.reader, Whole) or not isinstance(one, scan.Found):
+            continue
+        known = catalog.file(tree.name, one.file)
+        if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
+            lines = apply.content(tree.root, one.file).split(b"\n")[:-1]
+            received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
+
+
+def set_aside(directory: Path) -> str:
+    """Keep a state database beside, in case somebody wants to look at it, so that it is made again. Returns its name.
+    The caller holds the state's lock."""
+    aside = f"damaged-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
+    for suffix in ("", "-wal", "-shm"):
+        path = directory / f"{DATABASE}{suffix}"
+        if path.exists():
+            path.rename(directory / f"{aside}{suffix}")
+    return aside
+
+
+class _Builder:
+    def __init__(self, state: State, journal: Journal, fingerprint: Fingerprinter) -> None:
+        self._state = state
+        self._journal = journal
+        self._received = Received(state, journal)
+        self._catalog = Catalog(state)
+        self._fingerprint = fingerprint
+
+    def take(self, op: Op) -> None:
+        if isinstance(op, Put):
+            self._put(op)
+        elif isinstance(op, Place):
+            self._place(op)
+        elif isinstance(op, Note):
+            self._note(op)
+        elif isinstance(op, Retract):
+            self._received.bury(op.ops)
+            self._received.note_withdrawal(op.space, op.hlc)
+        elif isinstance(op, Settle):
+            self._received.settle(op.ops)
+        elif isinstance(op, Sighting):
+            self._received.see(op)
+
+    def _put(self, op: Put) -> None:
+        known = self._reach(op.space, op.file, op.position)
+        id_ = self._fingerprint.key(op.space, op.key)
+        number = digest_number(bytes.fromhex(op.digest))
+        seen = self._catalog.seen([id_]).get(id_)
+        if seen is not None and seen.seq != WITHDRAWN:
+            self._state.execute("insert or ignore into version values(?, ?, ?)", (id_, seen.digest, seen.seq))
+        place = known.place(op.position)
+        self._state.execute("insert or replace into record values(?, ?, ?, ?)", (id_, number, op.seq, place))
+        if op.redacted:
+            self._state.execute("insert or ignore into redacted values(?, 0)", (id_,))
+        if op.key not in (op.file, op.digest) and _is_array(op):
+            self._catalog.add_members(known.id, [id_])
+
+    def _place(self, op: Place) -> None:
+        known = self._reach(op.space, op.file, op.position)
+        put = self._journal.put(op.put)
+        if put is not None:
+            row = (known.place(op.position), self._fingerprint.key(put.space, put.key), op.seq)
+            self._state.execute("insert or replace into place values(?, ?, ?)", row)
+
+    def _note(self, op: Note) -> None:
+        if op.was is not None and (old := self._catalog.file(op.space, op.was)) is not None:
+            self._catalog.displace(op.space, op.file)
+            self._catalog.save_file(old._replace(path=op.file))
+        known = self._catalog.meet_file(op.space, op.file, op.format)
+        if op.keep is not None and op.keep < known.placed:
+            known = self._catalog.relay(known, op.keep)
+        frame = "\0".join(op.frame) if op.frame else known.frame
+        self._catalog.save_file(
+            known._replace(gone=op.gone, frame=frame, cleared=True, noted_mtime_ns=op.mtime_ns or known.noted_mtime_ns)
+        )
+        self._catalog.add_note(known.id, op.seq)
+
+    def _reach(self, space: str, file: str, position: int) -> KnownFile:
+        known = self._catalog.meet_file(space, file, "")
+        if position < known.placed and known.cleared:
+            return known
+        return self._catalog.save_file(known._replace(placed=max(known.placed, position + 1), cleared=True))
+
+
+def _is_array(op: Put) -> bool:
+    kind = registry.by_name(op.format).kind(op.file)
+    return kind is not None and isinstance(kind.reader, Whole) and kind.reader.removes
+
+
+def _batches(ops: Iterable[Op]) -> Iterator[Sequence[Op]]:
+    batch: list[Op] = []
+    for op in ops:
+        batch.append(op)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

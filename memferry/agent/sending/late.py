@@ -1,0 +1,56 @@
+"""The look before every try to send: what became private since it was queued must not leave. docs/adr/0010"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from memferry.agent.files import scan
+from memferry.agent.files.tree import Tree
+from memferry.agent.outcome import Outcome
+from memferry.agent.scope import Scope
+from memferry.errors import Halted, SpaceMissing
+
+if TYPE_CHECKING:
+    from memferry.agent.service import Agent
+
+
+def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
+    """Read files again that changed since these operations of theirs, `first`..`last`, were queued. Returns whether any
+    did. Raises Halted where the rules or the scanner broke meanwhile."""
+    changed: defaultdict[str, list[str]] = defaultdict(list)
+    gone: set[str] = set()
+    for space, file, before in agent.catalog.stats_of(agent.journal.files(first, last)):
+        if space not in agent.trees:
+            continue
+        now = scan.stat_at(agent.trees[space].root, file)
+        if now is None:
+            gone.add(space)
+        elif before not in (now, now.doubted):
+            changed[space].append(file)
+    for space in changed.keys() | gone:
+        with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
+            _read_again(agent, agent.trees[space], changed[space], outcome, elsewhere=space in gone)
+    agent.gate.check()
+    return bool(changed or gone)
+
+
+def _read_again(agent: Agent, tree: Tree, files: Sequence[str], outcome: Outcome, *, elsewhere: bool) -> None:
+    """`elsewhere`: look for what is missing in the whole space, as is done where a ledger turns out to be another one:
+    its lines may lie in another file now, with another label."""
+    restarts = outcome.restarted.total()
+    agent.ingest(tree, Scope(thorough=True), outcome, files)
+    if elsewhere or outcome.restarted.total() > restarts:
+        _read_all_that_is_there(agent, tree, outcome)
+
+
+def _read_all_that_is_there(agent: Agent, tree: Tree, outcome: Outcome) -> None:
+    """Also where so much is gone that nothing may be concluded from it: what is there may say private."""
+    try:
+        agent.ingest(tree, Scope(), outcome)
+    except Halted:
+        with contextlib.suppress(SpaceMissing):
+            found = [one.file for one in scan.walk(tree.root, descend=tree.rules.descends)]
+            agent.ingest(tree, Scope(), outcome, found)

@@ -1,0 +1,227 @@
+"""The plan: what a batch of verdicts means for the journal, as frozen data, before anything is touched. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KnownFile, Seen, digest_number
+from memferry.model import Hold, Op, Place, Put
+from memferry.policies.base import Held, Kept
+
+SAME_KEY = Hold("lineage", "another version of it is held")
+
+
+class Stamp(NamedTuple):
+    """What every operation of a batch carries. `tags` are added to each record's own, `type` replaces it."""
+
+    hlc: str
+    first_seq: int
+    tags: tuple[str, ...] = ()
+    type: str | None = None
+
+
+class Knowledge(NamedTuple):
+    """What is known of a batch's records before it. `places`: place -> id beyond first places; `holes`: places of
+    this file in use once, where nothing is stored any more; `bases`: full hex
+    digests of stored versions that the batch may replace; `foreign`: files that records of other machines lie in;
+    `reheld`: ids whose held version was met again in this reading of the file; `own_holds`: ids whose held version
+    was last met in this very file."""
+
+    seen: Mapping[int, Seen]
+    places: Mapping[int, int]
+    holes: frozenset[int]
+    bases: Mapping[int, str]
+    foreign: Mapping[int, str]
+    reheld: frozenset[int]
+    own_holds: frozenset[int]
+
+
+class Plan(NamedTuple):
+    """`ops`: for the journal. `stored`: the records behind new puts. `held`: verdicts. `withdrawn`: ids of stored
+    records that are held from now on; `released`: the opposite. `rows`: new states of record keys. `versions`,
+    `placed`: rows of these tables. `used`: verdicts consumed; fewer than given where the file's layout must be renewed
+    at `position` first. `position`: the next free one. `duplicates`, `forgotten`, `unchanged`: counts."""
+
+    ops: Sequence[Op]
+    stored: Sequence[Kept]
+    held: Sequence[Held]
+    withdrawn: frozenset[int]
+    released: frozenset[int]
+    rows: Sequence[tuple[int, int, int, int]]
+    versions: Sequence[tuple[int, int, int]]
+    placed: Sequence[tuple[int, int, int]]
+    used: int
+    position: int
+    modified: int
+    duplicates: int
+    forgotten: int
+    unchanged: int
+
+
+def plan(
+    verdicts: Sequence[Kept | Held], known: Knowledge, file: KnownFile, position: int, stamp: Stamp, *, ledger: bool
+) -> Plan:
+    """Decide for each verdict in turn. `position`: where the first of them would be placed.
+
+    A ledger whose occupied positions would change is left at that point (`used`), so that its layout is renewed
+    and everything behind is placed again; arrays and documents replace position by position.
+    """
+    draft = _Draft(known, file, position, stamp)
+    used = 0
+    for verdict in verdicts:
+        if isinstance(verdict, Held):
+            draft.hold(verdict)
+        elif not draft.keep(verdict, frozen_below=file.placed if ledger else 0):
+            break
+        used += 1
+    return draft.finish(used)
+
+
+class _Draft:
+    """A plan in the making: the batch's records change what is known for those behind them."""
+
+    def __init__(self, known: Knowledge, file: KnownFile, position: int, stamp: Stamp) -> None:
+        self.known = known
+        self.seen = dict(known.seen)
+        self.places = dict(known.places)
+        self.file = file
+        self.position = position
+        self.place = file.place(position)
+        self.layout_starts = frozenset(start for start, _ in file.layouts)
+        self.stamp = stamp
+        self.seq = stamp.first_seq
+        self.reheld = set(known.reheld)
+        self.ops: list[Op] = []
+        self.stored: list[Kept] = []
+        self.held: list[Held] = []
+        self.withdrawn: set[int] = set()
+        self.released: set[int] = set()
+        self.rows: list[tuple[int, int, int, int]] = []
+        self.versions: list[tuple[int, int, int]] = []
+        self.placed: list[tuple[int, int, int]] = []
+        self.modified = self.duplicates = self.forgotten = self.unchanged = 0
+
+    def hold(self, verdict: Held) -> None:
+        self.held.append(verdict)
+        self.reheld.add(verdict.id)
+        seen = self.seen.get(verdict.id)
+        if seen is None:
+            return
+        if seen.seq > 0:
+            self.withdrawn.add(verdict.id)
+            self.seen[verdict.id] = seen._replace(seq=HELD)
+        if seen.place == self.place:
+            self._advance()  # it had this position when it was stored
+
+    def keep(self, kept: Kept, frozen_below: int) -> bool:
+        """False: nothing was done, because an occupied position of a ledger would change."""
+        seen = self.seen.get(kept.id)
+        if self.known.holes and seen is not None:
+            self._pass_holes(kept.id, seen)
+        frozen = self.position < frozen_below and self.place not in self.known.holes
+        if seen is None:
+            if frozen:
+                return False
+            self._put(kept, None)
+        elif seen.seq > 0:
+            return self._keep_again(kept, seen, frozen)
+        elif seen.seq == HELD:
+            return self._keep_once_held(kept, frozen)
+        elif seen.seq == FORGOTTEN:
+            self.forgotten += 1
+            if seen.place == self.place:
+                self._advance()
+        elif seen.seq == FOREIGN and self._lies_where_it_was_pulled(kept, seen):
+            self.unchanged += 1
+        elif frozen:
+            return False
+        else:
+            self._put(kept, seen)
+        return True
+
+    def _pass_holes(self, id_: int, seen: Seen) -> None:
+        """If the record lies behind positions whose records were withdrawn, go there."""
+        ahead = 0
+        while self.place + ahead in self.known.holes and not self._lies_at(self.place + ahead, id_, seen):
+            ahead += 1
+        if ahead and self._lies_at(self.place + ahead, id_, seen):
+            self.position += ahead
+            self.place += ahead
+
+    def _lies_at(self, place: int, id_: int, seen: Seen) -> bool:
+        return seen.place == place or self.places.get(place) == id_
+
+    def _keep_again(self, kept: Kept, seen: Seen, frozen: bool) -> bool:
+        same = seen.digest == digest_number(kept.record.digest)
+        if same and self._lies_at(self.place, kept.id, seen):
+            self.unchanged += 1
+            self._advance()
+            return True
+        if frozen:
+            return False
+        if same:
+            self._place_again(kept, seen)
+        else:
+            self._put(kept, seen)
+        return True
+
+    def _keep_once_held(self, kept: Kept, frozen: bool) -> bool:
+        """Its label changed, or another version of it is still private."""
+        if kept.id in self.reheld or kept.id not in self.known.own_holds:
+            self.held.append(Held(kept.record, SAME_KEY, kept.id, ()))
+            return True
+        if frozen:
+            return False
+        self.released.add(kept.id)
+        self._put(kept, None)
+        return True
+
+    def _lies_where_it_was_pulled(self, kept: Kept, seen: Seen) -> bool:
+        source = kept.record.source
+        return seen.digest == digest_number(kept.record.digest) and (
+            self.known.foreign.get(kept.id) == f"{source.space}/{source.file}"
+        )
+
+    def _put(self, kept: Kept, replaced: Seen | None) -> None:
+        record, source, stamp = kept.record, kept.record.source, self.stamp
+        number = digest_number(record.digest)
+        base = None
+        if replaced is not None and replaced.digest != number:
+            base = self.known.bases.get(kept.id)
+            self.modified += 1
+            self.versions.append((kept.id, replaced.digest, max(replaced.seq, 0)))
+        self.ops.append(
+            Put(
+                self.seq, stamp.hlc, source.space, record.key, source.file, self.position, record.digest.hex(),
+                source.format, record.body.decode(), base, stamp.type or record.type, record.tags + stamp.tags,
+                record.ts, record.redacted,
+            )
+        )  # fmt: skip
+        self.stored.append(kept)
+        self.rows.append((kept.id, number, self.seq, self.place))
+        self.seen[kept.id] = Seen(number, self.seq, self.place)
+        self.seq += 1
+        self._advance()
+
+    def _place_again(self, kept: Kept, seen: Seen) -> None:
+        source = kept.record.source
+        self.ops.append(Place(self.seq, self.stamp.hlc, source.space, source.file, self.position, seen.seq))
+        self.placed.append((self.place, kept.id, self.seq))
+        self.places[self.place] = kept.id
+        self.duplicates += 1
+        self.seq += 1
+        self._advance()
+
+    def _advance(self) -> None:
+        self.position += 1
+        self.place += 1
+        if self.position in self.layout_starts:
+            self.place = self.file.place(self.position)
+
+    def finish(self, used: int) -> Plan:
+        return Plan(
+            self.ops, self.stored, self.held, frozenset(self.withdrawn), frozenset(self.released), self.rows,
+            self.versions, self.placed, used, self.position, self.modified, self.duplicates, self.forgotten,
+            self.unchanged,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""A vector index, at a Qdrant server or in this process."""
