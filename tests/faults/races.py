@@ -20,6 +20,7 @@ from memferry.agent.commands import verbs
 from memferry.agent.intake import storing
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
+from memferry.agent.state.journal import unseal
 from memferry.backends.base import Backend, Finding, Receipt, Refill, Repaired, Verifiable
 from memferry.backends.wrappers import Wrapper
 from memferry.errors import AccessDenied, TransientError
@@ -62,7 +63,8 @@ class Witness(Wrapper):
             act()
         self.sent.append("".join(map(_text, batch)))
         if self.refusing:
-            return Receipt(batch[-1].last, {sealed.first: "refused on purpose" for sealed in batch})
+            refused = (op.seq for sealed in batch for op in unseal(sealed))
+            return Receipt(batch[-1].last, dict.fromkeys(refused, "refused on purpose"))
         receipt = self._backend.deliver(batch)
         self.behind, act = None, self.behind
         if act is not None:
