@@ -17,6 +17,7 @@ import pytest
 import zstandard
 
 import memferry
+from memferry.agent.commands import status
 from memferry.agent.lock import StateLock
 from memferry.cli.main import run
 
@@ -144,6 +145,15 @@ def test_status_for_people(demo: Demo) -> None:
     assert "ok · machine sample-machine · service not running" in shown
     assert re.search(r"^space harbour +9 files, 7 records held$", shown, re.MULTILINE)
     assert re.search(r"^backend vault +everything acknowledged, last 2", shown, re.MULTILINE)
+
+
+def test_a_disk_that_is_nearly_full_is_a_problem(demo: Demo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it is full, nobody can write down that it is."""
+    monkeypatch.setattr(status, "LEAST_FREE_BYTES", 1 << 60)
+    shown = demo.text("status", exit_code=1)
+    assert re.search(r"^  ! state .*/state: [\d.]+ MB are left on its disk", shown, re.MULTILINE)
+    assert demo.json("status", exit_code=1)["problems_total"] == 1
+    assert "MB are left on its disk" in demo.text("doctor", exit_code=1)
 
 
 def test_status_before_anything_was_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

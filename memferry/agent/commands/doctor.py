@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from memferry.agent.commands.status import narrow
 from memferry.agent.index.lag import lag
 from memferry.agent.lock import StateLock, holder
 from memferry.agent.recovery import identity
@@ -59,6 +60,7 @@ def _state(config: Config) -> Iterator[Check]:
     if not path.exists():
         yield Check("state", True, "not made yet", "run `memferry push`")
         return
+    yield from (Check("state directory", False, one["text"], one["hint"]) for one in narrow(config))
     broken = _broken(path)
     hint = "run `memferry doctor --rebuild`: it is made again from your files and backends" if broken else ""
     yield Check("state", broken is None, broken or "ok", hint)

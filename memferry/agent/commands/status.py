@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from memferry.config import Config
 
 SHOWN_PROBLEMS = 100
+LEAST_FREE_BYTES = 16 << 20
+"""Where less is free, reading may stop any moment; and a full disk cannot keep the news of it."""
 
 
 def status(config: Config) -> dict[str, object]:
@@ -52,7 +55,8 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
     )
     counted = database.execute("select count(*) from problem").fetchone()[0]
     backends = [_backend(database, config, name, last_seq) for name in config.backends]
-    shown = [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
+    tight = narrow(config)
+    shown = tight + [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
     return {
         "state": "halted" if any(one["text"].startswith("halted") for one in shown) else "problems" if shown else "ok",
         "config": str(config.source),
@@ -71,7 +75,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "counters": dict(database.execute("select name, value from counter order by name")),
         "notices": json.loads(meta.get("notices") or "[]"),
         "problems": shown,
-        "problems_total": counted,
+        "problems_total": counted + len(tight),
         "last_runs": [
             {"kind": kind, "finished_at": finished, "seconds": round(finished - started, 3)}
             for kind, started, finished in database.execute(
@@ -79,6 +83,25 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             )
         ],
     }  # fmt: skip
+
+
+def narrow(config: Config) -> list[dict[str, Any]]:
+    """The problem that there is hardly any room left for the state."""
+    free = _free_bytes(config.state)
+    if free >= LEAST_FREE_BYTES:
+        return []
+    text = f"{free / 1e6:.1f} MB are left on its disk; without room nothing new is read, and nothing is lost"
+    hint = "free some, or move it and set `state` in the configuration"
+    return [{"area": "state", "subject": str(config.state), "text": text, "hint": hint, "since": time.time()}]
+
+
+def _free_bytes(folder: os.PathLike[str]) -> int:
+    if sys.platform == "win32":
+        from shutil import disk_usage
+
+        return disk_usage(folder).free
+    room = os.statvfs(folder)
+    return room.f_bavail * room.f_frsize
 
 
 def _service(config: Config, meta: dict[str, str]) -> dict[str, object]:
