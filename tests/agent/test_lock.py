@@ -92,7 +92,7 @@ def test_a_killed_holder_holds_nothing(tmp_path: Path) -> None:
             began = time.monotonic()
             assert holder(tmp_path) is None
             with StateLock(tmp_path, "push"):
-                assert time.monotonic() - began < 1
+                assert time.monotonic() - began < 5
 
 
 @posix

@@ -114,7 +114,7 @@ def test_delay_is_added_to_each_direction_and_does_not_add_up(proxy: Proxy) -> N
         for _ in range(20):
             line.sendall(b"x")
         exactly(line, 20)
-        assert 0.2 <= time.monotonic() - start < 0.9
+        assert 0.2 <= time.monotonic() - start < 2  # four seconds, if it did
 
 
 def test_a_slow_line(proxy: Proxy) -> None:
