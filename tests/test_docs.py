@@ -43,6 +43,13 @@ def called(page: str) -> Iterator[list[str]]:
                 yield arguments
 
 
+def test_every_package_has_its_line_on_the_map() -> None:
+    page = (ROOT / "docs" / "how-it-works.md").read_text("utf-8")
+    table = page.split("\n## Where it happens\n")[1].split("\n## ")[0]
+    folders = [path.parent.relative_to(ROOT / "memferry") for path in (ROOT / "memferry").rglob("__init__.py")]
+    assert set(re.findall(r"`([a-z][a-z.]+)`", table)) == {".".join(one.parts) for one in folders} - {"", "agent"}
+
+
 # -- commands
 
 
