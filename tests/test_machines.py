@@ -285,8 +285,7 @@ class Lives(RuleBasedStateMachine):
 
     def run_scan(self, machine: str) -> None:
         """Really scan, so that what the model counts as seen was seen."""
-        with self.agent(machine) as agent:
-            verbs._push(agent, verbs.Scope(), "look")
+        self.run(machine, "push")
 
     @contextmanager
     def agent(self, machine: str) -> Iterator[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memferry.agent.outcome import Outcome
 from memferry.agent.pulling.pull import Pulled
@@ -17,6 +17,10 @@ from memferry.recall.prose import prose
 
 EXCERPT_CHARACTERS = 100
 FULL_PERCENT = 80.0
+
+
+Report = dict[str, Any]
+"""What a command answers, ready to be printed as JSON."""
 
 
 @dataclass(slots=True)

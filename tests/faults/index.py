@@ -16,7 +16,7 @@ from pathlib import Path
 
 import qdrant_edge as edge
 
-from memferry.agent.commands import verbs
+from memferry.agent.commands import carry, verify
 from memferry.agent.sending.deliver import MAX_ATTEMPTS
 from memferry.agent.service import Agent, opened
 from memferry.config import load
@@ -105,12 +105,12 @@ def at_work(machine: Machine) -> Iterator[Agent]:
 
 
 def pushed(trial: Trial, agent: Agent, what: str) -> None:
-    error = verbs.push(agent, {})["backends"]["vault"]["error"]
+    error = carry.push(agent, {})["backends"]["vault"]["error"]
     trial.result.expect(error is None, f"{what}: {error}")
 
 
 def findings(agent: Agent, *, repair: bool = False) -> list[dict[str, str]]:
-    (report,) = verbs.verify(agent, {"repair": repair})["backends"]
+    (report,) = verify.verify(agent, {"repair": repair})["backends"]
     found: list[dict[str, str]] = report["findings"]
     return found
 

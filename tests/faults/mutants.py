@@ -136,7 +136,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a fault is shown with its text": Mutant("B29", "memferry.cli.main:place", lambda honest: repr),
     "nothing is looked at again": Mutant("B30", "memferry.agent.sending.dispatch:look_again", _never(False)),
     "what moved is not looked for": Mutant("B30", "memferry.agent.sending.late:_read_again", _same_place_only),
-    "a repair does not look again": Mutant("B30", "memferry.agent.commands.verbs:_repair", _repair_at_once),
+    "a repair does not look again": Mutant("B30", "memferry.agent.commands.verify:_repair", _repair_at_once),
     "the queue keeps what is withdrawn": Mutant("B30", "memferry.agent.state.journal:Journal.scrub", _never(None)),
     "what was sent is not retracted": Mutant("B30", "memferry.agent.state.withdraw:Withdrawal._retract", _never(None)),
 }  # fmt: skip

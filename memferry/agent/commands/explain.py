@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memferry.agent.files import scan
 from memferry.agent.files.tree import Tree
+from memferry.agent.report import Report
 from memferry.agent.service import Agent
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen
+from memferry.errors import ConfigError
 
 STATUS = {
     FORGOTTEN: ("forgotten", "it was withdrawn by `memferry forget`, here or on another machine"),
@@ -113,3 +115,15 @@ def _of_record(agent: Agent, space: str, key: str, id_: int, seen: Seen) -> Expl
 
 def _acknowledging(agent: Agent, seq: int = 1) -> list[str]:
     return [row[0] for row in agent.state.rows("select backend from checkpoint where through >= ?", seq)]
+
+
+def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Which rule decided about a file or a record, and why."""
+    target = str(arguments["target"])
+    answers = explain_target(agent, target)
+    if not answers:
+        raise ConfigError(
+            f"nothing is known of {target}",
+            hint="give a file inside a configured space, `space/path`, or a record's key",
+        )
+    return {"target": target, "answers": [answer._asdict() for answer in answers]}

@@ -10,6 +10,7 @@ from memferry.agent.files import gzipped, opening, tail
 from memferry.agent.files.tree import Tree
 from memferry.agent.intake.decisions import Decision
 from memferry.agent.intake.judging import kind_of
+from memferry.agent.report import Report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
 from memferry.errors import ConfigError, MemferryError
@@ -208,3 +209,32 @@ def _name_size(ids: Sequence[int]) -> int:
         while size < 16 and one[:size] == other[:size]:
             size += 1
     return size
+
+
+def held(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """What stays at home, by rule, with what was found in it; or what a person decided, or decides now."""
+    if arguments.get("do"):
+        names, do = list(arguments["names"]), arguments["do"]
+        made = [one for name in names for one in decide(agent, name, do, str(arguments["reason"]))]
+        return {"decided": list(map(_decision, made))} | bring_up_to_date(agent)
+    agent.ingest_all(Scope())
+    if arguments.get("decisions"):
+        return {"decisions": list(map(_decision, agent.judging.decisions))}
+    if arguments.get("names"):
+        found = [find(agent, name) for name in arguments["names"]]
+        return {"held": [_held(agent, one) for one in found], "total": len(found)}
+    wanted = {name: arguments[name] for name in ("rule", "space") if arguments.get(name)}
+    every = listed(agent, **wanted, decided=bool(arguments.get("all")))
+    return {"held": [_held(agent, one) for one in every[: int(arguments.get("limit", 50))]], "total": len(every)}
+
+
+def _held(agent: Agent, one: HeldRecord) -> Report:
+    found = [excerpt._asdict() for excerpt in excerpts(agent, one)]
+    way_out = WAYS_OUT.get(one.rule) or WAYS_OUT.get(one.rule.partition(".")[0], "")
+    shown = {name: value for name, value in one._asdict().items() if name != "id"}
+    return shown | {"line": line_of(agent, one), "findings": found, "way_out": way_out}
+
+
+def _decision(one: Decision) -> Report:
+    about = {"name": decision_name(one)}
+    return about | {name: value for name, value in one._asdict().items() if name != "about"}

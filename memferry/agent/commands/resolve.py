@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memferry.agent.files.tree import Tree
 from memferry.agent.outcome import Outcome
 from memferry.agent.pulling import apply
 from memferry.agent.pulling.reconcile import merged_here
+from memferry.agent.report import Report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
 from memferry.agent.state import clock
-from memferry.errors import ConfigError
+from memferry.errors import ConfigError, Halted
 from memferry.formats.base import Whole
 from memferry.model import Settle, Source
 
@@ -149,3 +150,24 @@ def _make_current(agent: Agent, tree: Tree, conflict: Conflict, content: bytes) 
             raise ConfigError(f"that is not one entry with the id {conflict.key}", hint="give the entry as JSON")
         apply.edit_array(tree.root, source, kind.reader, {conflict.key: content.strip()}, (), {conflict.key: over})
     agent.ingest(tree, Scope(), Outcome(agent.journal.last_seq + 1))
+
+
+def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """Versions that lost against another machine's and were kept. `resolve`: settle this one, and `keep` so."""
+    _, halted = agent.ingest_all(Scope())
+    settled = settle_removed(agent)
+    agent.reconcile().run()
+    if "resolve" not in arguments:
+        found = [described(agent, one) for one in listed(agent)]
+        return {"conflicts": found, "settled": settled, "exit_code": 0}
+    if halted:
+        raise Halted("; ".join(halted), hint="see `memferry status`; settle conflicts after that")
+    chosen, keep = find(agent, str(arguments["resolve"])), str(arguments.get("keep", CURRENT))
+    resolve(agent, chosen, keep)
+    delivered = agent.deliver()
+    return {
+        "resolved": {"space": chosen.space, "file": chosen.file, "key": chosen.key, "keep": keep},
+        "left": len(listed(agent)),
+        "backends": {name: {"error": one.error, "through": one.after} for name, one in delivered.items()},
+        "exit_code": max((one.exit_code for one in delivered.values()), default=0),
+    }

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memferry.agent import doorbell
-from memferry.agent.commands import verbs
+from memferry.agent.commands import carry, verbs
 from memferry.agent.files.tree import Tree
 from memferry.agent.files.wakes import Debounce, Inbox, Wake
 from memferry.agent.files.watch import Watcher
@@ -238,7 +238,7 @@ class _Loop:
         if not due:
             return
         self._pull_at |= dict.fromkeys(due, now + self._agent.config.agent.pull_interval_s)
-        for name, pulled in verbs.take_in(self._agent, due).items():
+        for name, pulled in carry.take_in(self._agent, due).items():
             if isinstance(pulled, BackendError):
                 self._note_failed_pull(name, pulled)
                 continue

@@ -1,0 +1,29 @@
+"""restore: a machine's files again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from memferry.agent.report import Report
+from memferry.agent.sending.connections import require_backends
+from memferry.agent.service import Agent
+from memferry.backends.base import Readable
+from memferry.backends.vault.restore import restore as restore_files
+from memferry.errors import ConfigError
+
+
+def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
+    """A machine's files again, byte for byte, minus the records that were held."""
+    to, wanted, name = Path(arguments["to"]), str(arguments["machine"]), arguments.get("backend")
+    require_backends(agent.config, (name,) if name else ())
+    for candidate in (name,) if name else tuple(agent.config.backends):
+        with agent.backend(candidate) as backend:
+            if not isinstance(backend, Readable):
+                continue
+            log = next((log for log in backend.survey().logs if wanted in (log.name, log.id)), None)
+            if log is not None:
+                report = restore_files(backend.read(log.id), to, machine=log.id)
+                return {"machine": log.name, "backend": candidate, "to": str(to), **report._asdict()}
+    raise ConfigError(f"no machine {wanted} in {name or 'any backend'}", hint="`memferry machines` lists them")
