@@ -21,6 +21,7 @@ from memferry.agent.intake.sync import Cycle, Guard
 from memferry.agent.intake.work import Reading, Work
 from memferry.agent.lock import StateLock
 from memferry.agent.outcome import Outcome
+from memferry.agent.pulling.here import Here
 from memferry.agent.pulling.pull import Pull, Pulled
 from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.recovery import heirs, identity, lost
@@ -200,11 +201,14 @@ class Agent:
         return results
 
     def _pull_from(self, name: str, backend: Readable, dry_run: bool) -> Pulled:
-        pull = Pull(
-            self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me, name,
-            dry_run=dry_run,
+        return Pull(self.here, name, dry_run=dry_run).run(backend)
+
+    @property
+    def here(self) -> Here:
+        """What a pull works on."""
+        return Here(
+            self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me
         )  # fmt: skip
-        return pull.run(backend)
 
     # -- by name
 

@@ -62,10 +62,7 @@ def take_back(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
     for name in logs:
         with agent.backend(name) as backend:
             assert isinstance(backend, Readable)
-            Pull(
-                agent.state, agent.catalog, agent.journal, agent.withdrawal, agent.fingerprint, agent.trees, agent.me,
-                name, recognise=True,
-            ).run(backend)  # fmt: skip
+            Pull(agent.here, name, recognise=True).run(backend)
     with agent.state.transaction():
         for space in agent.config.spaces:
             agent.state.set_meta(f"{UNMET}{space.name}", 1)

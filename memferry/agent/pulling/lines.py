@@ -1,0 +1,83 @@
+"""Lines of other machines' ledgers: each is written here once, whichever machines have it, into a ledger of its own."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from memferry.agent.pulling import apply
+from memferry.agent.pulling.here import Here
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
+from memferry.agent.state.received import Line
+from memferry.backends.base import MachineLog
+from memferry.model import Put
+
+Texts = Mapping[tuple[str, str], list[bytes]]
+"""What is to be added, by space and shard."""
+
+
+class Arrived(NamedTuple):
+    """A line that arrived, and the id of its record."""
+
+    put: Put
+    id: int
+
+
+class Lines:
+    """Of one machine's log."""
+
+    def __init__(self, here: Here, log: MachineLog) -> None:
+        self._here = here
+        self._log = log
+
+    def sort(self, arrivals: Sequence[Arrived]) -> tuple[list[Line], Texts]:
+        """Where each lies from now on, and what is to be added to which shard. What this machine has itself is added to
+        none."""
+        ids = [one.id for one in arrivals]
+        seen, there, own = self._here.catalog.seen(ids), self._here.received.lines(ids), self._own(ids)
+        lines: list[Line] = []
+        texts: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        for one in arrivals:
+            number = digest_number(bytes.fromhex(one.put.digest))
+            line = Line(self._log.id, one.put.seq, one.id, number, 0)
+            others = [known for known in there[one.id, number] if known.shard]
+            if not _is_welcome(seen.get(one.id)) or (one.id, number) in own:
+                pass
+            elif others:
+                line = line._replace(shard=others[0].shard)
+            else:
+                line = line._replace(shard=self._begun(one.put))
+                texts[one.put.space, self._shard_of(one.put)].append(one.put.body.encode())
+            there[one.id, number].append(line)
+            lines.append(line)
+        return lines, texts
+
+    def add(self, lines: Sequence[Line]) -> None:
+        """They lie in their shards. Inside a transaction of the state."""
+        self._here.received.add_lines(lines)
+        seen = self._here.catalog.seen([line.id for line in lines])
+        new = [line for line in lines if line.shard and (line.id not in seen or seen[line.id].seq == WITHDRAWN)]
+        self._here.state.execute_many(
+            "insert or replace into record values(?, ?, ?, 0)", ((line.id, line.digest, FOREIGN) for line in new)
+        )
+
+    def numbers(self, shards: Iterable[str]) -> set[int]:
+        """Of shards that are given as `space/file`."""
+        return {self._here.received.shard(space, file) for space, _, file in (one.partition("/") for one in shards)}
+
+    def _shard_of(self, put: Put) -> str:
+        return apply.shard(put.file, self._log.name)
+
+    def _begun(self, put: Put) -> int:
+        with self._here.state.transaction():  # before the file is there, so that nobody reads it as this machine's own
+            return self._here.received.shard(put.space, self._shard_of(put))
+
+    def _own(self, ids: Collection[int]) -> set[tuple[int, int]]:
+        """Ids and digests of the versions that this machine wrote itself."""
+        sql = "select id, digest from {} where seq > 0 and id in (select value from json_each(?))"
+        return {row[:2] for table in ("record", "version") for row in self._here.state.among(sql.format(table), ids)}
+
+
+def _is_welcome(seen: Seen | None) -> bool:
+    return seen is None or seen.seq not in (HELD, FORGOTTEN)
