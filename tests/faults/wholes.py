@@ -110,7 +110,9 @@ def hostile(trial: Trial) -> None:
         again = machine.push(timeout_s=trial.pick(60, 3600))
     unreadable = 1 if os.geteuid() else 0  # nothing is unreadable to root
     trial.result.expect(answer.code == again.code == unreadable, f"push: {said(answer)}, then {said(again)}")
-    named = {problem["subject"] for problem in machine.status()["problems"]}
+    problems = machine.status()["problems"]
+    trial.result.expect(all(problem["hint"] for problem in problems), "status does not say what to do about each")
+    named = {problem["subject"] for problem in problems}
     for name in sorted({"socket.jsonl", *skipped}):
         shown = any(name in subject for subject in named)
         trial.result.expect(shown, f"status does not say why {name} was skipped")

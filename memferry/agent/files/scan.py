@@ -17,6 +17,13 @@ Listing: TypeAlias = "tuple[list[Found | Skipped], list[str]]"
 """The files of one folder and the paths of its sub-folders, both by name."""
 
 NOT_UTF8 = "has a name that is not UTF-8"
+IS_LINK = "is a link"
+NO_FILE = "is not a regular file"
+NEXT_STEPS = {
+    NOT_UTF8: "rename it",
+    IS_LINK: "put the file itself here, or carry the folder that it leads to as a space of its own",
+    NO_FILE: "name it in .memferryignore",
+}
 _LARGEST = 2**63 - 1
 _KIND, _REGULAR = 0o170000, 0o100000
 _JUNCTION = 0xA0000003  # Windows: a folder that is a link
@@ -56,6 +63,11 @@ class Skipped(NamedTuple):
 
     file: str
     reason: str
+
+    @property
+    def hint(self) -> str:
+        """What a person can do about it."""
+        return NEXT_STEPS.get(self.reason, "let this user read it, or name it in .memferryignore")
 
 
 class Changes(NamedTuple):
@@ -219,11 +231,11 @@ def _sort_in(file: str, found: os.stat_result, files: list[Found | Skipped], fol
     elif kind == modes.S_IFREG:
         files.append(Found(file, stat_of(found)))
     elif kind == modes.S_IFLNK or getattr(found, "st_reparse_tag", 0) == _JUNCTION:
-        files.append(Skipped(file, "is a link"))
+        files.append(Skipped(file, IS_LINK))
     elif kind == modes.S_IFDIR:
         folders.append(file)
     else:
-        files.append(Skipped(file, "is not a regular file"))
+        files.append(Skipped(file, NO_FILE))
 
 
 def _way(root: Path, file: str, descend: Callable[[str], bool]) -> Listing:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import count
 from typing import NamedTuple
@@ -102,13 +102,13 @@ class Cycle:
         changes = scan.changes(
             seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if all_files else known
         )
-        self._show_skipped({one.file: one.reason for one in changes.skipped})
+        self._show_skipped(changes.skipped)
         return changes
 
-    def _show_skipped(self, skipped: Mapping[str, str]) -> None:
+    def _show_skipped(self, skipped: Sequence[scan.Skipped]) -> None:
         prefix = f"{self._tree.name}/"
-        now = {prefix + file: reason for file, reason in skipped.items()}
-        self._outcome.skipped |= now
+        now = {prefix + one.file: one for one in skipped}
+        self._outcome.skipped |= {subject: one.reason for subject, one in now.items()}
         known = self._state.rows(
             "select subject from problem where area = 'skipped' and substr(subject, 1, ?) = ?", len(prefix), prefix
         )
@@ -117,8 +117,8 @@ class Cycle:
         with self._state.transaction():
             for (subject,) in known:
                 self._state.clear_problem("skipped", subject)
-            for subject, reason in now.items():
-                self._state.report_problem("skipped", subject, reason)
+            for subject, one in now.items():
+                self._state.report_problem("skipped", subject, one.reason, one.hint)
 
     def _kind(self, file: str) -> Kind | None:
         if file in self._pulled:
