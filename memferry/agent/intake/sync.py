@@ -74,8 +74,8 @@ class Cycle:
     def run_some(self, files: Iterable[str]) -> None:
         """Only these files, which the watcher saw change. Nothing is concluded from what is missing."""
         seen = [one for file in files if (one := scan.look(self._tree.root, file)) is not None]
-        known = self._catalog.stats(self._tree.name)
-        self._read(scan.changes(seen, {one.file: known[one.file] for one in seen if one.file in known}))
+        known = self._catalog.stats(self._tree.name, [one.file for one in seen])
+        self._read(scan.changes(seen, known))
         if self._holds_copies or self._reconsiders():
             self.run()
         else:

@@ -86,9 +86,13 @@ class Catalog:
 
     # -- files
 
-    def stats(self, space: str) -> dict[str, Stat]:
-        """The stat of every live file of a space as last read."""
-        rows = self._state.rows("select path, stat from file where space = ? and not gone and stat is not null", space)
+    def stats(self, space: str, paths: Sequence[str] | None = None) -> dict[str, Stat]:
+        """The stat of every live file of a space as last read, or of these."""
+        sql = "select path, stat from file where space = ? and not gone and stat is not null"
+        if paths is None:
+            rows = self._state.rows(sql, space)
+        else:
+            rows = self._state.rows(f"{sql} and path in (select value from json_each(?))", space, json.dumps(paths))
         # Ten thousand files are compared by every scan: unpacked in one go.
         unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
         return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
