@@ -13,6 +13,7 @@ from memferry.agent.report import Report, SyncReport, backend_report, pull_repor
 from memferry.agent.scope import Scope
 from memferry.agent.sending.connections import require_backends
 from memferry.agent.service import Agent
+from memferry.agent.state.queued import BEYOND
 from memferry.backends.base import Capacity
 from memferry.errors import BackendError
 
@@ -63,7 +64,7 @@ def _foretell(agent: Agent, report: SyncReport, scope: Scope) -> None:
     for name in scope.backends or tuple(agent.config.backends):
         row = agent.state.one("select through from checkpoint where backend = ?", name)
         through = row[0] if row else 0
-        queued = agent.state.one("select count(*), total(length(frame)) from journal where last > ?", through)
+        queued = agent.state.one(f"select count(*), total(length(frame)) from {BEYOND}", through)
         assert queued is not None
         report.backends[name] = {
             "would_send_batches": queued[0],

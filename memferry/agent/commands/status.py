@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from memferry.agent.state.queued import WAITING
 from memferry.errors import StateError
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             "select rule.rule, sum(count) from holding join rule on rule.id = holding.rule group by rule.rule"
             " having sum(count) > 0 order by 1"
         )),
-        "journal": {"operations": _count(database), "last_seq": last_seq},
+        "journal": {"last_seq": last_seq},
         "memory": _memory(config),
         "backends": backends,
         "last_push": max((one["acknowledged_at"] or 0.0 for one in backends), default=0.0) or None,
@@ -154,7 +155,7 @@ def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: 
         (name,),
     ).fetchone() or (0, None, 0, 0, None, None)  # fmt: skip
     through, at, failures, next_at, error, hint = row
-    waiting = database.execute("select total(count) from journal where last > ?", (through,)).fetchone()[0]
+    waiting = database.execute(WAITING, (through,)).fetchone()[0]
     since = database.execute("select since from problem where area = 'backend' and subject = ?", (name,)).fetchone()
     refused = database.execute(
         "select total(not parked), total(parked) from refused where backend = ?", (name,)
@@ -174,7 +175,3 @@ def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: 
 
 def _quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def _count(database: sqlite3.Connection) -> int:
-    return int(database.execute("select total(count) from journal").fetchone()[0])

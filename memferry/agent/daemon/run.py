@@ -20,6 +20,7 @@ from memferry.agent.files.watch import Watcher
 from memferry.agent.outcome import Outcome
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
+from memferry.agent.state.queued import WAITING
 from memferry.config import Config
 from memferry.errors import BackendError, Halted, MemferryError, StateError, TransientError
 
@@ -276,18 +277,17 @@ class _Loop:
                 answer({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
 
     def _tell(self, new: int = 0, held: int = 0) -> None:
+        agent = self._agent
         waiting = {
             name: row[0]
-            for name in self._agent.config.backends
-            if (row := self._agent.state.one(
-                "select total(count) from journal where last > coalesce("
-                "(select through from checkpoint where backend = ?), 0)", name))
-        }  # fmt: skip
+            for name in agent.config.backends
+            if (row := agent.state.one(WAITING, agent.checkpoints.of(name).through))
+        }
         now: dict[str, Any] = {"watching": self._watcher.mode, "waiting": waiting, "new": new}
         if now != self._last:
             self._last = now
-            with self._agent.state.transaction():
-                self._agent.state.set_meta("service", json.dumps({"watching": self._watcher.mode}))
+            with agent.state.transaction():
+                agent.state.set_meta("service", json.dumps({"watching": self._watcher.mode}))
         self._audience.beat(now | {"held": held})
 
 
