@@ -197,3 +197,29 @@ def test_a_service_without_a_console_says_in_its_log_why_it_ended(tmp_path: Path
     assert "there is no configuration" in path.read_text("utf-8")
     if sys.platform != "win32":
         assert path.stat().st_mode & 0o777 == 0o600
+
+
+UNFORESEEN = """
+import threading
+from memferry.cli import logs
+
+class Thrown:
+    def __del__(self):
+        raise ValueError("a secret text")
+
+def work():
+    raise KeyError("a secret text")
+
+logs.configure(0)
+thread = threading.Thread(target=work, name="reader")
+thread.start()
+thread.join()
+Thrown()
+"""
+
+
+def test_what_nobody_catches_is_told_without_its_text() -> None:
+    done = subprocess.run([sys.executable, "-c", UNFORESEEN], capture_output=True, text=True, check=True, timeout=60)
+    assert "secret" not in done.stdout + done.stderr
+    assert re.search(r"^memferry: fault: KeyError at \S+ in thread reader$", done.stderr, re.MULTILINE)
+    assert re.search(r"^memferry: fault: ValueError at \S+ while winding up$", done.stderr, re.MULTILINE)

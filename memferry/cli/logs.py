@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 
+from memferry.cli import unforeseen
 from memferry.cli.progress import StatusLine
 
 LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
@@ -14,6 +15,7 @@ LEVELS = (logging.WARNING, logging.INFO, logging.DEBUG)
 
 def configure(verbose: int, line: StatusLine | None = None, *, usual: int = 0) -> None:
     """`verbose`: how often -v was given, on top of `usual`. `line`: a live line that log lines must not run into."""
+    unforeseen.keep_quiet()
     handler = _Handler(line or StatusLine(sys.stderr))
     handler.setFormatter(_Plain() if sys.stderr.isatty() else _KeyValue())
     logger = logging.getLogger("memferry")

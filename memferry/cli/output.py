@@ -17,16 +17,15 @@ def safe(text: str) -> str:
 
 
 def place(error: BaseException) -> str:
-    """Where in this package it was raised: never what was handled there."""
-    found = "?"
-    trace = error.__traceback__
+    """Where in this package it was raised, else where at all: never what was handled there."""
+    places, trace = ["?"], error.__traceback__
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if "memferry" in code.co_filename:
-            folder, file = os.path.split(code.co_filename)
-            found = f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}"
+        folder, file = os.path.split(trace.tb_frame.f_code.co_filename)
+        places.append(f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}")
+        if "memferry" in folder:
+            places[0] = places[-1]
         trace = trace.tb_next
-    return found
+    return places[0] if places[0] != "?" else places[-1]
 
 
 def count(number: int, noun: str) -> str:

@@ -78,10 +78,11 @@ class Machine:
         return [*prefix, sys.executable, *launched, "--config", str(self.config), *self.verbose, *arguments]
 
     def spawn(self, *arguments: str, **how: Sequence[str]) -> subprocess.Popen[str]:
-        """A process in the background; what it says goes to the logs, which the canary oracle reads."""
-        with open(self.logs / "background.log", "a") as log:
+        """A process in the background. What it says goes to the logs, which the canary oracle reads; what a command
+        answers, should it come to its end, is for its user alone."""
+        with open(self.logs / "background.log", "a") as log, open(self.logs / ANSWERS, "a") as answers:
             return subprocess.Popen(
-                self.command(*arguments, **how), cwd=ROOT, env=_environment(), stdout=log, stderr=log, text=True
+                self.command(*arguments, **how), cwd=ROOT, env=_environment(), stdout=answers, stderr=log, text=True
             )
 
     def call(self, *arguments: str, timeout_s: float = TIMEOUT_S, **how: Sequence[str]) -> Answer:
