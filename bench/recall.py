@@ -98,9 +98,9 @@ def _line(turn: Mapping[str, Any], session: str) -> dict[str, str]:
     }
 
 
-def write_chinese(root: Path) -> list[Question]:
-    """One space with a ledger of sentences, each in a shuffled place."""
-    pairs = [line.split("\t") for line in CHINESE.read_text("utf-8").rstrip("\n").split("\n")]
+def write_chinese(root: Path, data: Path) -> list[Question]:
+    """One space with a ledger of sentences in a shuffled order. `data`: a question, a tab and its answer a line."""
+    pairs = [line.split("\t") for line in data.read_text("utf-8").rstrip("\n").split("\n")]
     questions = [Question(asked, "chinese", frozenset([f"zh-{n}"])) for n, (asked, _) in enumerate(pairs)]
     lines = [json.dumps({"id": f"zh-{n}", "text": told}, ensure_ascii=False) for n, (_, told) in enumerate(pairs)]
     random.Random(1).shuffle(lines)
@@ -195,8 +195,8 @@ def locomo(data: Path, tier: str, folder: Path, model: str) -> Iterator[Figure]:
         yield from _quality(f"LoCoMo, {tier}{name}", [one for group in some for one in group], bars)
 
 
-def chinese(tier: str, folder: Path, model: str) -> Iterator[Figure]:
-    questions = write_chinese(folder / "spaces")
+def chinese(tier: str, folder: Path, model: str, data: Path = CHINESE) -> Iterator[Figure]:
+    questions = write_chinese(folder / "spaces", data)
     config = carried(folder, folder / "spaces", model)
     indexed(config)
     embedded(config, tier)
@@ -268,7 +268,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             folder = Path(name) / tier
             if arguments.locomo:
                 figures += locomo(arguments.locomo, tier, _made(folder / "locomo"), arguments.model)
-            figures += chinese(tier, _made(folder / "chinese"), arguments.model)
+            figures += chinese(tier, _made(folder / "chinese"), arguments.model, arguments.chinese)
         if arguments.records:
             folder = _made(Path(name) / "speed")
             some = many(arguments.records, tiers, folder)
@@ -289,6 +289,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="example: python -m bench.recall --locomo locomo10.json --tier core --tier semantic",
     )  # fmt: skip
     parser.add_argument("--locomo", type=Path, metavar="FILE", help="locomo10.json of snap-research/LoCoMo")
+    parser.add_argument(
+        "--chinese", type=Path, default=CHINESE, metavar="FILE", help="other pairs than those of the bars, such as"
+        " bench/data/chinese_tuning.tsv, on which weights may be tried",
+    )  # fmt: skip
     parser.add_argument("--tier", action="append", choices=list(BARS), help="repeatable (default: core and semantic)")
     parser.add_argument("--model", default="minilm", help="of the model tier, as recall.model (%(default)s)")
     parser.add_argument("--records", type=int, default=100_000, help="for the speed; 0: none (%(default)s)")

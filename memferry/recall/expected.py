@@ -10,6 +10,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from memferry.recall.hanzi.fold import NUMBER, simplified
+
 _WORD = re.compile(r"\w+")
 
 
@@ -48,7 +50,11 @@ _KINDS = (
         r"[一二三四五六七八九十百零\d两半底初上下末][年月日号点周]|周[一二三四五六日]|星期|[上下中]午|[明后昨今]天|凌晨|[早晚]上"
         r"|[春夏秋冬]天",
     ),
-    _kind("多少|多大|多长|多高|多重|几", "", r"[一二三四五六七八九十百千万两半零\d]"),
+    _kind("多少|多大|多长|多高|多重|几", "", rf"\d|半|{NUMBER}"),
+    _kind(
+        "哪里|哪儿|在哪|到哪|去哪|什么地方|什么位置|哪家|哪个城市|何处|地点|地址", "",
+        r"[在到去往从][\u4e00-\u9fff]|[省市县区镇村路街巷楼层室馆店站院园厅库港场]",
+    ),
     _kind("为什么|为何|原因", "", r"因|由于|所以|于是|导致|太|以免|免得"),
 )  # fmt: skip
 """The first that a question fits is the one."""
@@ -60,12 +66,12 @@ def holds_what_is_asked(query: str, text: str) -> bool:
     if kind is None:
         return False
     named = bool(kind.words) and not kind.words.isdisjoint(_words(text))
-    return named or re.search(kind.pattern, text) is not None
+    return named or re.search(kind.pattern, simplified(text)) is not None
 
 
 @lru_cache(64)
 def _asked(query: str) -> _Kind | None:
-    padded = f" {' '.join(_words(query))} "
+    padded = f" {' '.join(_words(simplified(query)))} "
     return next((kind for kind in _KINDS if any(phrase in padded for phrase in kind.asks)), None)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from memferry.errors import IndexBroken
 
-VERSION = 3
+VERSION = 4
 """Of the tables and of what is put into them; one of another version is made again."""
 PASSAGE_BITS = 16
 """The id of a passage: that of its entry, then its number in so many bits."""

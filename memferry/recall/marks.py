@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
+from memferry.recall.hanzi import fold
 from memferry.recall.words import has_cjk
 
 WIDTH = 240
@@ -40,7 +41,9 @@ class Marker:
         latin = [term for term in terms if not has_cjk(term)]
         cjk = [term.strip('"') for term in terms if has_cjk(term)]
         pairs = [one for one in cjk if len(one) > 1] or cjk
-        return [_marked(_mark_pairs(pairs, text)) for text in (self._mark_words(latin, clean) if latin else clean)]
+        asked = {term.strip('"') for term in terms}
+        shown = self._mark_words(latin, clean) if latin else clean
+        return [_marked(text if text.isascii() else _mark_runs(pairs, asked, text)) for text in shown]
 
     def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
         self._database.execute("begin")  # and taken back: FTS5 writes no segment of what is never kept
@@ -54,20 +57,25 @@ class Marker:
         return [by_number.get(number, text) for number, text in enumerate(texts)]
 
 
-def _mark_pairs(pairs: Sequence[str], text: str) -> str:
-    """Runs in which pairs follow each other are marked as one."""
-    if not pairs:
-        return text
+def _mark_runs(pairs: Sequence[str], asked: Collection[str], text: str) -> str:
+    """Runs in which pairs follow each other are marked as one; so are numbers and days of the week, however written."""
+    folded = fold.simplified(text)
+    found = [(start, end) for start, end, word in fold.words(folded) if word in asked]
+    found += [(at, at + len(pair)) for pair in pairs for at in _places(pair, folded)]
     inside = [False] * len(text)
-    for pair in pairs:
-        at = text.find(pair)
-        while at >= 0:
-            inside[at : at + len(pair)] = [True] * len(pair)
-            at = text.find(pair, at + 1)
+    for start, end in found:
+        inside[start:end] = [True] * (end - start)
     edges = zip([False, *inside], [*inside, False], [*text, ""], strict=True)
     return "".join(
         f"{_BEGIN if now and not was else _END if was and not now else ''}{char}" for was, now, char in edges
     )
+
+
+def _places(pair: str, text: str) -> Iterator[int]:
+    at = text.find(pair)
+    while at >= 0:
+        yield at
+        at = text.find(pair, at + 1)
 
 
 def _marked(text: str) -> Marked:

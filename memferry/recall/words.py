@@ -2,14 +2,18 @@
 
 FTS5 cuts at spaces, and Chinese, Japanese and Korean have few: it finds 12 % of what it should there, 82 % by trigrams,
 92 % by pairs of neighbouring characters. Single characters beside the pairs find more where a question says it in other
-words (docs/adr/0011-recall.md). So their runs are cut into both before FTS5 sees them.
+words (docs/adr/0011-recall.md). So their runs are cut into both before FTS5 sees them, but for numbers and days of the
+week, which are words. Traditional characters are found by simplified ones, 二十 by 20, and 星期五 by 周五.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
+
+from memferry.recall.hanzi import fold
 
 MOST_TERMS = 64
 """Of one question; a pasted page is as good by its first words."""
@@ -22,10 +26,11 @@ characters that ask or join; in pairs they count."""
 
 _ASKING = re.compile(
     "为什么|为何|什么时候|什么样|什么|怎么样|怎么办|怎么|怎样|如何|多少|多久|多长时间|几点|几号|哪[一里儿些个位种家天年月]"
-    "|爲什麼|為什麼|什麼時候|什麼|怎麼|怎樣|哪裡|多長時間|なぜ|どうして|どこ|いつ(?!も)|だれ|誰が|何が|何を|何時|どの"
+    "|なぜ|どうして|どこ|いつ(?!も)|だれ|谁が|何が|何を|何时|どの"
     "|ですか|ますか|ましたか|무엇|언제|어디|누가|누구|왜(?![가-힣])|어떻게|어느|몇"
 )
-"""They ask; what answers does not repeat them, so no character of theirs, and no pair over their edge, is looked up."""
+"""They ask; what answers does not repeat them, so no character of theirs, and no pair over their edge, is looked up. In
+simplified characters, of Japanese too."""
 
 _CJK = re.compile(
     "[\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+"
@@ -39,15 +44,26 @@ def has_cjk(text: str) -> bool:
 
 
 def prepared(text: str) -> str:
-    """`text` for FTS5: 北京大学 becomes 北 京 大 学 北京 京大 大学."""
+    """`text` for FTS5: 北京大學 becomes 北 京 大 学 北京 京大 大学, 二十台 becomes 20 台."""
     return text if text.isascii() else _CJK.sub(_cut, unicodedata.normalize("NFKC", text))
 
 
 def _cut(run: re.Match[str]) -> str:
-    return f" {' '.join(_parts(run[0]))} "
+    return f" {' '.join(_parts(fold.simplified(run[0])))} "
 
 
-def _parts(run: str) -> list[str]:
+def _parts(run: str) -> Iterator[str]:
+    """Of simplified characters."""
+    at = 0
+    for start, end, word in fold.words(run):
+        yield from _characters(run[at:start])
+        yield word
+        at = end
+    yield from _characters(run[at:])
+
+
+def _characters(run: str) -> list[str]:
+    """And pairs of them."""
     return [*run, *(run[at : at + 2] for at in range(len(run) - 1))]
 
 
@@ -68,7 +84,7 @@ def terms(query: str) -> list[str]:
 
     Empty where the query holds no word.
     """
-    text = unicodedata.normalize("NFKC", query).lower()
+    text = fold.simplified(unicodedata.normalize("NFKC", query).lower())
     found = _looked_up(_ASKING.sub(" ", text)) or _looked_up(text)
     wanted = [part for part in found if part not in STOPWORDS] or found
     return [f'"{part}"' for part in dict.fromkeys(wanted)][:MOST_TERMS]

@@ -12,8 +12,10 @@ from memferry.agent.index import embedding
 from memferry.agent.index.embedding import Embedding
 from memferry.config import Config
 from memferry.errors import EmbedderBroken
-from memferry.recall.local import HELD, INDEX, searcher
+from memferry.recall.embed.registry import of_settings
+from memferry.recall.local import HELD, INDEX, parts, searcher
 from memferry.recall.search import Answers, Wanted
+from memferry.recall.tiers import chosen
 from memferry.recall.vectors import all_beside
 from tests.agent import machines
 from tests.agent.machines import QUICK, Machine
@@ -59,6 +61,22 @@ def test_what_shares_no_word_is_found_and_what_is_held_has_its_own_file(ant: Emb
     assert ant.ask("kitten").hits[0].key == "0.md"
     assert ant.ask("pregnancy").hits[0].key == "secret.md"
     assert all(not hit.held for hit in ant.ask("pregnancy", shareable=True).hits)
+
+
+@pytest.mark.parametrize(
+    ("model", "weights"),
+    [
+        ("minilm", (2.0, 2.0, 0.25)),
+        ("use-multilingual", (0.75, 4.0, 0.25)),
+        ("http://127.0.0.1:9/v1, endpoint_model: any", (0.75, 2.0, 0.25)),
+    ],
+)
+def test_the_weights_are_those_that_were_measured(ant: Embedded, model: str, weights: tuple[float, ...]) -> None:
+    """Who changes one measures again: `python -m bench.recall`, docs/recall.md."""
+    ant.recall = f"{{model: {model}}}"
+    (ant.state / f"index.{of_settings(ant.config.recall).label}.vectors").touch()
+    tier = chosen(ant.config, parts(ant.state, shareable=True), "model")
+    assert (tier.reranker_weight, tier.reranker_weight_cjk, tier.nearest_weight) == weights
 
 
 def test_what_is_forgotten_leaves_the_vectors_with_the_index(ant: Embedded) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from memferry.model import Put
+from memferry.recall.expected import holds_what_is_asked
 from memferry.recall.fuse import fuse
+from memferry.recall.hanzi.fold import simplified
 from memferry.recall.marks import Marker
 from memferry.recall.passages import LONGEST, passages, split
 from memferry.recall.prose import day, prose
@@ -34,6 +36,30 @@ def test_runs_without_spaces_are_cut_into_characters_and_pairs() -> None:
 )
 def test_a_question_is_its_words_but_for_those_that_stand_everywhere(query: str, expected: list[str]) -> None:
     assert terms(query) == [f'"{term}"' for term in expected]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("資料庫備份爲什麼失敗", "资料库备份为什么失败"),
+        ("三點二十分", "3点20分"),
+        ("二零二八年十二月", "2028年12月"),
+        ("一百零五台", "105台"),
+        ("三万五千块", "35000块"),
+        ("兩個", "2个"),
+        ("星期五", "周五"),
+        ("礼拜天", "週日"),
+        ("二十", "20"),
+    ],
+)
+def test_what_is_written_in_two_ways_is_one_word(one: str, other: str) -> None:
+    assert prepared(one).split() == prepared(other).split()
+    assert terms(one) == terms(other)
+
+
+def test_a_numeral_inside_a_word_is_a_character() -> None:
+    assert prepared("统一").split() == ["统", "一", "统一"]
+    assert simplified("naïve café, no table") == "naïve café, no table"
 
 
 def test_a_pasted_page_is_asked_by_its_first_words() -> None:
@@ -105,6 +131,26 @@ def test_pairs_are_marked_as_one_run() -> None:
     (found,) = marker.mark(terms("数据库备份"), ["主数据库的备份在三点"])
     marker.close()
     assert found.snippet == "主[数据库]的[备份]在三点"
+
+
+def test_what_is_written_otherwise_is_marked_as_it_stands() -> None:
+    marker = Marker()
+    (found,) = marker.mark(terms("资料库周五 20 台"), ["星期五，二十台資料庫"])
+    marker.close()
+    assert found.snippet == "[星期五]，[二十]台[資料庫]"
+
+
+@pytest.mark.parametrize(
+    ("query", "answer", "other"),
+    [
+        ("會議在哪裡開？", "在三楼的会议室", "会议改期了"),
+        ("有多少台机器？", "集群有12台", "统一的机器"),
+        ("有多少台机器？", "集群有十二台", "统一的机器"),
+    ],
+)
+def test_what_a_chinese_question_asks_for(query: str, answer: str, other: str) -> None:
+    assert holds_what_is_asked(query, answer)
+    assert not holds_what_is_asked(query, other)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What Chinese and Japanese write in two ways, written in one."""
