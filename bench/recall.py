@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
-from bench import asking
+from bench import asking, vectors
 from bench.figures import Figure, as_objects, table
 from memferry.agent.commands import verbs
 from memferry.agent.service import opened
@@ -109,12 +109,18 @@ def write_chinese(root: Path, data: Path) -> list[Question]:
     return questions
 
 
-def write_records(root: Path, count: int) -> list[str]:
-    """One space with `count` records of 20 to 60 words by Zipf's law; returns questions of 3 to 7 such words."""
-    dice = random.Random(1)
+def _made_up(dice: random.Random) -> list[str]:
     words = ["".join(dice.choices("bcdfghklmnprstvw", k=1) + dice.choices("aeiou", k=1)) for _ in range(60)]
     vocabulary = sorted({"".join(dice.choices(words, k=dice.randint(1, 4))) for _ in range(40_000)})
     dice.shuffle(vocabulary)
+    return vocabulary
+
+
+def write_records(root: Path, count: int, words: Sequence[str] = ()) -> list[str]:
+    """One space with `count` records of 20 to 60 words by Zipf's law, of those or of made up ones; returns questions of
+    3 to 7 such words."""
+    dice = random.Random(1)
+    vocabulary = words or _made_up(dice)
     weights = list(accumulate(1 / (rank + 2.7) for rank in range(len(vocabulary))))
     (root / "many").mkdir(parents=True)
     with open(root / "many" / "memory.jsonl", "w", encoding="utf-8") as file:
@@ -221,8 +227,9 @@ class Many(NamedTuple):
 
 def many(count: int, tiers: Sequence[str], folder: Path) -> Many:
     """Where the model tier is not measured, a service has no vectors to make."""
-    questions = write_records(folder / "spaces", count)
-    config = carried(folder, folder / "spaces", tier="model" if "model" in tiers else "semantic")
+    model = "model" in tiers
+    questions = write_records(folder / "spaces", count, vectors.known_words() if model else ())
+    config = carried(folder, folder / "spaces", tier="model" if model else "semantic")
     return Many(config, questions, folder / "spaces" / "many" / "memory.jsonl")
 
 
@@ -234,7 +241,8 @@ def speed(some: Many, tiers: Sequence[str]) -> Iterator[Figure]:
     size = sum((some.config.state / name).stat().st_size for name in (INDEX, HELD))
     yield Figure("  its size", size / 1e6, "MB")
     for tier in tiers:
-        embedded(some.config, tier)
+        if tier == "model":
+            yield from vectors.made(some.config, min(vectors.READ, taken // 2))
         with contextlib.closing(searcher(some.config, shareable=False, tier=tier)) as asked:
             asked.search(Wanted("warm up"))
             taken_ms = [1000 * _worked(lambda text=text: asked.search(Wanted(text))) for text in some.questions[:100]]  # type: ignore[misc]

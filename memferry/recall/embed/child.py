@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from memferry.embedder import Model
 from memferry.errors import EmbedderBroken
 from memferry.recall.embed import wire
-from memferry.recall.embed.registry import Choice
+from memferry.recall.embed.registry import Choice, known
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,8 +40,8 @@ class Worker:
 
     @property
     def model(self) -> Model:
-        """See `Embedder`. EmbedderBroken: it cannot be loaded."""
-        return self.described.model
+        """See `Embedder`. Loaded only where that is not known beforehand. EmbedderBroken: it cannot be."""
+        return known(self.choice) or self.described.model
 
     def embed_documents(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Embedder`."""

