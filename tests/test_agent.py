@@ -440,6 +440,21 @@ def test_a_question_beside_the_service_is_answered_by_a_process_that_stays_for_t
     assert list(ant.state.glob("answering*")) == []
 
 
+def test_a_model_is_loaded_where_it_stays_also_for_the_first_question(
+    ant: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ant.append("log.jsonl", {"id": "a1", "text": "the kitten sleeps"})
+    ant.do("push")
+    ant.do("index", embed=None)
+    monkeypatch.setattr("memferry.cli.recall.searcher", None)  # nobody reads the index here
+    monkeypatch.setattr("memferry.cli.recall.A_MOMENT_S", 30.0)
+    with running(ant):
+        assert run(["--config", str(ant.config.source), "recall", "cat", "--tier", "model", "--json"]) == 0
+    (hit,) = json.loads(capsys.readouterr().out)
+    assert hit["key"] == "a1"
+    assert "vectors" in hit["why"]["scores"]
+
+
 def test_the_service_heeds_a_marker_that_comes_while_it_runs(ant: Machine) -> None:
     with running(ant):
         ant.write("secret/.memferry-off", "")

@@ -8,6 +8,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from memferry.cli.command import Answer, Command, ask, configured_quickly, is_co
 from memferry.cli.output import safe
 from memferry.config import TIERS, Config
 from memferry.errors import ConfigError, StateLocked
-from memferry.recall.local import searcher
+from memferry.recall.local import parts, searcher
 from memferry.recall.lookup import Filters
 from memferry.recall.search import Answers, Hit, Wanted
 
@@ -26,7 +27,7 @@ SOON = 20_000
 """So many operations the service takes in while somebody waits for an answer; a second, about."""
 
 A_MOMENT_S = 2.0
-"""So long whoever asks waits for a service that is at other work to take it in."""
+"""So long whoever asks waits for a service that is at other work to take it in, or to start what answers."""
 
 _AGO = re.compile(r"(\d{1,4})([hdw])")
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
@@ -81,12 +82,34 @@ def _answers(arguments: Namespace, settings: Config, wanted: Wanted) -> Answers:
     if _service_runs(settings.state):
         from memferry.recall import asking
 
-        found = asking.ask(settings, wanted, shareable=arguments.shareable, tier=arguments.tier)
+        ask_it = partial(asking.ask, settings, wanted, shareable=arguments.shareable, tier=arguments.tier)
+        found = ask_it()
+        if found is None:
+            doorbell.leave(settings.state, "answering")
+            found = (
+                ask_it() if _needs_a_model(arguments, settings) and _is_there(settings.state / asking.NOTE) else None
+            )
         if found is not None:
             return found
-        doorbell.leave(settings.state, "answering")
     with contextlib.closing(searcher(settings, shareable=arguments.shareable, tier=arguments.tier)) as asked:
         return asked.search(wanted)
+
+
+def _needs_a_model(arguments: Namespace, settings: Config) -> bool:
+    """It takes long to load: better in the process that stays than in this one, and then again there."""
+    if (arguments.tier or settings.recall.tier) not in ("best", "model"):
+        return False
+    from memferry.recall.embed.tier import has_vectors
+
+    return has_vectors(settings, parts(settings.state, shareable=arguments.shareable))
+
+
+def _is_there(path: Path) -> bool:
+    """In a moment, if not yet."""
+    end = time.monotonic() + A_MOMENT_S
+    while not (found := path.exists()) and time.monotonic() < end:
+        time.sleep(doorbell.POLL_S)
+    return found
 
 
 def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:

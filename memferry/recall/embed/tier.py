@@ -87,6 +87,15 @@ def model(config: Config, parts: Sequence[Path]) -> Tier:
     return Tier("model", found, COSINE_WEIGHT, cjk, (found,), NEAREST_WEIGHT)
 
 
+def has_vectors(config: Config, parts: Sequence[Path]) -> bool:
+    """Whether a question about these files of the index would be put to a model."""
+    try:
+        choice = of_settings(config.recall)
+    except ConfigError:
+        return False
+    return choice.is_installed and any(beside(part, choice.label).exists() for part in parts)
+
+
 def _by_table() -> Reranker:
     from memferry.recall.static.tier import StaticTokens
 
