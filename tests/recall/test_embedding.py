@@ -12,6 +12,7 @@ from memferry.agent.index import embedding
 from memferry.agent.index.embedding import Embedding
 from memferry.config import Config
 from memferry.errors import EmbedderBroken
+from memferry.recall.embed.child import shared
 from memferry.recall.embed.registry import of_settings
 from memferry.recall.local import HELD, INDEX, parts, searcher
 from memferry.recall.search import Answers, Wanted
@@ -132,6 +133,20 @@ def test_it_keeps_up_beside_other_work_and_tells_what_is_wrong(ant: Embedded, mo
         assert work.problem is None
         assert ant.ask(KITTEN).hits
         work.close()
+
+
+def test_the_model_ends_when_every_record_has_its_vectors_and_rests(
+    ant: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedding, "QUIET_S", 0.0)
+    ant.do("index")
+    work = Embedding(ant.config)
+    _let_it(work)
+    assert ant.files() == ["index.minilm.vectors", "held.minilm.vectors"]
+    assert not shared(of_settings(ant.config.recall), ant.config.recall.idle_s).running
+    before = work._thread
+    work.keep_up(changed=True)
+    assert work._thread is before, "not loaded again at once"
 
 
 def test_nothing_is_made_where_no_model_is_wanted(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,9 @@ Progress = Callable[[str, int, int], None]
 
 QUIET_S = 5.0
 """So long after a change the model is left alone: what comes next may change as well, and a short life needs none."""
+REST_S = 30.0
+"""So long at least between two times that the model is loaded for what is new: it ends when that is done, for the
+process that answers questions may have another in memory."""
 RETRY_S = 60.0
 """After this long a model that did not work is tried again."""
 
@@ -60,7 +63,7 @@ class Embedding:
         do than at the last call."""
         if changed and not self._behind:
             self._behind = True
-            self._begin_at = time.monotonic() + QUIET_S
+            self._begin_at = max(self._begin_at, time.monotonic() + QUIET_S)
         works = self._thread is not None and self._thread.is_alive()
         if works or not self._behind or time.monotonic() < self._begin_at:
             return
@@ -87,7 +90,9 @@ class Embedding:
     def _work(self) -> None:
         try:
             self.finish()
+            shared(of_settings(self._config.recall), self._config.recall.idle_s).close()
             self.problem = None
+            self._begin_at = time.monotonic() + REST_S
         except (EmbedderBroken, IndexBroken, ConfigError) as error:
             self.problem = error
             self._behind = True
