@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
+import os
+import random
 import sqlite3
 from pathlib import Path
 
@@ -70,6 +73,25 @@ def test_what_is_held_is_found_here_and_lies_in_a_part_of_its_own(ant: Machine) 
     assert keys(find(ant, "zanzibar harbour", shareable=True)) == ["r1"]
     assert b"zanzibar" in bytes_of(ant, HELD)
     assert b"zanzibar" not in bytes_of(ant, INDEX) + bytes_of(ant, "state.db")
+
+
+def test_what_is_held_in_an_archive_is_found(ant: Machine) -> None:
+    """Also of several members, in more than one piece, and as far as a damaged one can be read."""
+    words = ["harbour", "fees", "sails", "rope", "anchor", "tide"]
+    said = [" ".join(random.choices(words, k=400)) for _ in range(901)]
+    many = "".join(
+        line(n, f"zanzibar {text}", private=True) if n % 300 == 0 else line(n, text) for n, text in enumerate(said)
+    ).encode()
+    archive = ant.write("log.1.jsonl.gz", "")
+    archive.write_bytes(packed := gzip.compress(many[:100]) + gzip.compress(many[100:]))
+    ant.do("push")
+    assert sorted(keys(find(ant, "zanzibar"))) == ["r0", "r300", "r600", "r900"]
+    assert find(ant, "zanzibar", shareable=True) == []
+    stat = archive.stat()
+    archive.write_bytes(packed[: len(packed) // 2] + bytes(len(packed) // 2))
+    os.utime(archive, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    (ant.state / HELD).unlink()
+    assert sorted(keys(find(ant, "zanzibar"))) == ["r0", "r300"]
 
 
 def test_a_label_that_changes_moves_a_record_from_one_part_to_the_other(ant: Machine) -> None:

@@ -44,7 +44,23 @@ def read_gz_lines(
     try:
         for _ in _unpacked(descriptor, limit_bytes, ratio):
             pass
-        splitter = Splitter(line_bytes=line_bytes)
+    except _Refused as error:
+        yield Broken(str(error))
+        return
+    yield from unproved_gz_lines(descriptor, limit_bytes=limit_bytes, ratio=ratio, line_bytes=line_bytes)
+
+
+def unproved_gz_lines(
+    descriptor: int,
+    *,
+    limit_bytes: int = LIMIT_BYTES,
+    ratio: int = LARGEST_RATIO,
+    line_bytes: int = LINE_BYTES,
+) -> Iterator[Chunk | Oversize | Unfinished | Broken]:
+    """The same, unpacked once and as far as it is asked for: what is `Broken` may come last. For whoever proves each
+    line by its digest."""
+    splitter = Splitter(line_bytes=line_bytes)
+    try:
         for data in _unpacked(descriptor, limit_bytes, ratio):
             yield from splitter.feed(data)
     except _Refused as error:

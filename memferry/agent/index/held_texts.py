@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from memferry.agent.files import opening
+from memferry.agent.files import gzipped, opening
+from memferry.agent.files.tail import Chunk
 from memferry.agent.files.tree import Tree
 from memferry.agent.state.database import State
 from memferry.errors import SpaceMissing
-from memferry.formats.base import Kind, Ledger, Whole
+from memferry.formats.base import Kind, Whole
 from memferry.keys import Fingerprinter
 from memferry.model import Put, Record, Source
 
@@ -77,13 +79,36 @@ def _records(tree: Tree, file: str, kind: Kind, wanted: Sequence[HeldRow]) -> It
         read = opening.read_stable(tree.root, file, WHOLE_BYTES)
         snapshot = kind.reader.parse(source, read[0]) if read is not None else None
         yield from snapshot.records if snapshot is not None else ()
-    elif not file.endswith(".gz"):  # an archive holds copies of what was met before
-        with opening.opened(tree.root, file) as (descriptor, _):
-            for row in wanted:
-                yield from _line(kind.reader, source, descriptor, row.start)
+        return
+    with opening.opened(tree.root, file) as (descriptor, _):
+        starts = [row.start for row in wanted]
+        lines = _unpacked(descriptor, starts) if file.endswith(".gz") else _lines(descriptor, starts)
+        for start, line in lines:
+            yield from kind.reader.parse(source, line, start)
 
 
-def _line(reader: Ledger, source: Source, descriptor: int, start: int) -> Sequence[Record]:
+def _lines(descriptor: int, starts: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+    """The lines that start there, as far as they are whole."""
+    for start in starts:
+        if line := _line(descriptor, start):
+            yield start, line
+
+
+def _unpacked(descriptor: int, starts: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+    """Likewise out of an archive, as far as it can be read; `starts`: ascending, of the unpacked bytes."""
+    for part in gzipped.unproved_gz_lines(descriptor, line_bytes=LINE_BYTES):
+        if not isinstance(part, Chunk):
+            continue
+        end = part.start + len(part.lines)
+        for start in starts[bisect_left(starts, part.start) : bisect_left(starts, end)]:
+            at = start - part.start
+            yield start, part.lines[at : part.lines.index(b"\n", at) + 1]
+        if end > starts[-1]:
+            return
+
+
+def _line(descriptor: int, start: int) -> bytes:
+    """Empty where there is no newline."""
     line = b""
     while b"\n" not in line and len(line) < LINE_BYTES:
         part = opening.read_at(descriptor, AT_ONCE, start + len(line))
@@ -91,4 +116,4 @@ def _line(reader: Ledger, source: Source, descriptor: int, start: int) -> Sequen
             break
         line += part
     whole, newline, _ = line.partition(b"\n")
-    return reader.parse(source, whole + newline, start) if newline else ()
+    return whole + newline if newline else b""
