@@ -20,6 +20,7 @@ from memferry.embedder import Embedder
 from memferry.errors import MemferryError
 from memferry.recall.embed import wire
 from memferry.recall.embed.base import Question, TokenEmbedder, asked, packed_tokens, packed_vector, reads
+from memferry.recall.embed.memory import give_back
 from memferry.recall.embed.registry import Choice, made
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Desk:
     def embedder(self) -> Embedder:
         if self._embedder is None:
             self._embedder = made(self._choice)
+            give_back()
         return self._embedder
 
     def answer(self, request: wire.Request) -> wire.Answer:
