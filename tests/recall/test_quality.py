@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import recall
+from memferry.recall.search import Wanted
 from tests.recall.records import indexed, put, search
 
 LOCOMO = [
@@ -101,3 +102,12 @@ def test_it_is_measured_how_fast_it_answers(tmp_path: Path) -> None:
     figures = {figure.name: figure for figure in recall.speed(recall.many(500, ["core"], tmp_path), ["core"])}
     assert figures["recall in one process, core, processor time, p50"].value < 1000
     assert figures["index of all records"].value > 0
+
+
+def test_it_is_measured_how_fast_a_model_reads_and_answers(tmp_path: Path) -> None:
+    some = recall.many(40, ["model"], tmp_path)
+    figures = {figure.name: figure for figure in recall.speed(some, ["model"])}
+    assert (figures["vectors made"].reference or 0) > 0
+    assert figures["recall in one process, model, processor time, p50"].value > 0
+    with recall.searcher(some.config, shareable=False, tier="model") as asked:
+        assert "vectors" in asked.search(Wanted(some.questions[0])).hits[0].why["scores"]

@@ -11,7 +11,7 @@ from memferry.embedder import Model
 from memferry.errors import EmbedderBroken
 from memferry.model import Put, Retract
 from memferry.recall.base import Passage
-from memferry.recall.embed import wire
+from memferry.recall.embed import feed, wire
 from memferry.recall.embed.child import Worker
 from memferry.recall.embed.feed import embed
 from memferry.recall.embed.registry import Choice
@@ -257,7 +257,8 @@ def test_what_is_held_is_found_where_its_file_is_searched(tmp_path: Path, worker
     carried.close()
 
 
-def test_a_server_that_fails_halfway_loses_nothing(tmp_path: Path) -> None:
+def test_a_server_that_fails_halfway_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "AT_ONCE", 16)
     with Server() as server:
         worker = Worker(Choice(server.url, "m"))
         place = Place(tmp_path)
@@ -274,7 +275,8 @@ def test_a_server_that_fails_halfway_loses_nothing(tmp_path: Path) -> None:
         place.close()
 
 
-def test_progress_is_told(place: Place, worker: Worker) -> None:
+def test_progress_is_told(place: Place, worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "AT_ONCE", 16)
     told: list[tuple[str, int, int]] = []
     place.write([f"note {n}" for n in range(20)])
     report: Callable[[str, int, int], None] = lambda what, done, total: told.append((what, done, total))  # noqa: E731

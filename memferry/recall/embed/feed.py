@@ -10,9 +10,9 @@ from memferry.recall.embed.child import Worker
 from memferry.recall.index import PASSAGE_BITS
 from memferry.recall.vectors import NEWEST, Packed, Unread, Vectors
 
-AT_ONCE = 16
-"""Records that the model reads before anything else gets its turn: a question waits for as many."""
-FROM_THE_TOP = 64
+AT_ONCE = 64
+"""Records that the model reads before anything else gets its turn. Sixteen at a time cost a third more."""
+FROM_THE_TOP = 16
 """After so many batches what is new by then goes first."""
 
 Progress = Callable[[str, int, int], None]
