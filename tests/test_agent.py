@@ -26,6 +26,7 @@ from memferry.agent.service import opened
 from memferry.cli.main import run
 from memferry.errors import ConfigError, StateError
 from memferry.recall.asking import NOTE
+from memferry.recall.index import connect
 from tests.agent.machines import Machine
 
 # -- what vanishes
@@ -453,6 +454,31 @@ def test_a_model_is_loaded_where_it_stays_also_for_the_first_question(
     (hit,) = json.loads(capsys.readouterr().out)
     assert hit["key"] == "a1"
     assert "vectors" in hit["why"]["scores"]
+
+
+def test_on_a_full_disk_what_is_in_the_index_answers(
+    ant: Machine, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's own error for it: a file that may not grow any more."""
+
+    def full(path: Path) -> sqlite3.Connection:
+        database = connect(path)
+        database.execute("pragma max_page_count = 1")  # as many as there are
+        return database
+
+    ant.append("log.jsonl", {"id": "a1", "text": "the harbour is open"})
+    ant.do("push")
+    ant.do("index")
+    for number in range(200):
+        ant.append("log.jsonl", {"id": f"b{number}", "text": "the gull cries " * 50})
+    ant.do("push")
+    monkeypatch.setattr("memferry.recall.index.connect", full)
+    question = ["--config", str(ant.config.source), "recall", "harbour", "--tier", "core", "--json"]
+    assert run(question) == 0
+    shown = capsys.readouterr()
+    assert [hit["key"] for hit in json.loads(shown.out)] == ["a1"]
+    assert "no space left" in shown.err
+    assert "free some disk space" in shown.err
 
 
 def test_the_service_heeds_a_marker_that_comes_while_it_runs(ant: Machine) -> None:

@@ -18,7 +18,7 @@ from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured
 from memferry.cli.output import safe
 from memferry.config import TIERS, Config
-from memferry.errors import ConfigError, StateLocked
+from memferry.errors import ConfigError, IndexBroken, StateLocked
 from memferry.recall.local import parts, searcher
 from memferry.recall.lookup import Filters
 from memferry.recall.search import Answers, Hit, Wanted
@@ -127,6 +127,8 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
             ask(arguments, "index", {}, patience_s=A_MOMENT_S)
     except StateLocked:
         return [f"memferry is at other work; up to {due.own:,} records are not in the index yet"]
+    except IndexBroken as error:  # a full disk, say: what is in the index answers
+        return [f"{error}; {error.hint}"]
     return []
 
 
