@@ -64,6 +64,11 @@ def test_what_is_left_out_is_not_found_and_what_is_added_is() -> None:
     assert among.nearest(rows[3], 10) == {}
 
 
+def test_an_empty_one_answers() -> None:
+    assert Matrix().nearest(np.ones(384, np.float32), 10) == {}
+    assert Matrix().cosines(np.ones(384, np.float32), [1]) == {}
+
+
 def test_signs_are_compared_64_at_a_time() -> None:
     rows = np.where(np.eye(100, dtype=np.int8), 1, -1).astype(np.int8)
     assert signs.packed(rows).shape == (2, 100)

@@ -56,6 +56,8 @@ class Matrix:
     def cosines(self, vector: NDArray[np.float32], ids: Collection[int]) -> dict[int, float]:
         """Of those that are here."""
         rows = np.flatnonzero(np.isin(self.ids, list(ids)))
+        if not len(rows):  # an empty one does not know how long its rows are
+            return {}
         scores = self._rows[rows].astype(np.float32) @ vector * self._scales[rows]
         return dict(zip(self.ids[rows].tolist(), scores.tolist(), strict=True))
 
