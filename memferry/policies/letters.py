@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import accumulate
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import msgspec
 
@@ -43,7 +45,7 @@ class Letters(msgspec.Struct, frozen=True, gc=False):
 
 def letters_of(text: str) -> Letters:
     """The letters of a text."""
-    if "&" in text or "\\u" in text or "](" in text:
+    if _has_markup(text):
         text = _without_markup(text)
     if text.isascii():
         folded = text.encode().translate(_LOWER, _DROPPED)
@@ -52,7 +54,58 @@ def letters_of(text: str) -> Letters:
     if b"\n" not in folded:
         return Letters(folded, [0], text)
     clauses = list(filter(None, folded.split(b"\n")))
-    return Letters(b"".join(clauses), list(accumulate(map(len, clauses[:-1]), initial=0)), text)
+    return Letters(b"".join(clauses), _starts(clauses), text)
+
+
+GAP = b"\x1f"
+"""Stands behind each text of a run; no letter is written with it, so nothing that spans it is ever repeated."""
+_DROPPED_IN_RUN = _DROPPED.replace(GAP, b"")
+
+
+class Run(NamedTuple):
+    """The letters of many texts one behind another, a GAP behind each. `clauses`: as in `Letters`; some are a GAP.
+    `texts`: the letters of each."""
+
+    folded: bytes
+    clauses: list[int]
+    texts: list[bytes]
+
+
+def run_of(texts: Sequence[str]) -> Run:
+    """What `letters_of` says of each text, for a fraction of the price: those that need nothing but a table are folded
+    in one go."""
+    odd = {n: letters_of(text) for n, text in enumerate(texts) if not _is_simple(text)}
+    simple = ["" if n in odd else text for n, text in enumerate(texts)] if odd else texts
+    raw = "\x1f\n".join([*simple, ""]).encode().translate(_LOWER, _DROPPED_IN_RUN)
+    clauses = list(filter(None, raw.split(b"\n")))
+    if odd:
+        clauses = list(_put_in(odd, clauses))
+    folded = b"".join(clauses)
+    return Run(folded, _starts(clauses), folded.split(GAP)[:-1])
+
+
+def _put_in(odd: Mapping[int, Letters], clauses: Iterable[bytes]) -> Iterator[bytes]:
+    """Clause by clause, where a GAP stands alone in the place of each."""
+    number = 0
+    for clause in clauses:
+        if number in odd:
+            letters = odd[number]
+            yield from (letters.folded[at:end] for at, end in pairwise((*letters.clauses, len(letters.folded))))
+        yield clause
+        number += clause.endswith(GAP)
+
+
+def _starts(parts: Sequence[bytes]) -> list[int]:
+    return list(accumulate(map(len, parts[:-1]), initial=0))
+
+
+def _is_simple(text: str) -> bool:
+    return text.isascii() and not _has_markup(text) and "\x1f" not in text
+
+
+def _has_markup(text: str) -> bool:
+    """One character is found much faster than two."""
+    return "&" in text or ("\\" in text and "\\u" in text) or ("]" in text and "](" in text)
 
 
 def _without_markup(text: str) -> str:
@@ -75,15 +128,12 @@ def word_starts(text: str) -> list[int]:
 
 
 def anchors(folded: bytes) -> list[int]:
-    """Offsets in letters, about one in a hundred, at which something that is repeated is looked for: the same in every
-    text. It is simply where certain bytes stand, since nothing is found faster than a byte."""
-    found = []
-    for byte in (_COMMON,) if folded.isascii() else (_COMMON, _COMMON_BEYOND_ASCII):
-        at = folded.find(byte)
-        while at >= 0:
-            found.append(at)
-            at = folded.find(byte, at + 1)
-    return found
+    """Offsets in letters, ascending, about one in a hundred, at which something that is repeated is looked for: the
+    same in every text. It is simply where certain bytes stand, since nothing is found faster than a byte."""
+    cut = folded.replace(_COMMON, b"\0" + _COMMON)
+    if not folded.isascii():
+        cut = cut.replace(_COMMON_BEYOND_ASCII, b"\0" + _COMMON_BEYOND_ASCII)
+    return list(accumulate(map(len, cut.split(b"\0"))))[:-1]
 
 
 def is_prose(text: str) -> bool:
