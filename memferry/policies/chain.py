@@ -63,7 +63,7 @@ def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk:
     case = Case(record, fingerprint.key(record.source.space, record.key))
     step = "blocks"
     try:
-        if record.problem is None and desk.rules and labels.is_marked(record):
+        if desk.rules and record.problem is None and labels.is_marked(record):
             record = _cut_blocks(case, record, fingerprint, desk)
         step = "contents"
         case.contents = contents_of(record)
@@ -134,9 +134,8 @@ def _search(cases: Sequence[Case], fingerprint: Fingerprinter, policies: Policie
         return
     to_cut: list[Case] = []
     try:
-        for case, found in zip(cases, desk.find([case.record for case in cases]), strict=True):
-            if not found and not desk.rules.cut:
-                continue
+        looked_at = zip(cases, desk.find([case.record for case in cases]), strict=True)
+        for case, found in looked_at if desk.rules.cut else [pair for pair in looked_at if pair[1]]:
             case.verdict = desk.verdict(case.record, case.contents, found)
             if case.verdict is None and desk.is_to_be_cut(case.record, case.contents, found):
                 case.cut = desk.cut(case.record, found)

@@ -7,7 +7,7 @@ sequence of keys, since records of one kind share it.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -62,10 +62,10 @@ def contents_of(record: Record) -> Contents:
         value = pending.pop()
         if type(value) is dict:
             objects.append(value)
-            shape = _shape_of(value)
-            for key in shape.naming:
+            naming, speaking = _shape_of(value)
+            for key in naming:
                 _collect(value[key], names, pending)
-            children: Collection[object] = [value[key] for key in shape.speaking]
+            children: Iterable[object] = map(value.__getitem__, speaking)
         elif type(value) is list:
             children = value
         else:

@@ -104,8 +104,12 @@ def _is_simple(text: str) -> bool:
 
 
 def _has_markup(text: str) -> bool:
+    return _has_escapes(text) or ("]" in text and "](" in text)
+
+
+def _has_escapes(text: str) -> bool:
     """One character is found much faster than two."""
-    return "&" in text or ("\\" in text and "\\u" in text) or ("]" in text and "](" in text)
+    return "&" in text or ("\\" in text and "\\u" in text)
 
 
 def _without_markup(text: str) -> str:
@@ -139,13 +143,19 @@ def anchors(folded: bytes) -> list[int]:
 def is_prose(text: str) -> bool:
     """Whether it could be a sentence: a path, an id or a date has no four words, nor eight characters of a script that
     has no spaces."""
-    if _reads_as_prose(text):
+    if len(text.split(None, 3)) == 4:
         return True
-    return ("&" in text or "\\u" in text) and _reads_as_prose(_without_markup(text))
+    if text.isascii() and not _has_escapes(text):
+        return False
+    return _has_characters(text) or (_has_escapes(text) and _reads_as_prose(_without_markup(text)))
 
 
 def _reads_as_prose(text: str) -> bool:
-    return len(text.split(None, 3)) == 4 or (not text.isascii() and len(_characters().findall(text)) >= 8)
+    return len(text.split(None, 3)) == 4 or _has_characters(text)
+
+
+def _has_characters(text: str) -> bool:
+    return not text.isascii() and len(_characters().findall(text)) >= 8
 
 
 @cache

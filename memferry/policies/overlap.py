@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, repeat
 from typing import NamedTuple, TypeAlias
 
 from memferry.keys import Fingerprinter
@@ -81,21 +81,26 @@ def passages(record: Record, contents: Contents, fingerprint: Fingerprinter) -> 
     longer one, a phrase like "cheaper than before" is nothing to be recognised by."""
     damaged = record.problem is not None and record.text is None
     texts = _damaged_texts(record) if damaged else contents.texts + contents.names
-    found: dict[Passage, None] = {}
+    found: list[Passage] = []
     for number, text in enumerate(sorted(filter(is_prose, texts), key=len, reverse=True)):
         if text is record.text:
-            found.update(dict.fromkeys(_document_passages(text, fingerprint)))
+            found += _document_passages(text, fingerprint)
         else:
-            found.update(dict.fromkeys(_passages(letters_of(text), START if number == 0 else LINE, fingerprint)))
-    return tuple(found)
+            found += _passages(letters_of(text), START if number == 0 else LINE, fingerprint)
+    return tuple(dict.fromkeys(found))
 
 
-def _passages(letters: Letters, shortest: int, fingerprint: Fingerprinter) -> Iterator[Passage]:
+def _passages(letters: Letters, shortest: int, fingerprint: Fingerprinter) -> list[Passage]:
     """Where a candidate is looked at too, at clauses and at anchors; a short text as a whole."""
     folded = letters.folded
-    if shortest <= len(folded) < PASSAGE:
-        yield Passage(fingerprint(folded[:START]), len(folded), fingerprint(folded))
-    yield from _full(folded, letters.clauses + anchors(folded), fingerprint)
+    if len(folded) >= PASSAGE:
+        return _full(folded, letters.clauses + anchors(folded), fingerprint)
+    return [short_passage(folded, fingerprint)] if len(folded) >= shortest else []
+
+
+def short_passage(folded: bytes, fingerprint: Fingerprinter) -> Passage:
+    """A text as a whole."""
+    return Passage(fingerprint(folded[:START]), len(folded), fingerprint(folded))
 
 
 def _document_passages(text: str, fingerprint: Fingerprinter) -> Iterator[Passage]:
@@ -108,10 +113,10 @@ def _document_passages(text: str, fingerprint: Fingerprinter) -> Iterator[Passag
             yield from _passages(letters_of(line), LINE, fingerprint)
 
 
-def _full(folded: bytes, starts: Iterable[int], fingerprint: Fingerprinter) -> Iterator[Passage]:
+def _full(folded: bytes, starts: Iterable[int], fingerprint: Fingerprinter) -> list[Passage]:
     last = len(folded) - PASSAGE
-    for mark in fingerprint.of_all([folded[at : at + PASSAGE] for at in starts if at <= last]):
-        yield Passage(mark, PASSAGE, mark)
+    marks = fingerprint.of_all([folded[at : at + PASSAGE] for at in starts if at <= last])
+    return list(map(Passage._make, zip(marks, repeat(PASSAGE), marks, strict=False)))
 
 
 # -- candidates

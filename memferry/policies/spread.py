@@ -16,7 +16,7 @@ from memferry.policies import lineage, overlap
 from memferry.policies.base import Known
 from memferry.policies.case import Case
 from memferry.policies.overlap import Passages
-from memferry.policies.sweep import Sweep
+from memferry.policies.sweep import Sweep, passages_of_all
 
 QUIET = frozenset({"overlap", "secrets", "redact"})
 """Rules whose records are not secret word by word: a copy is found as the record itself was."""
@@ -35,11 +35,13 @@ class _Traced:
 
     def __init__(self, cases: Sequence[Case], fingerprint: Fingerprinter) -> None:
         self.fingerprint = fingerprint
-        self._ordinary = [case for case in cases if case.is_ordinary]
-        self._sweep = self._swept()
+        self._ordinary: list[Case] = []
         for case in cases:
-            if not case.is_ordinary:
+            if case.is_ordinary:
+                self._ordinary.append(case)
+            else:
                 self._trace(case, vouched=False)
+        self._sweep = self._swept()
         self.open = [case for case in cases if case.verdict is None]
         swept = self._sweep.marks if self._sweep else ()
         self.marks = set(chain(swept, chain.from_iterable([case.traces.marks for case in self.open])))
@@ -133,8 +135,14 @@ def _with_those_who_name(
 
 def _learn(held: Sequence[Case], traced: _Traced) -> Passages:
     """The passages of newly held records; of them, those that others of this batch may repeat by their marks."""
-    for case in held:
-        if _is_secret_by_itself(case):
+    secret = [case for case in held if _is_secret_by_itself(case)]
+    parsed = [case for case in secret if case.record.text is None and case.record.problem is None]
+    for case, passages in zip(
+        parsed, passages_of_all([case.contents for case in parsed], traced.fingerprint), strict=True
+    ):
+        case.passages = passages
+    for case in secret:
+        if case.record.text is not None or case.record.problem is not None:
             case.passages = overlap.passages(case.record, case.contents, traced.fingerprint)
     return overlap.index((*one, case.id) for case in held for one in case.passages if one.mark in traced.marks)
 

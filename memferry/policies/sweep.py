@@ -1,19 +1,21 @@
-"""Where the ordinary records of a batch may repeat something: asked for all of them at once, since almost none does.
+"""Overlap for a whole batch of lines or entries, in one run of the letters of all their texts.
 
-The marks are those of `overlap.traces`, of all texts in one run of letters. Whoever has one that is known is looked at
-by itself.
+Where ordinary ones may repeat something is asked for all of them at once, since almost none does; whoever has a mark
+that is known is looked at by itself. Marks and passages are those of `overlap`.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
-from itertools import accumulate
+from functools import partial
+from itertools import accumulate, repeat
 
 from memferry.keys import Fingerprinter
+from memferry.policies.base import Passage
 from memferry.policies.contents import Contents
 from memferry.policies.letters import anchors, is_prose, run_of
-from memferry.policies.overlap import PASSAGE, START
+from memferry.policies.overlap import LINE, PASSAGE, START, short_passage
 
 
 class Sweep:
@@ -37,13 +39,46 @@ class Sweep:
         return {self._owners[bisect_right(self._ends, at)] for at in sites}
 
 
-def _prose(batch: Sequence[Contents]) -> tuple[list[str], list[int]]:
-    """The texts that may repeat something, and the number of the record of each."""
+def passages_of_all(batch: Sequence[Contents], fingerprint: Fingerprinter) -> list[tuple[Passage, ...]]:
+    """What `overlap.passages` says of each of many held lines or entries; in another order, and what two texts of a
+    record have in common twice."""
+    texts, owners = _prose(batch, shortest=0)
+    run = run_of(texts)
+    places = sorted(run.clauses + anchors(run.folded))
+    marks = fingerprint.of_all([run.folded[at : at + PASSAGE] for at in places])
+    longest = _numbers_of_longest(texts, owners)
+    found: list[list[Passage]] = [[] for _ in batch]
+    end = 0
+    for number, (owner, text) in enumerate(zip(owners, run.texts, strict=True)):
+        start, end = end, end + len(text) + 1
+        if len(text) >= PASSAGE:
+            full = dict.fromkeys(marks[bisect_left(places, start) : bisect_left(places, end - PASSAGE)])
+            found[owner] += map(_passage, zip(full, repeat(PASSAGE), full))
+        elif len(text) >= (START if number in longest else LINE):
+            found[owner].append(short_passage(text, fingerprint))
+    return list(map(tuple, found))
+
+
+_passage = partial(tuple.__new__, Passage)
+"""What `Passage._make` does, in half the time."""
+
+
+def _numbers_of_longest(texts: Sequence[str], owners: Sequence[int]) -> set[int]:
+    """The number of the longest text of each owner."""
+    longest: dict[int, int] = {}
+    for number, owner in enumerate(owners):
+        if owner not in longest or len(texts[number]) > len(texts[longest[owner]]):
+            longest[owner] = number
+    return set(longest.values())
+
+
+def _prose(batch: Sequence[Contents], shortest: int = START) -> tuple[list[str], list[int]]:
+    """The texts that may repeat something or be repeated, and the number of the record of each."""
     texts: list[str] = []
     owners: list[int] = []
     for number, contents in enumerate(batch):
         for text in contents.texts + contents.names:
-            if len(text) >= START and is_prose(text):
+            if len(text) >= shortest and is_prose(text):
                 texts.append(text)
                 owners.append(number)
     return texts, owners

@@ -15,7 +15,7 @@ from memferry.policies.chain import judge, recheck
 from memferry.policies.contents import contents_of
 from memferry.policies.desk import Desk
 from memferry.policies.letters import GAP, anchors, letters_of, run_of
-from memferry.policies.sweep import Sweep
+from memferry.policies.sweep import Sweep, passages_of_all
 from tests.policies.held import FINGERPRINT, PROSE, MemoryKnown, doc, lines, private, public
 
 DESK = Desk(search=secrets.search)
@@ -87,7 +87,16 @@ def test_what_cannot_be_traced_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ValueError(PROSE)
 
-    monkeypatch.setattr("memferry.policies.sweep.run_of", broken)
+    monkeypatch.setattr("memferry.policies.spread.Sweep", broken)
     monkeypatch.setattr("memferry.policies.overlap.traces", broken)
     for verdict in judge([*lines(public(PROSE, "a")), doc(PROSE)], MemoryKnown(), FINGERPRINT):
         assert _rule(verdict) == Hold("traces.failed", "the policy raised ValueError")
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.lists(_SENTENCES, max_size=3), max_size=6))
+def test_held_records_are_remembered_as_each_would_be(batch: list[list[str]]) -> None:
+    records = lines(*({"id": f"id {number}", "more": texts} for number, texts in enumerate(batch)))
+    contents = [contents_of(record) for record in records]
+    for record, said, passages in zip(records, contents, passages_of_all(contents, FINGERPRINT), strict=True):
+        assert set(passages) == set(overlap.passages(record, said, FINGERPRINT))
