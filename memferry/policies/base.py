@@ -25,6 +25,10 @@ class Known(Protocol):
         """Those of the fingerprinted ids that belong to held records."""
         ...
 
+    def has_passages(self) -> bool:
+        """Whether any passage is known at all."""
+        ...
+
     def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         """For each mark that a held passage has: (length, whole, id of the record it was taken from)."""
         ...

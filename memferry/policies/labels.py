@@ -78,7 +78,8 @@ LABELS: Mapping[str, Check] = {
     "is_private": _flag("labels.private"),
     "confidential": _flag("labels.confidential"),
 }
-_FOLDED_LABELS = tuple(map(folded, LABELS))
+_FOLDED_LABELS = frozenset(map(folded, LABELS))
+_TELLING = _FOLDED_LABELS | TAGS
 
 MISSPELLED = Hold("labels.spelling", "a key looks like a label and is not spelled like one")
 TAGGED = Hold("labels.tag", "a tag says so")
@@ -110,12 +111,21 @@ def _remember(keys: tuple[object, ...]) -> _Shape:
 
 def _new_shape(keys: Sequence[str]) -> _Shape:
     names = {key: folded(key) for key in keys}
+    if _TELLING.isdisjoint(names.values()) and all(map(str.isascii, names.values())):
+        return _UNLABELLED
     shape = _Shape(
-        any(key not in LABELS and any(looks_like(names[key], label) for label in _FOLDED_LABELS) for key in keys),
+        any(key not in LABELS and _looks_like_a_label(names[key]) for key in keys),
         tuple((key, LABELS[key]) for key in keys if key in LABELS),
         tuple(key for key in keys if names[key] in TAGS),
     )
     return _UNLABELLED if shape == _UNLABELLED else shape
+
+
+def _looks_like_a_label(name: str) -> bool:
+    """`name`: folded."""
+    if name.isascii():
+        return name in _FOLDED_LABELS
+    return any(looks_like(name, label) for label in _FOLDED_LABELS)
 
 
 def _labels(fields: Mapping[object, object], shape: _Shape) -> Hold | None:

@@ -127,7 +127,7 @@ def word_starts(text: str) -> list[int]:
     if text.isascii():
         words = text.encode().translate(_SPACED).split()
     else:
-        words = [word.encode("utf-8", "surrogatepass") for word in _words().findall(_plain(text))]
+        words = "\0".join(_words().findall(_plain(text))).encode("utf-8", "surrogatepass").split(b"\0")
     return list(accumulate(map(len, words), initial=0))
 
 

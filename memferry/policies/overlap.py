@@ -47,8 +47,8 @@ class Look(NamedTuple):
         """By which it is looked up, in the order of `sites`."""
         folded = self.letters.folded
         last, last_full = len(folded) - START, len(folded) - PASSAGE
-        begun = [folded[at : at + START] for at in self.starts if at <= last]
-        return fingerprint.of_all(begun + [folded[at : at + PASSAGE] for at in self.places if at <= last_full])
+        begun = fingerprint.of_all([folded[at : at + START] for at in self.starts if at <= last])
+        return begun + fingerprint.of_all([folded[at : at + PASSAGE] for at in self.places if at <= last_full])
 
     def sites(self) -> list[int]:
         """Where each mark stands."""
@@ -124,13 +124,24 @@ def _full(folded: bytes, starts: Iterable[int], fingerprint: Fingerprinter) -> l
 
 def traces(record: Record, contents: Contents, fingerprint: Fingerprinter, *, vouched: bool) -> Traces:
     """`vouched`: an ordinary ledger line with a label, which need not be searched word by word."""
-    texts = [text for text in contents.texts + contents.names if len(text) >= START and is_prose(text)]
     look = _look_at_likely_places if vouched else _look_everywhere
-    looks = [look(letters_of(text)) for text in texts]
+    looks = [look(letters_of(text)) for text in _candidate_texts(contents)]
     marks = list(chain.from_iterable([one.marks(fingerprint) for one in looks]))
     if record.source.derived:
         return Traces(looks, marks, tuple(dict.fromkeys(marks)))
-    return Traces(looks, marks, (_first_passage if vouched else _likely_marks)(looks, fingerprint))
+    letters = [look.letters for look in looks]
+    return Traces(looks, marks, (_first_passage if vouched else _likely_marks)(letters, fingerprint))
+
+
+def echoes(record: Record, contents: Contents, fingerprint: Fingerprinter) -> tuple[int, ...]:
+    """Those of the traces of a record that is not vouched for, without the rest."""
+    if record.source.derived:
+        return traces(record, contents, fingerprint, vouched=False).echoes
+    return _likely_marks([letters_of(text) for text in _candidate_texts(contents)], fingerprint)
+
+
+def _candidate_texts(contents: Contents) -> list[str]:
+    return [text for text in contents.texts + contents.names if len(text) >= START and is_prose(text)]
 
 
 def _look_at_likely_places(letters: Letters) -> Look:
@@ -139,19 +150,18 @@ def _look_at_likely_places(letters: Letters) -> Look:
 
 def _look_everywhere(letters: Letters) -> Look:
     """At every word; in a very long text, where a repeated one would begin."""
-    likely = _look_at_likely_places(letters).places
-    words = word_starts(letters.text) if len(letters.folded) <= LOOK_EVERYWHERE else ()
-    places = list(dict.fromkeys((*words, *likely)))
+    words = word_starts(letters.text) if len(letters.folded) <= LOOK_EVERYWHERE else []
+    places = sorted({*words, *letters.clauses, *anchors(letters.folded)})
     return Look(letters, places, places)
 
 
-def _first_passage(looks: Sequence[Look], fingerprint: Fingerprinter) -> tuple[int, ...]:
-    longest = max([look.letters.folded for look in looks], key=len, default=b"")
+def _first_passage(letters: Sequence[Letters], fingerprint: Fingerprinter) -> tuple[int, ...]:
+    longest = max([one.folded for one in letters], key=len, default=b"")
     return (fingerprint(longest[:PASSAGE]),) if len(longest) >= START else ()
 
 
-def _likely_marks(looks: Sequence[Look], fingerprint: Fingerprinter) -> tuple[int, ...]:
-    likely = [_look_at_likely_places(look.letters) for look in looks]
+def _likely_marks(letters: Sequence[Letters], fingerprint: Fingerprinter) -> tuple[int, ...]:
+    likely = [_look_at_likely_places(one) for one in letters]
     return tuple(
         dict.fromkeys(mark for look in likely for mark in look._replace(starts=look.places).marks(fingerprint))
     )

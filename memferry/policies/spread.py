@@ -24,10 +24,33 @@ QUIET = frozenset({"overlap", "secrets", "redact"})
 
 def spread(cases: Sequence[Case], known: Known, fingerprint: Fingerprinter) -> None:
     """Over one batch, held records included. Raises what `known` raises."""
-    traced = _Traced([case for case in cases if case.verdict is None], fingerprint)
-    _from_before(traced, known)
+    open_cases = [case for case in cases if case.verdict is None]
+    held_ids = set(known.held_ids({ref for case in open_cases for ref in case.refs}))
+    nothing_held = len(open_cases) == len(cases) and not (held_ids or any(case.removed for case in cases))
+    if nothing_held and not known.has_passages() and _note_echoes(open_cases, fingerprint):
+        return
+    traced = _Traced(open_cases, fingerprint)
+    for case in open_cases if held_ids else ():
+        if not held_ids.isdisjoint(case.refs):
+            case.verdict = lineage.NAMES_HELD
+    found = known.passages(traced.marks)
+    traced.repeating(overlap.index((mark, *one) for mark, group in found.items() for one in group))
     _repeat_blocks(cases, traced)
     _from_each_other(cases, traced)
+
+
+def _note_echoes(cases: Sequence[Case], fingerprint: Fingerprinter) -> bool:
+    """Where there is nothing that could be repeated: by what they are found again when there is. Whether it worked."""
+    ordinary = [case for case in cases if case.is_ordinary]
+    others = [case for case in cases if not case.is_ordinary]
+    try:
+        for case, echoes in zip(ordinary, Sweep([case.said for case in ordinary], fingerprint).echoes, strict=True):
+            case.echoes = echoes
+        for case in others:
+            case.echoes = overlap.echoes(case.record, case.said, fingerprint)
+    except Exception:  # noqa: BLE001 - whatever is raised is raised again by what traces them, one by one
+        return False
+    return True
 
 
 class _Traced:
@@ -43,13 +66,13 @@ class _Traced:
                 self._trace(case, vouched=False)
         self._sweep = self._swept()
         self.open = [case for case in cases if case.verdict is None]
-        swept = self._sweep.marks if self._sweep else ()
-        self.marks = set(chain(swept, chain.from_iterable([case.traces.marks for case in self.open])))
+        self.marks = set(chain.from_iterable([case.traces.marks for case in self.open]))
+        self.marks.update(self._sweep.marks if self._sweep else ())
 
     def _swept(self) -> Sweep | None:
         """All ordinary ones at once; None: that failed."""
         try:
-            sweep = Sweep([case.said for case in self._ordinary], self.fingerprint)
+            sweep = Sweep([case.said for case in self._ordinary], self.fingerprint).traced()
         except Exception as exc:  # noqa: BLE001 - whatever is raised, what was to be looked at must not leave
             for case in self._ordinary:
                 case.verdict = _failed(exc)
@@ -83,18 +106,6 @@ class _Traced:
 
 def _failed(exc: Exception) -> Hold:
     return Hold("traces.failed", f"the policy raised {type(exc).__name__}")
-
-
-# -- from what was held before
-
-
-def _from_before(traced: _Traced, known: Known) -> None:
-    held_ids = set(known.held_ids({ref for case in traced.open for ref in case.refs}))
-    found = known.passages(traced.marks)
-    for case in traced.open if held_ids else ():
-        if not held_ids.isdisjoint(case.refs):
-            case.verdict = lineage.NAMES_HELD
-    traced.repeating(overlap.index((mark, *one) for mark, group in found.items() for one in group))
 
 
 # -- from each other

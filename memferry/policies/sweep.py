@@ -19,24 +19,33 @@ from memferry.policies.overlap import LINE, PASSAGE, START, short_passage
 
 
 class Sweep:
-    """`marks`: by which something is looked up, of all the records. `echoes`: of each, as in `overlap.Traces`."""
+    """`echoes`: of each record, as in `overlap.Traces`. `marks`: by which something is looked up, of all of them; once
+    they are `traced`."""
 
     def __init__(self, batch: Sequence[Contents], fingerprint: Fingerprinter) -> None:
         texts, self._owners = _prose(batch)
-        run = run_of(texts)
-        folded, places = run.folded, run.clauses + anchors(run.folded)
-        self._sites = run.clauses + places
-        self._ends = list(accumulate([len(text) + 1 for text in run.texts]))
-        begun = [folded[at : at + START] for at in run.clauses]
-        self.marks = fingerprint.of_all(begun + [folded[at : at + PASSAGE] for at in places])
-        self.echoes = _first_passages(run.texts, self._owners, len(batch), fingerprint)
+        self._run = run_of(texts)
+        self._fingerprint = fingerprint
+        self._sites: list[int] = []
+        self.marks: list[int] = []
+        self.echoes = _first_passages(self._run.texts, self._owners, len(batch), fingerprint)
+
+    def traced(self) -> Sweep:
+        """With its marks."""
+        folded, clauses = self._run.folded, self._run.clauses
+        places = clauses + anchors(folded)
+        begun = [folded[at : at + START] for at in clauses]
+        self._sites = clauses + places
+        self.marks = self._fingerprint.of_all(begun + [folded[at : at + PASSAGE] for at in places])
+        return self
 
     def suspects(self, known: Collection[int]) -> set[int]:
         """The numbers of the records of which a mark is known."""
         if not known:
             return set()
-        sites = [at for mark, at in zip(self.marks, self._sites, strict=True) if mark in known]
-        return {self._owners[bisect_right(self._ends, at)] for at in sites}
+        ends = list(accumulate([len(text) + 1 for text in self._run.texts]))
+        found = [at for mark, at in zip(self.marks, self._sites, strict=True) if mark in known]
+        return {self._owners[bisect_right(ends, at)] for at in found}
 
 
 def passages_of_all(batch: Sequence[Contents], fingerprint: Fingerprinter) -> list[tuple[Passage, ...]]:

@@ -31,6 +31,9 @@ class MemoryKnown:
     def held_ids(self, ids: Collection[int]) -> Collection[int]:
         return self.ids & set(ids)
 
+    def has_passages(self) -> bool:
+        return bool(self.by_mark)
+
     def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         return {mark: self.by_mark[mark] for mark in marks if mark in self.by_mark}
 

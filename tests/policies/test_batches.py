@@ -46,7 +46,7 @@ def test_a_run_has_the_letters_and_clauses_of_each_text(texts: list[str]) -> Non
 def test_a_sweep_knows_the_marks_of_each_record(batch: list[list[str]]) -> None:
     records = lines(*(public("x", str(number), more=texts) for number, texts in enumerate(batch)))
     contents = [contents_of(record) for record in records]
-    sweep = Sweep(contents, FINGERPRINT)
+    sweep = Sweep(contents, FINGERPRINT).traced()
     for number, (record, said) in enumerate(zip(records, contents, strict=True)):
         alone = overlap.traces(record, said, FINGERPRINT, vouched=True)
         assert set(alone.marks) <= set(sweep.marks)

@@ -99,6 +99,9 @@ class _NothingHeld:
     def held_ids(self, ids: Collection[int]) -> Collection[int]:
         return ()
 
+    def has_passages(self) -> bool:
+        return False
+
     def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         return {}
 

@@ -265,6 +265,9 @@ class Catalog:
         by_name = self._state.among("select name from held_name where name in (select value from json_each(?))", ids)
         return {row[0] for row in (*by_key, *by_name)}
 
+    def has_passages(self) -> bool:
+        return self._state.one("select 1 from passage limit 1") is not None
+
     def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
         found: dict[int, list[tuple[int, int, int]]] = {}
         for mark, length, whole, id_ in self._among("passage", "mark, length, whole, id", marks):

@@ -34,6 +34,7 @@ _RECOVERY = re.compile(
 )
 _SHORTEST_CODE = 6
 _SIGNS = frozenset("!@#$%^&*?")
+_SIGN = re.compile(r"[!@#$%^&*?]")
 _OPENING = re.compile(r"[\"'`“«「『(\[{<*]{1,3}")
 _VALUE = re.compile(r"[^\s\"'`<>，。；、）」』”»\\]{1,512}")
 _QUOTED = re.compile(r"[^\"'`\n“”「」『』]{4,200}(?=[\"'`”」』])")
@@ -54,6 +55,8 @@ def _words() -> linear.Pattern:
 
 _WINDOW = 256
 """Bytes behind a word in which its value begins."""
+_NEAR, _FAR = 100, 160
+"""Characters: in which a value follows in the same sentence, or one that is nothing else."""
 CHEAP = 3
 """So many words that announce nothing count as one candidate."""
 _MARKER = b"[redacted:"
@@ -127,7 +130,9 @@ def _row_of_words(word: bytes, after: str, begin: int, certainty: int) -> int | 
 
 def _made_up(after: str, begin: int) -> tuple[int, int] | None:
     """What is farther off, and nothing else than a password: `Tiger!4821`."""
-    for token in _TOKEN.finditer(after, begin, begin + 160):
+    if _SIGN.search(after, begin, begin + _FAR) is None:
+        return None
+    for token in _TOKEN.finditer(after, begin, begin + _FAR):
         value = values.trimmed(token[0]).lstrip("\"'`“(")
         if not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0):
             start = token.start() + token[0].index(value)
@@ -172,8 +177,8 @@ def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
         return
     if (asked := _ASKED.match(after, begin)) is not None:
         yield from _values(after, asked.end(), 1)
-    sentence = _SENTENCE.search(after, begin)
-    stop = min(sentence.start() if sentence else len(after), begin + 100)
+    sentence = _SENTENCE.search(after, begin, begin + _NEAR + 2)
+    stop = min(sentence.start() if sentence else len(after), begin + _NEAR)
     for connect in islice(_CONNECT.finditer(after, begin, stop), 3):
         yield from _values(after, connect.end(), 2 if connect[0].rstrip().endswith(":") and len(connect[0]) > 3 else 1)
     direct = _DIRECT.match(after, begin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from memferry.policies.findings import TOO_LARGE, Finding
@@ -38,19 +38,19 @@ def examined(text: str, key: str = "", number: int = 0, *, most: int = MOST_CAND
     too_large = Examined([Finding(number, TOO_LARGE, 0, len(text))], [], most)
     if most <= 0:
         return too_large
-    try:
-        views = list(views_of(text))
-    except TooMany:
-        return too_large
+    views: list[View] = []
     found: dict[tuple[int, int], str] = {}
     looked = 0
-    for looked, one in enumerate(_candidates(text, key, views), 1):
-        if one is not None and found.get((one.start, one.end), table.KEY) in _VAGUE:
-            found[one.start, one.end] = one.rule
-        if looked >= most or len(found) >= MOST_FINDINGS:
-            found[0, len(text)] = TOO_LARGE
-            views = []
-            break
+    try:
+        for looked, one in enumerate(_candidates(text, key, views), 1):
+            if one is not None and found.get((one.start, one.end), table.KEY) in _VAGUE:
+                found[one.start, one.end] = one.rule
+            if looked >= most or len(found) >= MOST_FINDINGS:
+                found[0, len(text)] = TOO_LARGE
+                views.clear()
+                break
+    except TooMany:
+        return too_large
     findings = [Finding(number, rule, *span) for span, rule in sorted(found.items())]
     return Examined(findings, [view for view in views if not view.joined], looked)
 
@@ -58,11 +58,13 @@ def examined(text: str, key: str = "", number: int = 0, *, most: int = MOST_CAND
 _VAGUE = frozenset({table.PASSWORD, table.KEY, table.CODE, "random"})
 
 
-def _candidates(text: str, key: str, views: Sequence[View]) -> Iterator[Spot | None]:
-    """In every view, as stretches of the text itself; None: one that was none after all."""
+def _candidates(text: str, key: str, views: list[View]) -> Iterator[Spot | None]:
+    """In every view, as stretches of the text itself; None: one that was none after all. Each view is made when those
+    before it were looked at, and added to `views`. Raises TooMany."""
     yield from in_field(text, key)
     quiet = is_quiet(key)
-    for view in views:
+    for view in views_of(text):
+        views.append(view)
         for spot in _spots(view, quiet=quiet):
             yield spot and Spot(spot.rule, *view.span(spot.start, spot.end))
 
