@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate, islice, pairwise
 from typing import NamedTuple
 
 import msgspec
@@ -155,7 +155,7 @@ def _reads_as_prose(text: str) -> bool:
 
 
 def _has_characters(text: str) -> bool:
-    return not text.isascii() and len(_characters().findall(text)) >= 8
+    return not text.isascii() and next(islice(_characters().finditer(text), 7, None), None) is not None
 
 
 @cache
