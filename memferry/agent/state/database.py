@@ -235,7 +235,7 @@ def _open(path: Path) -> sqlite3.Connection:
             "journal_mode = wal",
             "synchronous = full",  # NORMAL loses every commit since the last checkpoint on a power cut
             "secure_delete = on",  # a withdrawn body must not survive in free pages
-            "cache_size = -32000",
+            "cache_size = -16000",
             "temp_store = memory",
             "wal_autocheckpoint = 4000",
         ):
