@@ -72,7 +72,9 @@ def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk:
             return case
         for name, policy in policies:
             step = name
-            case.verdict = _verdict(policy, record, case.contents)
+            case.verdict = policy(record, case.contents)
+            if case.verdict is None and record.around is not None:
+                case.verdict = policy(*_surroundings(record))
             if case.verdict is not None:
                 return case
         step = "lineage"
@@ -80,14 +82,6 @@ def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk:
     except Exception as exc:  # noqa: BLE001 - whatever a policy raises, the record must not leave
         case.verdict = Hold(f"{step}.failed", f"the policy raised {type(exc).__name__}")
     return case
-
-
-def _verdict(policy: Policy, record: Record, contents: Contents) -> Hold | None:
-    """On a record and on what stands around it."""
-    verdict = policy(record, contents)
-    if verdict is None and record.around is not None:
-        return policy(*_surroundings(record))
-    return verdict
 
 
 def _cut_blocks(case: Case, record: Record, fingerprint: Fingerprinter, desk: Desk) -> Record:
@@ -164,6 +158,6 @@ def _judge_what_is_left(cases: Sequence[Case], fingerprint: Fingerprinter, polic
 
 def _closed(case: Case, fingerprint: Fingerprinter) -> Kept | Held:
     if case.verdict is None:
-        removed = (case.removed, case.removed_id)
-        return Kept(cast(Cleared, case.record), case.id, case.refs, case.echoes, *removed)
+        cleared = cast(Cleared, case.record)
+        return Kept(cleared, case.id, case.refs, case.echoes, case.removed, case.removed_id)
     return Held(case.record, case.verdict, case.id, case.passages + case.removed, case.also(fingerprint))
