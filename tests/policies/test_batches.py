@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memferry.model import Hold
 from memferry.policies import overlap, secrets
-from memferry.policies.base import Held
+from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge, recheck
 from memferry.policies.contents import contents_of
 from memferry.policies.desk import Desk
@@ -77,6 +77,24 @@ def test_a_batch_is_judged_as_each_of_it_alone(seed: int) -> None:
     rules = [_rule(one) for one in verdicts]
     assert [_rule(recheck(record, known, FINGERPRINT, desk=DESK)) for record in records] == rules
     assert len(set(rules)) > 3
+
+
+class _Something(MemoryKnown):
+    """Holds a text that nobody repeats."""
+
+    def has_passages(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("derived", [False, True])
+def test_while_nothing_is_held_records_are_noted_as_if_something_were(derived: bool) -> None:
+    dice = random.Random(3)
+    made = [one for number in range(30) if (one := _made(dice, number)) and "private" not in str(one)]
+    records = [*lines(*made, derived=derived), doc(f"# Log\n\n{PROSE}. {PROSE}\n", derived=derived)]
+    verdicts = judge(records, MemoryKnown(), FINGERPRINT)
+    assert verdicts == judge(records, _Something(), FINGERPRINT)
+    assert not any(isinstance(one, Held) for one in verdicts)
+    assert sum(len(one.echoes) > 0 for one in verdicts if isinstance(one, Kept)) > 20
 
 
 def _rule(one: object) -> Hold | None:
