@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memferry.model import Op, Put, Retract
+from memferry.recall import segments
 from memferry.recall.layout import HELD_FROM as HELD_FROM
 from memferry.recall.layout import PASSAGE_BITS as PASSAGE_BITS
 from memferry.recall.layout import REBUILD as REBUILD
@@ -42,7 +43,6 @@ create index entry_of_seq on entry(seq); -- short and mostly ascending; a machin
 create index entry_of_key on entry(key);
 create index entry_of_file on entry(file);
 create index entry_before on entry(before) where before is not null;
-create virtual table words using fts5(text, before, content='', tokenize='porter unicode61 remove_diacritics 2');
 """
 
 
@@ -87,6 +87,7 @@ class Index:
         self.path = path
         self.wiped = 0
         self._held = held
+        self._settled = False
         self._database = _open(path, HELD_FROM if held else 1)
 
     def close(self) -> None:
@@ -128,6 +129,14 @@ class Index:
             withdrew = self._withdraw((machine, seq) for seq in seqs)
         if withdrew:
             self._wipe()
+
+    def settle(self) -> bool:
+        """A little of the work that can wait, and makes questions faster; whether there is more."""
+        if self._settled:
+            return False
+        with explained(self.path):
+            self._settled = not segments.merge(self._database)
+        return not self._settled
 
     # -- operations
 
@@ -279,6 +288,7 @@ class Index:
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
         with explained(self.path):
+            self._settled = False
             self._database.execute("begin immediate")
             with self._database:
                 yield
@@ -328,7 +338,7 @@ def _open(path: Path, first: int) -> sqlite3.Connection:
             version = 0
         if not version:
             database.executescript(
-                f"begin immediate; {SCHEMA} insert into sqlite_sequence values('entry', {first - 1});"
+                f"begin immediate; {SCHEMA} {segments.CREATE} insert into sqlite_sequence values('entry', {first - 1});"
                 f" pragma application_id = {secrets.randbits(31)}; pragma user_version = {VERSION}; commit;"
             )
     return database

@@ -109,9 +109,10 @@ def _head(title: str, speaker: str, ts: str | None) -> str:
 
 def _first(fields: Mapping[Any, object], names: Sequence[str]) -> str:
     for name in names:
-        value = fields.get(name)
-        if isinstance(value, str) and value:
-            return value
+        if name in fields:  # most are not: a third of the time of `get`
+            value = fields[name]
+            if isinstance(value, str) and value:
+                return value
     return ""
 
 

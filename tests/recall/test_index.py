@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
@@ -125,6 +126,44 @@ def test_a_record_of_a_megabyte_is_one_answer(tmp_path: Path) -> None:
         hits = search(tmp_path / "i.db", "needle filler3")
     assert sorted(keys(hits)) == ["k1", "k2"]
     assert all(len(hit.snippet) < 400 for hit in hits)
+
+
+def segments(path: Path) -> int:
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        count: int = database.execute("select count(distinct segid) from words_idx").fetchone()[0]
+    return count
+
+
+def test_what_came_in_piece_by_piece_is_merged_when_there_is_time(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with indexed(path) as index:
+        for number in range(1, 31):
+            index.add("ant", [put(number, f"harbour {'quay ' * number}")])
+        assert segments(path) == 30
+        before = keys(search(path, "harbour quay", limit=30))
+        steps = 1
+        while index.settle():
+            steps += 1
+        assert (segments(path), steps < 10) == (1, True)
+        assert keys(search(path, "harbour quay", limit=30)) == before
+        assert len(before) == 30
+
+
+def test_a_little_that_is_new_is_not_merged_into_a_large_segment(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    words = " ".join(f"word{number}" for number in range(3000))
+    with indexed(path, put(1, words)) as index:
+        index.add("ant", [put(2, "harbour")])
+        while index.settle():
+            pass
+        assert segments(path) == 2
+        index.add("ant", [put(number, "harbour") for number in range(3, 6)])
+        index.add("ant", [put(6, "harbour")])
+        index.add("ant", [put(7, "harbour")])
+        while index.settle():
+            pass
+        assert segments(path) < 5
+        assert len(search(path, "harbour")) == 6
 
 
 def test_held_records_are_numbered_apart(tmp_path: Path) -> None:

@@ -264,10 +264,14 @@ def test_the_service_takes_in_a_little_at_a_time(ant: Machine) -> None:
     ant.write("log.jsonl", "".join(line(n, f"number {n}") for n in range(A_LITTLE + 500)))
     ant.do("push")
     with opened(ant.config, "test") as agent:
-        agent.indexing.keep_up()
+        assert agent.indexing.keep_up()
         assert 0 < lag(ant.state).own < A_LITTLE
         agent.indexing.keep_up()
         assert not lag(ant.state)
+        for _ in range(20):
+            if not agent.indexing.keep_up():
+                break
+        assert not agent.indexing.keep_up()
 
 
 def test_a_state_that_was_lost_finds_what_is_held_again(ant: Machine) -> None:

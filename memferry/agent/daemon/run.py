@@ -129,7 +129,7 @@ class _Loop:
         if wake is not None:
             self._cycle(wake)
         elif not self._stop.asked:
-            self._agent.indexing.keep_up()
+            self._busy = self._agent.indexing.keep_up()
             self._tend()
         self._on_time()
 
@@ -220,7 +220,6 @@ class _Loop:
     def _tend(self) -> None:
         """What can wait, at every backend that is not known to be away. Where there is more of it, the next turn comes
         at once."""
-        self._busy = False
         for name in self._agent.config.backends:
             if self._agent.checkpoints.is_away(name):
                 continue

@@ -60,17 +60,22 @@ class Indexing:
             replace(path, draft)
         return count
 
-    def keep_up(self) -> None:
-        """A little of what is due. A broken index stops nothing else: it is a problem that `status` shows."""
+    def keep_up(self) -> bool:
+        """A little of what is due; whether there is more. A broken index stops nothing else: it is a problem that
+        `status` shows."""
         state = self._agent.state
         self.answering.reap()
         try:
-            self.embedding.keep_up(changed=self.catch_up(A_LITTLE) > 0)
+            count = self.catch_up(A_LITTLE)
+            self.embedding.keep_up(changed=count > 0)
             self._tell_of_the_model()
+            carried, held = self._opened()
+            return count >= A_LITTLE or carried.settle() or held.settle()
         except IndexBroken as error:
             self.close()
             with state.transaction():
                 state.report_problem("index", "recall", str(error), error.hint)
+            return False
 
     def catch_up(self, limit: int | None = None) -> int:
         """Take in at most `limit` operations of this machine's journal and as many held records, then what was pulled;
