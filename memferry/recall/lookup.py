@@ -13,6 +13,7 @@ from memferry.errors import IndexBroken
 from memferry.recall.base import Passage
 from memferry.recall.layout import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
+from memferry.recall.rank import Facts
 
 LOOKED_AT = 600
 """Passages that are scored for one question. FTS5 takes 2 us for each that it scores and 0.1 us for each that it
@@ -69,10 +70,6 @@ class Found(NamedTuple):
     ts: str | None
     scope: str | None
     sensitivity: str | None
-    importance: float | None
-    used: str | None
-    before: int | None
-    head: str
     text: str
     machine: str
     origins: tuple[str, ...]
@@ -186,15 +183,24 @@ class Reader:
         rows = self.rows(f"{sql} and {condition}" if condition else sql, repr(list(by_entry)), *values)
         return {id_ for (entry,) in rows for id_ in by_entry[entry]}
 
+    def facts(self, ids: Iterable[int]) -> dict[int, Facts]:
+        """What ranking asks of records, by entry id, of those that are current."""
+        rows = self._among("id, type, ts, importance, used, head", ids, "and current")
+        return {id_: Facts(*known) for id_, *known in rows}
+
+    def texts(self, ids: Iterable[int]) -> dict[int, str]:
+        """Of records, by entry id."""
+        return dict(self._among("id, text", ids))
+
     def found(self, ids: Iterable[int]) -> dict[int, Found]:
-        """Records by entry id, of those that are current."""
+        """Records by entry id, of those that are current. It takes ten times as long as `facts`."""
         columns = (
-            "id, space, key, file, type, tags, ts, scope, sensitivity, importance, used, before, head, text, machine,"
+            "id, space, key, file, type, tags, ts, scope, sensitivity, text, machine,"
             " (select group_concat(one.machine, char(10)) from entry as one where one.key = entry.key"
             " and one.space = entry.space and one.digest = entry.digest)"
         )
         return {
-            row[0]: Found._make((*row[:5], tuple(row[5].split("\n")[1:-1]), *row[6:15], tuple(row[15].split("\n"))))
+            row[0]: Found._make((*row[:5], tuple(row[5].split("\n")[1:-1]), *row[6:11], tuple(row[11].split("\n"))))
             for row in self._among(columns, ids, "and current")
         }
 
@@ -228,7 +234,7 @@ def _leading(terms: Sequence[_Term]) -> int:
 
 def _best_of_each(scores: Mapping[int, float], limit: int) -> dict[int, float]:
     best: dict[int, tuple[int, float]] = {}
-    for id_, score in sorted(scores.items(), key=lambda item: (-item[1], -item[0])):
+    for score, id_ in sorted(zip(scores.values(), scores, strict=True), reverse=True):
         best.setdefault(id_ >> PASSAGE_BITS, (id_, score))
         if len(best) == limit:
             break

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from typing import NamedTuple
 
 from memferry.recall.hanzi import fold
 from memferry.recall.words import has_cjk
@@ -16,34 +15,27 @@ _MARKED = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
 _BLANK = re.compile(r"\s+")
 
 
-class Marked(NamedTuple):
-    """`words`: as they stand in the text, lower case, each once; `snippet`: one line, those words in brackets."""
-
-    words: tuple[str, ...]
-    snippet: str
-
-
 class Marker:
     """Marks words as the index finds them, stems and all: FTS5 itself is asked, over nothing but the texts to show."""
 
     def __init__(self) -> None:
         self._database = sqlite3.connect(":memory:", isolation_level=None)
         self._database.execute(
-            "create virtual table shown using fts5(text, tokenize='porter unicode61 remove_diacritics 2')"
+            "create virtual table shown using fts5(text, columnsize=0, tokenize='porter unicode61 remove_diacritics 2')"
         )
 
     def close(self) -> None:
         self._database.close()
 
-    def mark(self, terms: Sequence[str], texts: Sequence[str]) -> list[Marked]:
-        """`terms`: as `words.terms` makes them. One answer a text, in order."""
+    def mark(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """`terms`: as `words.terms` makes them. The texts, in order, for `words_in` and `snippet`."""
         clean = [text.replace(_BEGIN, " ").replace(_END, " ") for text in texts]
         latin = [term for term in terms if not has_cjk(term)]
         cjk = [term.strip('"') for term in terms if has_cjk(term)]
         pairs = [one for one in cjk if len(one) > 1] or cjk
         asked = {term.strip('"') for term in terms}
         shown = self._mark_words(latin, clean) if latin else clean
-        return [_marked(text if text.isascii() else _mark_runs(pairs, asked, text)) for text in shown]
+        return [text if text.isascii() else _mark_runs(pairs, asked, text) for text in shown]
 
     def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
         self._database.execute("begin")  # and taken back: FTS5 writes no segment of what is never kept
@@ -78,13 +70,13 @@ def _places(pair: str, text: str) -> Iterator[int]:
         at = text.find(pair, at + 1)
 
 
-def _marked(text: str) -> Marked:
-    words = tuple(dict.fromkeys(found.lower() for found in _MARKED.findall(text)))
-    return Marked(words, _snippet(text))
+def words_in(text: str) -> tuple[str, ...]:
+    """Those that are marked, as they stand in the text, lower case, each once."""
+    return tuple(dict.fromkeys(found.lower() for found in _MARKED.findall(text)))
 
 
-def _snippet(text: str) -> str:
-    """About WIDTH characters with the most different matches."""
+def snippet(text: str) -> str:
+    """Of a marked text about WIDTH characters with the most different matches: one line, the words in brackets."""
     start = _best_start(text)
     end = start + WIDTH
     cut = text[start:end]

@@ -26,12 +26,14 @@ DECAY_PER_DAY = 0.01 / 7
 
 
 class Facts(NamedTuple):
-    """Of one record. `used`: when it was used last, else written; times in ISO format."""
+    """Of one record. `used`: when it was used last, else written; times in ISO format.
+    `head`: title, speaker and date."""
 
     type: str | None
     ts: str | None
     importance: float | None
     used: str | None
+    head: str = ""
 
 
 def effective_importance(facts: Facts, now: datetime.datetime) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any, NamedTuple, Self
 
@@ -16,7 +16,7 @@ from memferry.recall.base import CORE, Scores, Tier
 from memferry.recall.fuse import fuse
 from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
-from memferry.recall.marks import Marked, Marker
+from memferry.recall.marks import Marker, snippet, words_in
 from memferry.recall.passages import LONGEST, split
 from memferry.recall.words import has_cjk, terms
 
@@ -152,34 +152,44 @@ class Searcher:
         self, wanted: Wanted, asked: Sequence[str], fused: Scores, parts: Mapping[str, Scores]
     ) -> list[Hit]:  # fmt: skip
         best: dict[int, int] = {}
-        for id_ in sorted(fused, key=lambda one: (-fused[one], -one)):
+        for _, id_ in sorted(zip(fused.values(), fused, strict=True), reverse=True):
             best.setdefault(id_ >> PASSAGE_BITS, id_)
-        records = {id_: one for reader in self._readers for id_, one in reader.found(best).items()}
-        now = self._now()
-        added = {
-            id_: rank.by_head(wanted.query, one.head) | rank.additions(_facts(one), self._settings, now)
-            for id_, one in records.items()
-        }
-        total = {id_: fused[best[id_]] + sum(added[id_].values()) for id_ in records}
-        for id_ in rank.contenders(total, wanted.limit):
-            found = rank.by_passage(wanted.query, _passage(records[id_].text, best[id_]))
+        added = self._added(wanted.query, best)
+        total = {id_: fused[best[id_]] + sum(further.values()) for id_, further in added.items()}
+        for id_, text in self._texts(rank.contenders(total, wanted.limit)).items():
+            found = rank.by_passage(wanted.query, _passage(text, best[id_]))
             added[id_] |= found
             total[id_] += sum(found.values())
-        chosen = sorted(records, key=lambda one: (-total[one], -one))[: wanted.limit]
-        marked = self._marked(asked, [best[id_] for id_ in chosen])
+        chosen = nlargest(wanted.limit, zip(total.values(), total, strict=True))
+        records = self._found([id_ for _, id_ in chosen])
+        marked = self._marked(asked, [best[id_] for _, id_ in chosen])
         places = {name: sorted(scores.values()) for name, scores in parts.items()}
         return [
-            _hit(records[id_], total[id_], own, _why(best[id_], parts, places, added[id_], own, previous))
-            for id_, (own, previous) in zip(chosen, marked, strict=True)
+            _hit(records[id_], score, own, _why(best[id_], parts, places, added[id_], words_in(own), previous))
+            for (score, id_), (own, previous) in zip(chosen, marked, strict=True)
         ]
 
-    def _marked(self, asked: Sequence[str], ids: Sequence[int]) -> list[tuple[Marked, Marked]]:
-        """For each passage what matched in it, and in the record before it."""
+    def _added(self, query: str, ids: Iterable[int]) -> dict[int, dict[str, float]]:
+        """What records add to their scores, by name."""
+        now = self._now()
+        return {
+            id_: rank.by_head(query, facts.head) | rank.additions(facts, self._settings, now)
+            for reader in self._readers
+            for id_, facts in reader.facts(ids).items()
+        }
+
+    def _texts(self, ids: Sequence[int]) -> dict[int, str]:
+        return {id_: text for reader in self._readers for id_, text in reader.texts(ids).items()}
+
+    def _found(self, ids: Sequence[int]) -> dict[int, Found]:
+        return {id_: found for reader in self._readers for id_, found in reader.found(ids).items()}
+
+    def _marked(self, asked: Sequence[str], ids: Sequence[int]) -> list[tuple[str, tuple[str, ...]]]:
+        """For each passage its text with what matched marked, and what matched in the record before it."""
         passages = {one.id: one for reader in self._readers for one in reader.passages(ids)}
-        marked = self._marker.mark(
-            asked, [*(passages[id_].text for id_ in ids), *(passages[id_].before for id_ in ids)]
-        )
-        return list(zip(marked[: len(ids)], marked[len(ids) :], strict=True))
+        texts = [passages[id_].text for id_ in ids] + [passages[id_].before for id_ in ids]
+        marked = self._marker.mark(asked, texts)
+        return [(own, words_in(before)) for own, before in zip(marked[: len(ids)], marked[len(ids) :], strict=True)]
 
 
 def _passage(text: str, id_: int) -> str:
@@ -187,19 +197,15 @@ def _passage(text: str, id_: int) -> str:
     return text if len(text) <= LONGEST else split(text)[id_ & ((1 << PASSAGE_BITS) - 1)]
 
 
-def _facts(record: Found) -> rank.Facts:
-    return rank.Facts(record.type, record.ts, record.importance, record.used)
-
-
 def _why(
     id_: int, parts: Mapping[str, Scores], places: Mapping[str, Sequence[float]], added: Mapping[str, float],
-    own: Marked, before: Marked,
+    own: Sequence[str], before: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
     """`places`: the scores of each part, the least first."""
     scores = {name: round(found[id_], 4) for name, found in parts.items() if id_ in found}
     return {
-        "matched": own.words,
-        "matched_before": tuple(word for word in before.words if word not in own.words),
+        "matched": own,
+        "matched_before": tuple(word for word in before if word not in own),
         "scores": scores | {name: round(value, 4) for name, value in added.items()},
         "ranks": {
             name: 1 + len(found) - bisect_right(places[name], found[id_])
@@ -209,8 +215,8 @@ def _why(
     }
 
 
-def _hit(record: Found, score: float, marked: Marked, why: Mapping[str, Any]) -> Hit:
+def _hit(record: Found, score: float, marked: str, why: Mapping[str, Any]) -> Hit:
     return Hit(
-        record.key, record.space, record.text, marked.snippet, round(score, 4), record.file, record.type, record.tags,
+        record.key, record.space, record.text, snippet(marked), round(score, 4), record.file, record.type, record.tags,
         record.ts, record.scope, record.sensitivity, record.machine, record.origins, record.id >= HELD_FROM, why,
     )  # fmt: skip

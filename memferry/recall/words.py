@@ -69,8 +69,12 @@ def _characters(run: str) -> list[str]:
 
 def named(query: str, head: str) -> int:
     """How many words of a record's head (title, speaker, date) a question names."""
-    asked, lower = _whole(query), query.lower()
-    return sum(word in asked or (has_cjk(word) and word in lower) for word in _whole(head))
+    asked, words = _whole(query), _whole(head)
+    count = len(words & asked)
+    if head.isascii():
+        return count
+    lower = query.lower()
+    return count + sum(has_cjk(word) and word in lower for word in words - asked)
 
 
 @lru_cache(1024)

@@ -8,7 +8,7 @@ from memferry.model import Put
 from memferry.recall.expected import holds_what_is_asked
 from memferry.recall.fuse import fuse
 from memferry.recall.hanzi.fold import simplified
-from memferry.recall.marks import Marker
+from memferry.recall.marks import Marker, snippet, words_in
 from memferry.recall.passages import LONGEST, passages, split
 from memferry.recall.prose import day, prose
 from memferry.recall.words import MOST_TERMS, named, prepared, terms
@@ -120,24 +120,24 @@ def test_matches_are_marked_by_their_stems_and_shown_with_what_surrounds_them() 
     marker = Marker()
     (found, none) = marker.mark(terms("sailing boats"), ["x " * 300 + "we sailed a boat, [not] this", "nothing"])
     marker.close()
-    assert found.words == ("sailed", "boat")
-    assert "we [sailed] a [boat], [not] this" in found.snippet
-    assert found.snippet.startswith("… ")
-    assert none == ((), "nothing")
+    assert words_in(found) == ("sailed", "boat")
+    assert "we [sailed] a [boat], [not] this" in snippet(found)
+    assert snippet(found).startswith("… ")
+    assert (words_in(none), snippet(none)) == ((), "nothing")
 
 
 def test_pairs_are_marked_as_one_run() -> None:
     marker = Marker()
     (found,) = marker.mark(terms("数据库备份"), ["主数据库的备份在三点"])
     marker.close()
-    assert found.snippet == "主[数据库]的[备份]在三点"
+    assert snippet(found) == "主[数据库]的[备份]在三点"
 
 
 def test_what_is_written_otherwise_is_marked_as_it_stands() -> None:
     marker = Marker()
     (found,) = marker.mark(terms("资料库周五 20 台"), ["星期五，二十台資料庫"])
     marker.close()
-    assert found.snippet == "[星期五]，[二十]台[資料庫]"
+    assert snippet(found) == "[星期五]，[二十]台[資料庫]"
 
 
 @pytest.mark.parametrize(
