@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -36,6 +36,7 @@ class WordPiece:
         self.start = self._numbers["[CLS]"]
         self.end = self._numbers["[SEP]"]
         self._pieces_of = lru_cache(_WORDS_REMEMBERED)(self._packed)
+        self._pieces_in = _Remembered(lambda chunk: b"".join(map(self._packed, _words(chunk))))
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -46,7 +47,11 @@ class WordPiece:
 
     def packed(self, text: str, limit: int) -> bytes:
         """The same as numbers of the type PACKED, which numpy takes as they are."""
-        return b"".join(map(self._pieces_of, _words(text)))[: limit * array(PACKED).itemsize]
+        if text.isascii():  # no word goes on behind a blank, and what stands between blanks mostly was met before
+            packed = b"".join(map(self._pieces_in.__getitem__, text.lower().split()))
+        else:
+            packed = b"".join(map(self._pieces_of, _words(text)))
+        return packed[: limit * array(PACKED).itemsize]
 
     def _packed(self, word: str) -> bytes:
         return array(PACKED, self._cut(word)).tobytes()
@@ -72,6 +77,21 @@ class WordPiece:
             if number is not None:
                 return end, number
         return start, None
+
+
+class _Remembered(dict[str, bytes]):
+    """What `make` made of each text; all is forgotten where there is too much. A look at it takes half of that at
+    an `lru_cache`."""
+
+    def __init__(self, make: Callable[[str], bytes]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> bytes:
+        if len(self) >= _WORDS_REMEMBERED:
+            self.clear()
+        made = self[text] = self._make(text)
+        return made
 
 
 def _words(text: str) -> Iterable[str]:

@@ -51,11 +51,10 @@ class StaticTokens:
         asked = [] if has_cjk(query) else self._pieces.pieces(query, MOST_PIECES)
         if not asked or not passages:
             return ()
-        best = self._best(asked, [one.text for one in passages])
         before = [number for number, one in enumerate(passages) if one.before]
-        if before:
-            others = self._best(asked, [passages[number].before for number in before])
-            best[:, before] = np.maximum(best[:, before], BEFORE * others)
+        texts = [one.text for one in passages] + [passages[number].before for number in before]
+        best, others = np.split(self._best(asked, texts), [len(passages)], axis=1)
+        best[:, before] = np.maximum(best[:, before], BEFORE * others)
         weights = self._weights[asked]
         scores: list[float] = (weights @ best / weights.sum()).tolist()
         return scores
@@ -65,9 +64,10 @@ class StaticTokens:
         documents = [self._pieces_of(text) for text in texts]
         starts = np.cumsum([0, *(len(one) for one in documents[:-1])])
         pieces = np.concatenate(documents)
-        places = np.zeros(len(self._table), np.int64)  # without sorting what is a small range
-        places[pieces] = 1
-        different = np.flatnonzero(places)
+        seen = np.zeros(len(self._table), np.bool_)  # without sorting what is a small range
+        seen[pieces] = True
+        different = np.flatnonzero(seen)
+        places = np.empty(len(self._table), np.intp)
         places[different] = np.arange(len(different))
         similar = self._vectors(asked) @ self._vectors(different).T
         best: NDArray[np.float32] = np.maximum.reduceat(similar[:, places[pieces]], starts, axis=1)
