@@ -9,16 +9,12 @@ here. It ends with its parent, and when nobody has asked for a while.
 from __future__ import annotations
 
 import contextlib
-import hmac
 import os
 import queue
-import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
-from multiprocessing.connection import Listener
 from pathlib import Path
 
 import msgspec
@@ -26,7 +22,8 @@ import msgspec
 import memferry
 from memferry.config import Config, load
 from memferry.errors import ConfigError, IndexBroken
-from memferry.recall.asking import NOTE, Line, Note, Question, encode, forget, limited, settings_of
+from memferry.recall.asking import NOTE, PATIENCE_S, Note, Question, encode, forget, settings_of
+from memferry.recall.line import Line, Listener
 from memferry.recall.local import parts, searcher
 from memferry.recall.search import Answers, Searcher
 from memferry.recall.vectors import all_beside
@@ -60,8 +57,7 @@ class Desk:
     def attend(self, line: Line) -> None:
         """One question, one answer. What goes wrong on the line is the asker's to notice."""
         with contextlib.closing(line), contextlib.suppress(OSError, EOFError):
-            if limited(line).poll(A_MOMENT_S):
-                line.send_bytes(encode(self.answer(line.recv_bytes(LONGEST_QUESTION))))
+            line.say(encode(self.answer(line.hear(LONGEST_QUESTION, A_MOMENT_S))))
 
     def answer(self, said: bytes) -> Answers | None:
         """None: ask the index yourself."""
@@ -69,7 +65,7 @@ class Desk:
             question = _questions.decode(said)
         except msgspec.MsgspecError:
             return None
-        if not hmac.compare_digest(question.key.encode(), self._key.encode()):
+        if not _same(question.key.encode(), self._key.encode()):
             return None
         self.is_over = question.settings != self._settings
         return None if self.is_over else self._found(question)
@@ -97,6 +93,16 @@ class Desk:
             self._files = files
 
 
+def _same(one: bytes, other: bytes) -> bool:
+    """In a time that tells nothing about where they differ. `hmac` would bring OpenSSL with it, 4 MB."""
+    return len(one) == len(other) and int.from_bytes(one, "big") ^ int.from_bytes(other, "big") == 0
+
+
+def _random(count: int) -> str:
+    """So many bytes, for nobody to guess, in hex."""
+    return os.urandom(count).hex()
+
+
 def _identity(index: Path) -> tuple[object, ...]:
     with contextlib.suppress(FileNotFoundError):
         found = index.stat()
@@ -108,10 +114,10 @@ def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None)
     """Until the descriptor `parent` ends, or nobody has asked for `recall.idle_s`. `ready`: called once, when whoever
     asks is heard."""
     waiting: queue.Queue[Line | None] = queue.Queue(WAITING)
-    key = secrets.token_hex(32)
+    key = _random(32)
     with (
         _address(config.state) as address,
-        Listener(address, "AF_PIPE" if sys.platform == "win32" else "AF_UNIX", WAITING) as listener,
+        contextlib.closing(Listener(address, WAITING, PATIENCE_S)) as listener,
         contextlib.closing(Desk(config, key)) as desk,
     ):
         threading.Thread(target=_watch, args=(parent, waiting), daemon=True).start()
@@ -146,14 +152,16 @@ def _watch(parent: int, waiting: queue.Queue[Line | None]) -> None:
 @contextlib.contextmanager
 def _address(state: Path) -> Iterator[str]:
     """Where nobody else may connect: in the state directory, in one of its own where that has too long a name."""
-    name = f"answering-{secrets.token_hex(4)}.sock"
+    name = f"answering-{_random(4)}.sock"
     if sys.platform == "win32":
-        yield rf"\\.\pipe\memferry-{secrets.token_hex(16)}"
+        yield rf"\\.\pipe\memferry-{_random(16)}"
     elif len(os.fsencode(state / name)) <= LONGEST_ADDRESS:
         for left in state.glob("answering-*.sock"):  # by one that was killed
             left.unlink(missing_ok=True)
         yield str(state / name)
     else:
+        import tempfile
+
         with tempfile.TemporaryDirectory(prefix="memferry-", ignore_cleanup_errors=True) as folder:
             yield os.path.join(folder, "answering.sock")
 

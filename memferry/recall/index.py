@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import secrets
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -337,9 +337,10 @@ def _open(path: Path, first: int) -> sqlite3.Connection:
             database = connect(path)
             version = 0
         if not version:
+            number = int.from_bytes(os.urandom(4), "big") >> 1  # it takes 31 bits
             database.executescript(
                 f"begin immediate; {SCHEMA} {segments.CREATE} insert into sqlite_sequence values('entry', {first - 1});"
-                f" pragma application_id = {secrets.randbits(31)}; pragma user_version = {VERSION}; commit;"
+                f" pragma application_id = {number}; pragma user_version = {VERSION}; commit;"
             )
     return database
 

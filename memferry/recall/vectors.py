@@ -14,7 +14,6 @@ again, is not read by the model a second time.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -49,6 +48,8 @@ class Unread(NamedTuple):
 
     @property
     def digest(self) -> bytes:
+        import hashlib  # with OpenSSL, 4 MB: who only looks which vectors there are needs none
+
         return hashlib.sha256(self.text.encode("utf-8", "surrogatepass")).digest()[:16]
 
 

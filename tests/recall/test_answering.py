@@ -120,10 +120,10 @@ def test_what_cannot_be_answered_is_left_to_the_asker_and_ends_nothing(ant: Mach
         assert ask(ant.config, "?!") is None  # which is an error that the asker meets, too
         note = asking._note.decode((ant.state / NOTE).read_bytes())
         for said in (b"", b"\x80\x04\x95", b"{}", b"[" * 9999):
-            with contextlib.closing(asking.connected(note.address)) as line:
-                line.send_bytes(said)
-                assert json.loads(line.recv_bytes()) is None
-        asking.connected(note.address).close()
+            with contextlib.closing(asking.connected(note.address, 5)) as line:
+                line.say(said)
+                assert json.loads(line.hear(99, 5)) is None
+        asking.connected(note.address, 5).close()
         assert keys(ask(ant.config, "harbour")) == ["open", "own"]
 
 
