@@ -175,6 +175,15 @@ def indexed(config: Config) -> tuple[int, float, float]:
         return count, time.perf_counter() - started, time.process_time() - worked
 
 
+def merged(config: Config) -> float:
+    """What a service does once nothing else is to do; returns seconds of processor time."""
+    with opened(config, "index") as agent:
+        worked = time.process_time()
+        while agent.indexing.keep_up():
+            pass
+        return time.process_time() - worked
+
+
 def ask(asked: Searcher, question: Question) -> Found:
     hits = asked.search(Wanted(question.text, DEPTH, Filters(space=question.space))).hits
     keys = [hit.key for hit in hits]
@@ -238,6 +247,7 @@ def speed(some: Many, tiers: Sequence[str]) -> Iterator[Figure]:
     taken, seconds, worked = indexed(some.config)
     yield Figure("index of all records", taken / seconds, "records/s", at_least=20_000)
     yield Figure("  the same by processor time", taken / worked, "records/s")
+    yield Figure("  its words merged, when there is time", merged(some.config), "s of processor time")
     size = sum((some.config.state / name).stat().st_size for name in (INDEX, HELD))
     yield Figure("  its size", size / 1e6, "MB")
     for tier in tiers:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from memferry.errors import IndexBroken
 
+INDEX = "index.db"
+HELD = "held.db"
+"""In the state directory: what is carried, and what stays at home."""
 VERSION = 4
 """Of the tables and of what is put into them; one of another version is made again."""
 PASSAGE_BITS = 16

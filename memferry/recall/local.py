@@ -8,12 +8,11 @@ from pathlib import Path
 from memferry.config import Config
 from memferry.errors import IndexBroken
 from memferry.recall import tiers
+from memferry.recall.layout import HELD as HELD
+from memferry.recall.layout import INDEX as INDEX
 from memferry.recall.layout import REBUILD
 from memferry.recall.lookup import Reader
 from memferry.recall.search import Searcher
-
-INDEX = "index.db"
-HELD = "held.db"
 
 
 def parts(state: Path, *, shareable: bool) -> list[Path]:

@@ -20,8 +20,7 @@ from memferry.backends.encryption.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import MemferryError
-from memferry.recall.layout import REBUILD
-from memferry.recall.local import HELD, INDEX
+from memferry.recall.layout import HELD, INDEX, REBUILD
 
 SAFE_SQLITE = (3, 51, 3)
 

@@ -15,7 +15,7 @@ from memferry.recall.embed.feed import embed, silent
 from memferry.recall.embed.registry import of_settings
 from memferry.recall.embed.tier import is_wanted
 from memferry.recall.index import remove
-from memferry.recall.local import HELD, INDEX
+from memferry.recall.layout import HELD, INDEX
 from memferry.recall.vectors import Vectors, all_beside, beside
 
 Progress = Callable[[str, int, int], None]

@@ -16,7 +16,7 @@ from memferry.backends.base import Readable
 from memferry.errors import BackendError, IndexBroken
 from memferry.model import Op
 from memferry.recall.index import Index, remove, replace
-from memferry.recall.local import HELD, INDEX
+from memferry.recall.layout import HELD, INDEX
 
 if TYPE_CHECKING:
     from memferry.agent.service import Agent

@@ -7,8 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from memferry.recall.layout import VERSION
-from memferry.recall.local import HELD, INDEX
+from memferry.recall.layout import HELD, INDEX, VERSION
 
 
 class Lag(NamedTuple):
