@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import time
@@ -91,6 +92,7 @@ def _answers(arguments: Namespace, settings: Config, wanted: Wanted) -> Answers:
             )
         if found is not None:
             return found
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads wait for each other by spinning
     with contextlib.closing(searcher(settings, shareable=arguments.shareable, tier=arguments.tier)) as asked:
         return asked.search(wanted)
 
