@@ -12,7 +12,7 @@ from memferry.errors import IndexBroken
 INDEX = "index.db"
 HELD = "held.db"
 """In the state directory: what is carried, and what stays at home."""
-VERSION = 4
+VERSION = 5
 """Of the tables and of what is put into them; one of another version is made again."""
 PASSAGE_BITS = 16
 """The id of a passage: that of its entry, then its number in so many bits."""

@@ -149,6 +149,15 @@ def test_what_came_in_piece_by_piece_is_merged_when_there_is_time(tmp_path: Path
         assert len(before) == 30
 
 
+def test_large_batches_are_not_merged_while_they_come_in(tmp_path: Path) -> None:
+    path = tmp_path / "i.db"
+    with indexed(path) as index:
+        for number in range(1, 7):
+            words = " ".join(f"word{number * word}" for word in range(20_000))
+            index.add("ant", [put(number, words)])
+        assert segments(path) == 6
+
+
 def test_a_little_that_is_new_is_not_merged_into_a_large_segment(tmp_path: Path) -> None:
     path = tmp_path / "i.db"
     words = " ".join(f"word{number}" for number in range(3000))
