@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +14,14 @@ import pytest
 from memferry.agent.commands import verbs
 from memferry.agent.commands.doctor import doctor
 from memferry.agent.service import opened
+from memferry.backends.encryption.keys import Keys
 from memferry.backends.ssh.store import SshStore
 from memferry.backends.vault.backend import Vault
 from tests.agent.machines import Typed
 from tests.backends import sshd
 from tests.backends.samples import contents, holds
 from tests.backends.sshd import Sshd
+from tests.faults.far import far_away
 
 
 @pytest.fixture
@@ -213,3 +218,41 @@ def test_a_state_that_was_lost_comes_back_from_the_server(laptop: Typed, tmp_pat
         path.unlink()
     assert laptop.do("push")["backends"]["vault"]["sent"] == 0
     assert contents(tmp_path / "vault") == before
+
+
+@pytest.mark.parametrize(
+    ("folder", "command"), [("invites", "machines invite"), ("keys", "join --recovery --file key")]
+)
+def test_what_a_killed_command_left_where_all_write_goes_after_a_day(
+    tmp_path: Path, on_server: Callable[..., Typed], folder: str, command: str
+) -> None:
+    with far_away(tmp_path / "far") as far:
+        ant, bee, cat = (on_server(name, backend=far.yaml()) for name in ("ant", "bee", "cat"))
+        ant.log("the tide is high")
+        ant.run("push")
+        (bee.home / "key").write_text(Keys(ant.state).recovery("vault") or "")
+        killed = bee if folder == "keys" else ant
+        far.proxy.delay_s = 0.02
+        left = kill_while_it_writes(killed, command, far.vault / folder)
+
+        far.proxy.delay_s = 0
+        ant.let_in(cat)
+        assert left.exists()  # for all they know it is being written
+        os.utime(left, (left.stat().st_mtime - 48 * 3600,) * 2)
+        killed.run(*command.replace("key", str(bee.home / "key")).split())
+        assert not left.exists()
+        ant.let_in(bee)
+        assert [one.do("sync-memory")["exit_code"] for one in (ant, bee, cat)] == [0, 0, 0]
+
+
+def kill_while_it_writes(machine: Typed, command: str, folder: Path) -> Path:
+    """Kill a command at a moment at which it has a temp file in a folder; that file."""
+    assert machine.config  # and its file
+    whole = [sys.executable, "-m", "memferry", "--config", str(machine.file), *command.split()]
+    process = subprocess.Popen(whole, cwd=machine.home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        for path in folder.glob(".memferry-*.tmp"):
+            process.kill()
+            process.wait()
+            return path
+    raise AssertionError("it was done before it was killed")
