@@ -104,6 +104,18 @@ def test_a_vault_on_a_server_is_encrypted_unless_it_is_said_otherwise(
     assert not holds(contents(tmp_path / "vault"), b"gull")
 
 
+def test_a_new_vault_asks_nobody_for_keys(on_server: Callable[..., Typed]) -> None:
+    laptop, desktop = (on_server(name, encryption=None) for name in ("laptop", "desktop"))
+    for command in ("pull", "machines", "doctor"):
+        desktop.run(command)
+        assert "no keys" not in desktop.out
+    laptop.log("the tide is high")
+    laptop.run("sync-memory")
+    for command, exit_code in (("pull", 4), ("machines", 4), ("doctor", 1)):
+        desktop.run(command, exit_code=exit_code)
+        assert "no keys" in desktop.out
+
+
 def test_a_sync_that_finds_nothing_new_takes_three_round_trips(laptop: Typed, desktop: Typed) -> None:
     """Each pull in a process of its own, as by a command; and two on a connection that is kept."""
     laptop.log("the tide is high")
