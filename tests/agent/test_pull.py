@@ -130,6 +130,9 @@ def test_a_log_that_went_back_is_left_alone_and_the_others_are_read(ant: Machine
     report = cat.do("pull")
     assert report["exit_code"] == 4
     assert "went back" in report["backends"]["vault"]["error"]
+    (refused,) = report["backends"]["vault"]["refused"]
+    assert refused["hint"] == "run `memferry verify --backend vault --repair` on ant"  # nobody else can
+    assert refused["hint"] in [one["hint"] for one in cat.status()["problems"]]
     assert cat.lines() == ["a1", "a2", "b1"]
 
 
