@@ -87,6 +87,20 @@ def test_what_only_a_connection_needs_is_not_imported_before() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize("first", ["", "import invoke; "])
+def test_a_connection_loads_nothing_that_only_a_command_of_ssh_needs(first: str) -> None:
+    """It takes as long as all the rest of paramiko. Who has loaded it before keeps it."""
+    script = first + (
+        "import sys; from memferry.backends.ssh.config import Settings;"
+        "from memferry.backends.ssh.store import SshStore; from memferry.errors import TransientError\n"
+        "store = SshStore(Settings(host='127.0.0.1', path='v', port=1, ssh_config='/dev/null'))\n"
+        "try: list(store.entries())\n"
+        "except TransientError: print(sorted({'paramiko', 'invoke', 'asyncio', 'unittest'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert told == f"{['asyncio', 'invoke', 'paramiko', 'unittest'] if first else ['paramiko']}\n"
+
+
 def test_a_missing_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['paramiko'] = None; from memferry.backends.registry import open_backend;"

@@ -118,7 +118,8 @@ class _Book:
     """The configuration files of `ssh`, asked about one host after the other."""
 
     def __init__(self, settings: Settings) -> None:
-        from paramiko import SSHConfig
+        from memferry.backends.ssh import lean  # noqa: F401 - first
+        from paramiko import SSHConfig  # isort: skip
 
         self._known_hosts = settings.known_hosts
         self._text = "\n".join([*_said_first(settings), *_texts(settings.ssh_config)])
