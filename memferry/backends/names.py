@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+import sys
 from typing import NamedTuple
 
 from memferry import durable
@@ -18,6 +18,7 @@ LOST = "lost+found/"
 """Where `repair` moves what does not belong to a vault. Also what file systems call the folder that they keep for
 themselves."""
 
+ON_WINDOWS = sys.platform == "win32"
 ABANDONED_S = 24 * 3600
 _LITTER = frozenset({".DS_Store", ".directory", ".localized", "Thumbs.db", "desktop.ini"})
 _MAX_KEY_BYTES = 1024
@@ -109,8 +110,8 @@ def check_key(key: str) -> str:
 
 def check_file(file: str) -> str:
     """`file` itself, if a file of this name may be written below a folder of this computer. Else TargetRefused."""
-    if why := problem(file, portable=os.name == "nt"):
-        hint = "nothing was written; run `memferry verify`, and where it finds nothing, use another operating system"
+    if why := problem(file, portable=ON_WINDOWS):
+        hint = "rename it on the machine that wrote it; if nobody did, run `memferry verify`"
         raise TargetRefused(f"a log names the file {shown(file)!r}, which {why}", key=shown(file), hint=hint)
     return file
 
