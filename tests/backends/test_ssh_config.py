@@ -148,6 +148,14 @@ def test_an_alias_says_the_rest(routed: Router) -> None:
     assert hop.host == ("nas", "[nas.lan]:2222", (str(Path.home() / ".ssh/known_nas"), "/k2"))
 
 
+def test_on_windows_a_backslash_separates_folders(routed: Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memferry.backends.ssh.hosts.ON_WINDOWS", True)
+    (hop,) = routed(
+        'Host nas\n  UserKnownHostsFile C:\\keys\\known "D:\\my keys\\known"\n  GlobalKnownHostsFile none\n'
+    )
+    assert hop.host.files == ("C:/keys/known", "D:/my keys/known")
+
+
 def test_settings_go_before_the_files(routed: Router, tmp_path: Path) -> None:
     key, known = tmp_path / "key", tmp_path / "known"
     key.touch(), known.touch()
