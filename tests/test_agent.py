@@ -24,6 +24,7 @@ from memferry.agent.files.scan import stat_of
 from memferry.agent.lock import holder
 from memferry.agent.service import opened
 from memferry.cli.main import run
+from memferry.config import load
 from memferry.errors import ConfigError, StateError
 from memferry.recall.asking import NOTE
 from memferry.recall.index import connect
@@ -379,6 +380,21 @@ def test_a_log_that_went_back_is_refused(ant: Machine, bee: Machine) -> None:
     assert refused["exit_code"] == 4
     assert "went back" in refused["backends"]["vault"]["error"]
     assert bee.do("verify")["exit_code"] == 1
+
+
+def test_a_machine_is_called_what_its_configuration_calls_it_by_now(ant: Machine, bee: Machine) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.do("push")
+    for name in ("owl", "ant"):
+        assert ant.config
+        ant.file.write_text(ant.file.read_text().replace("machine: ant", f"machine: {name}"))
+        renamed = load({}, file=str(ant.file))
+        ant.append("log.jsonl", {"id": name})
+        with opened(renamed, "test") as agent:
+            verbs.perform(agent, "push", {})
+        assert status(renamed)["machine"]["name"] == name
+        (shown,) = bee.do("machines")["backends"][0]["machines"]
+        assert shown["name"] == name
 
 
 # -- the service

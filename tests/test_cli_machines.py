@@ -27,82 +27,31 @@ from memferry.backends.encryption.keys import Keys
 from memferry.backends.faulty import Fault, FaultyStore, When
 from memferry.backends.local import LocalStore
 from memferry.backends.vault.backend import Vault
-from memferry.cli.main import run
-from memferry.config import Config, load
 from memferry.errors import ConfigError, TransientError
 from memferry.model import Identity
+from tests.agent.machines import Typed
 
 CODE = re.compile(r"[0-9a-f]{8}(-[A-Z2-7]{4}){4}")
 SECRET = re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]+")
 
 
-class Machine:
-    """One of several computers below `base`, each with a tree and a state of its own, and one vault for all."""
-
-    def __init__(self, base: Path, name: str, capsys: pytest.CaptureFixture[str], vault: str = "vault") -> None:
-        self.name = name
-        self.base = base / name
-        self.notes = self.base / "notes"
-        self.state = self.base / "state"
-        self.config = self.base / "memferry.yaml"
-        self.out = self.err = ""
-        self._capsys = capsys
-        self.notes.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(
-            f"machine: {name}\nstate: {self.state}\nspaces:\n  - {{name: notes, path: {self.notes}}}\n"
-            f"backends:\n  vault: {{type: local, path: {base / vault}, encryption: age}}\nagent: {{settle_ms: 0}}\n"
-        )
-
-    def run(self, *arguments: str, exit_code: int = 0) -> str:
-        self._capsys.readouterr()
-        found = run(["--config", str(self.config), *arguments])
-        self.out, self.err = self._capsys.readouterr()
-        assert found == exit_code, self.out + self.err
-        return self.out
-
-    def json(self, *arguments: str, exit_code: int = 0) -> Any:
-        return json.loads(self.run(*arguments, "--json", exit_code=exit_code))
-
-    def write(self, text: str, name: str = "log.jsonl") -> None:
-        with (self.notes / name).open("a") as file:
-            file.write(json.dumps({"id": text.replace(" ", "-"), "text": text}) + "\n")
-
-    def settings(self) -> Config:
-        return load({}, file=str(self.config))
-
-    def let_in(self, other: Machine) -> None:
-        """By the recovery key, which is quick."""
-        key = Keys(self.state).recovery("vault")
-        assert key
-        path = other.base / "recovery.txt"
-        path.write_text(key)
-        other.run("join", "--recovery", "--file", str(path))
-        path.unlink()
-
-    def shows(self) -> dict[str, Any]:
-        """The vault's machines by name, and what is said of its keys."""
-        (backend,) = self.json("machines")["backends"]
-        found: dict[str, Any] = backend | {one["name"]: one for one in backend["machines"]}
-        return found
-
-
 @pytest.fixture
 def computers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[dict[str, Machine]]:
+) -> Iterator[dict[str, Typed]]:
     for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
         monkeypatch.delenv(variable, raising=False)
     logger = logging.getLogger("memferry")
     before = (logger.handlers[:], logger.propagate, logger.level)
-    found = {name: Machine(tmp_path, name, capsys) for name in ("ant", "bee", "cat")}
-    found["ant"].write("the first of all")
+    found = {name: Typed(tmp_path, name, capsys, encryption="age") for name in ("ant", "bee", "cat")}
+    found["ant"].log("the first of all")
     found["ant"].run("push")
     yield found
     logger.handlers[:], logger.propagate, level = before
     logger.setLevel(level)
 
 
-def invited(by: Machine) -> str:
+def invited(by: Typed) -> str:
     code = CODE.match(by.run("machines", "invite"))
     assert code
     return code[0]
@@ -115,7 +64,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 # -- a new vault
 
 
-def test_a_new_vault_says_that_its_recovery_key_is_to_be_written_down(computers: dict[str, Machine]) -> None:
+def test_a_new_vault_says_that_its_recovery_key_is_to_be_written_down(computers: dict[str, Typed]) -> None:
     ant = computers["ant"]
     assert "recovery key" in ant.err
     assert not SECRET.search(ant.out + ant.err)
@@ -131,20 +80,18 @@ def test_a_new_vault_says_that_its_recovery_key_is_to_be_written_down(computers:
 
 
 def test_a_terminal_is_shown_the_key_itself(
-    computers: dict[str, Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    computers: dict[str, Typed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    other = Machine(tmp_path, "elk", capsys, vault="another-vault")
+    other = Typed(tmp_path, "elk", capsys, encryption="age", vault="another-vault")
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    other.write("hello")
+    other.log("hello")
     other.run("push")
     assert Keys(other.state).recovery("vault") in other.err.split()
     other.run("push")
     assert not SECRET.search(other.err)
 
 
-def test_secrets_are_no_json_and_go_to_files_for_their_owner_alone(
-    computers: dict[str, Machine], tmp_path: Path
-) -> None:
+def test_secrets_are_no_json_and_go_to_files_for_their_owner_alone(computers: dict[str, Typed], tmp_path: Path) -> None:
     ant = computers["ant"]
     for action in ("invite", "recovery"):
         ant.run("machines", action, "--json", exit_code=2)
@@ -160,9 +107,9 @@ def test_secrets_are_no_json_and_go_to_files_for_their_owner_alone(
 # -- invite, join
 
 
-def test_an_invited_machine_takes_part(computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invited_machine_takes_part(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee = computers["ant"], computers["bee"]
-    bee.write("what bee knows")
+    bee.log("what bee knows")
     bee.run("push", exit_code=4)
     assert "no keys" in bee.err or "no keys" in bee.out
     assert "memferry machines join" in bee.out + bee.err
@@ -175,8 +122,8 @@ def test_an_invited_machine_takes_part(computers: dict[str, Machine], monkeypatc
     bee.run("status")
     ant.run("pull")
     bee.run("pull")
-    assert "the first of all" in "".join(path.read_text() for path in bee.notes.iterdir())
-    assert "what bee knows" in "".join(path.read_text() for path in ant.notes.iterdir())
+    assert "the first of all" in bee.text()
+    assert "what bee knows" in ant.text()
     assert ant.shows()["fingerprint"] == bee.shows()["fingerprint"]
     assert [one["this"] for one in (ant.shows()["ant"], ant.shows()["bee"])] == [True, False]
 
@@ -187,7 +134,7 @@ def test_an_invited_machine_takes_part(computers: dict[str, Machine], monkeypatc
     assert not Keys(cat.state).pinned("vault")
 
 
-def test_codes_that_open_nothing(computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_codes_that_open_nothing(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee = computers["ant"], computers["bee"]
     code = invited(ant)
     wrong = code[:-4] + ("AAAA" if not code.endswith("AAAA") else "BBBB")
@@ -213,7 +160,7 @@ def test_codes_that_open_nothing(computers: dict[str, Machine], monkeypatch: pyt
     assert "expired" in bee.err
 
 
-def test_the_wrong_recovery_key(computers: dict[str, Machine], tmp_path: Path) -> None:
+def test_the_wrong_recovery_key(computers: dict[str, Typed], tmp_path: Path) -> None:
     bee = computers["bee"]
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "vault").rglob("*"))
     for key in (
@@ -230,11 +177,11 @@ def test_the_wrong_recovery_key(computers: dict[str, Machine], tmp_path: Path) -
     assert not (bee.state / "keys" / "vault.json").exists()
 
 
-def test_two_machines_that_join_at_once_are_both_members(computers: dict[str, Machine]) -> None:
+def test_two_machines_that_join_at_once_are_both_members(computers: dict[str, Typed]) -> None:
     ant, bee, cat = computers["ant"], computers["bee"], computers["cat"]
     key = Keys(ant.state).recovery("vault")
     assert key
-    threads = [threading.Thread(target=machines.recover, args=(one.settings(), "vault", key)) for one in (bee, cat)]
+    threads = [threading.Thread(target=machines.recover, args=(one.config, "vault", key)) for one in (bee, cat)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -245,9 +192,9 @@ def test_two_machines_that_join_at_once_are_both_members(computers: dict[str, Ma
     bee.run("pull", exit_code=4)
 
 
-def test_of_two_machines_with_one_code_one_gets_in(computers: dict[str, Machine]) -> None:
+def test_of_two_machines_with_one_code_one_gets_in(computers: dict[str, Typed]) -> None:
     ant, bee, cat = computers["ant"], computers["bee"], computers["cat"]
-    code = machines.invite(ant.settings(), "vault", 0.0)
+    code = machines.invite(ant.config, "vault", 0.0)
     members = {one.name: machines.members_of(_vault(one)) for one in (bee, cat)}
     assert invites.take(members["bee"], code, 1.0)
     with pytest.raises(ConfigError, match="by another machine"):
@@ -255,16 +202,16 @@ def test_of_two_machines_with_one_code_one_gets_in(computers: dict[str, Machine]
     assert invites.take(members["bee"], code, 1.0)  # a crash ago
 
 
-def _vault(machine: Machine) -> Vault:
+def _vault(machine: Typed) -> Vault:
     me = Identity(machine.name * 8, machine.name, "epoch", "installation")
-    made = registry.open_backend("vault", machine.settings().backends["vault"], me, Keys(machine.state))
+    made = registry.open_backend("vault", machine.config.backends["vault"], me, Keys(machine.state))
     assert isinstance(made, Vault)
     return made
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_join_that_dies_at_any_call_is_finished_by_the_next(
-    computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch, when: When
+    computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch, when: When
 ) -> None:
     ant, bee = computers["ant"], computers["bee"]
     key = Keys(ant.state).recovery("vault")
@@ -283,10 +230,10 @@ def test_a_join_that_dies_at_any_call_is_finished_by_the_next(
 
         monkeypatch.setattr(machines, "open_backend", dying)
         try:
-            machines.recover(bee.settings(), "vault", key)
+            machines.recover(bee.config, "vault", key)
         except TransientError:
             monkeypatch.setattr(machines, "open_backend", make)
-            machines.recover(bee.settings(), "vault", key)
+            machines.recover(bee.config, "vault", key)
         monkeypatch.setattr(machines, "open_backend", make)
         assert "bee" in ant.shows()
         bee.run("push")
@@ -297,13 +244,13 @@ def test_a_join_that_dies_at_any_call_is_finished_by_the_next(
 
 
 def test_an_invitation_that_is_taken_survives_a_crash_before_it_is_used(
-    computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch
+    computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ant, bee = computers["ant"], computers["bee"]
     code = invited(ant)
     monkeypatch.setattr(machines, "_give_way", lambda *given: (_ for _ in ()).throw(TransientError("the cable")))
     with pytest.raises(TransientError):
-        machines.join(bee.settings(), "vault", code, 0.0)
+        machines.join(bee.config, "vault", code, 0.0)
     monkeypatch.undo()
     typed(monkeypatch, code)
     bee.run("join")
@@ -314,28 +261,28 @@ def test_an_invitation_that_is_taken_survives_a_crash_before_it_is_used(
 # -- revoke
 
 
-def test_a_revoked_machine_is_out_and_the_others_go_on(computers: dict[str, Machine]) -> None:
+def test_a_revoked_machine_is_out_and_the_others_go_on(computers: dict[str, Typed]) -> None:
     ant, bee, cat = computers.values()
     for one in (bee, cat):
         ant.let_in(one)
-        one.write(f"what {one.name} knows")
+        one.log(f"what {one.name} knows")
         one.run("sync-memory")
     assert "generation 2" in ant.run("machines", "revoke", "bee")
     shown = ant.shows()
     assert (shown["bee"]["revoked"], shown["cat"]["revoked"]) == (True, False)
     assert [shown[name]["generation"] for name in ("ant", "bee", "cat")] == [2, 1, 1]
 
-    bee.write("after it was revoked")
+    bee.log("after it was revoked")
     for command in ("push", "pull"):
         bee.run(command, exit_code=4)
     assert "was revoked" in bee.run("status", exit_code=1)
 
-    cat.write("more of cat")
+    cat.log("more of cat")
     cat.run("push")
     assert cat.shows()["cat"]["generation"] == 2
     assert cat.shows()["fingerprint"] == ant.shows()["fingerprint"]
     ant.run("pull")
-    text = "".join(path.read_text() for path in ant.notes.iterdir())
+    text = ant.text()
     assert "what bee knows" in text  # the old keys still open its log
     assert "more of cat" in text
     assert "after it was revoked" not in text
@@ -344,10 +291,10 @@ def test_a_revoked_machine_is_out_and_the_others_go_on(computers: dict[str, Mach
     assert ant.shows()["generation"] == 2
 
 
-def test_a_machine_that_damages_its_log_is_revoked_all_the_same(computers: dict[str, Machine], tmp_path: Path) -> None:
+def test_a_machine_that_damages_its_log_is_revoked_all_the_same(computers: dict[str, Typed], tmp_path: Path) -> None:
     ant, bee, _ = computers.values()
     ant.let_in(bee)
-    bee.write("what bee knows")
+    bee.log("what bee knows")
     bee.run("push")
     ant.run("pull")
     (head,) = (tmp_path / "vault" / "machines").glob(f"{bee.shows()['bee']['id']}/head.json.age")
@@ -358,7 +305,7 @@ def test_a_machine_that_damages_its_log_is_revoked_all_the_same(computers: dict[
     assert ant.shows()["bee"]["revoked"] is True
 
 
-def test_who_cannot_be_revoked(computers: dict[str, Machine]) -> None:
+def test_who_cannot_be_revoked(computers: dict[str, Typed]) -> None:
     ant = computers["ant"]
     for arguments, complaint in ((["ant"], "cannot revoke itself"), (["dog"], "no machine dog"), ([], "which machine")):
         ant.run("machines", "revoke", *arguments, exit_code=2)
@@ -366,23 +313,23 @@ def test_who_cannot_be_revoked(computers: dict[str, Machine]) -> None:
     assert ant.shows()["generation"] == 1
 
 
-def test_a_revoked_machine_may_be_invited_again(computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revoked_machine_may_be_invited_again(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee = computers["ant"], computers["bee"]
     ant.let_in(bee)
-    bee.write("before")
+    bee.log("before")
     bee.run("push")
     ant.run("machines", "revoke", "bee")
-    bee.write("meanwhile")
+    bee.log("meanwhile")
     bee.run("push", exit_code=4)
     typed(monkeypatch, invited(ant))
     bee.run("join")
     bee.run("push")
     assert ant.shows()["bee"] | {"revoked": False, "generation": 2} == ant.shows()["bee"]
     ant.run("pull")
-    assert "meanwhile" in "".join(path.read_text() for path in ant.notes.iterdir())
+    assert "meanwhile" in ant.text()
 
 
-def test_open_invitations_end_with_a_revocation(computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_invitations_end_with_a_revocation(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee, cat = computers.values()
     ant.let_in(bee)
     code = invited(bee)
@@ -399,20 +346,20 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_restore_drill(computers: dict[str, Machine], tmp_path: Path) -> None:
+def test_the_restore_drill(computers: dict[str, Typed], tmp_path: Path) -> None:
     """A machine is lost with all that was on it. The recovery key, on paper, gives back everything that was sent."""
     ant, bee = computers["ant"], computers["bee"]
-    ant.write("worth keeping")
-    (ant.notes / "deep").mkdir()
-    (ant.notes / "deep" / "plan.md").write_text("# Plan\n\nSail at dawn.\n")
+    ant.log("worth keeping")
+    (ant.tree / "deep").mkdir()
+    (ant.tree / "deep" / "plan.md").write_text("# Plan\n\nSail at dawn.\n")
     private = json.dumps({"id": "x", "visibility": "private", "text": "nobody's business"}) + "\n"
-    with (ant.notes / "log.jsonl").open("a") as file:
+    with (ant.tree / "log.jsonl").open("a") as file:
         file.write(private)
     ant.run("push")
     paper = SECRET.match(ant.run("machines", "recovery"))
     assert paper
-    lost = tree(ant.notes)
-    shutil.rmtree(ant.base)
+    lost = tree(ant.tree)
+    shutil.rmtree(ant.home)
 
     (tmp_path / "typed.txt").write_text(paper[0])
     bee.run("join", "--recovery", "--file", str(tmp_path / "typed.txt"))
@@ -426,7 +373,7 @@ def test_the_restore_drill(computers: dict[str, Machine], tmp_path: Path) -> Non
 
 
 def test_a_state_that_is_lost_is_found_again_where_its_keys_are_kept(
-    computers: dict[str, Machine], tmp_path: Path
+    computers: dict[str, Typed], tmp_path: Path
 ) -> None:
     ant = computers["ant"]
     before = {path: data for path, data in tree(tmp_path / "vault").items() if path.startswith("machines/")}
@@ -438,14 +385,14 @@ def test_a_state_that_is_lost_is_found_again_where_its_keys_are_kept(
 
 
 def test_a_state_that_is_lost_with_its_keys_is_found_again_after_a_join(
-    computers: dict[str, Machine], tmp_path: Path
+    computers: dict[str, Typed], tmp_path: Path
 ) -> None:
     """Also when memferry ran meanwhile, as a machine that nobody knows."""
     ant = computers["ant"]
     id_ = ant.shows()["ant"]["id"]
     (tmp_path / "key.txt").write_text(Keys(ant.state).recovery("vault") or "")
     shutil.rmtree(ant.state)
-    ant.write("written meanwhile")
+    ant.log("written meanwhile")
     ant.run("push", exit_code=4)
     assert "memferry machines join" in ant.run("status", exit_code=1)
     ant.run("join", "--recovery", "--file", str(tmp_path / "key.txt"))
@@ -459,7 +406,7 @@ def test_a_state_that_is_lost_with_its_keys_is_found_again_after_a_join(
 
 
 def test_nothing_secret_lies_where_it_does_not_belong(
-    computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     ant, bee = computers["ant"], computers["bee"]
     code = invited(ant)
@@ -493,7 +440,7 @@ def test_nothing_secret_lies_where_it_does_not_belong(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell")
-def test_the_commands_of_the_format_page_open_a_vault(computers: dict[str, Machine], tmp_path: Path) -> None:
+def test_the_commands_of_the_format_page_open_a_vault(computers: dict[str, Typed], tmp_path: Path) -> None:
     if missing := [tool for tool in ("age", "zstd", "jq") if shutil.which(tool) is None]:
         reason = f"needs {', '.join(missing)}"
         if os.environ.get("CI"):
@@ -519,7 +466,7 @@ def test_the_commands_of_the_format_page_open_a_vault(computers: dict[str, Machi
         assert [json.loads(one["body"])["text"] for one in records] == ["the first of all"]
 
 
-def test_encryption_needs_its_extra(computers: dict[str, Machine], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encryption_needs_its_extra(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     from memferry.backends.encryption import age
 
     age._pyrage.cache_clear()
@@ -529,22 +476,21 @@ def test_encryption_needs_its_extra(computers: dict[str, Machine], monkeypatch: 
     assert 'pip install "memferry[age]"' in computers["ant"].err
 
 
-def test_an_unknown_encryption_is_named(computers: dict[str, Machine]) -> None:
+def test_an_unknown_encryption_is_named(computers: dict[str, Typed]) -> None:
     ant = computers["ant"]
-    ant.config.write_text(ant.config.read_text().replace("encryption: age", "encryption: rot13"))
+    ant.encryption = "rot13"
     ant.run("push", exit_code=2)
     assert "rot13" in ant.err
-    ant.config.write_text(ant.config.read_text().replace("encryption: rot13", "encryption: none"))
+    ant.encryption = "none"
     ant.run("pull", exit_code=4)
     assert "encryption: age" in ant.out
 
 
 def test_a_plain_backend_has_machines_and_no_keys(
-    tmp_path: Path, computers: dict[str, Machine], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, computers: dict[str, Typed], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    elk = Machine(tmp_path, "elk", capsys, vault="plain")
-    elk.config.write_text(elk.config.read_text().replace(", encryption: age", ""))
-    elk.write("hello")
+    elk = Typed(tmp_path, "elk", capsys, vault="plain")
+    elk.log("hello")
     elk.run("push")
     shown = elk.shows()
     assert (shown["encryption"], shown["fingerprint"], shown["elk"]["this"]) == ("none", None, True)

@@ -189,6 +189,17 @@ def test_a_log_file_begins_anew_when_it_is_full_and_keeps_the_one_before(tmp_pat
     assert kept == "".join(f"line {number:02} ä\n" for number in range(30))[-len(kept) :]
 
 
+def test_a_log_file_that_cannot_be_set_aside_goes_on(tmp_path: Path) -> None:
+    """On Windows while somebody looks at it; here because a folder lies in its way."""
+    path = tmp_path / "memferry.log"
+    (tmp_path / "memferry.log.1").mkdir()
+    log = LogFile(path, limit_bytes=30)
+    for number in range(9):
+        log.write(f"line {number}\n")
+    log.close()
+    assert path.read_text("utf-8") == "".join(f"line {number}\n" for number in range(9))
+
+
 def test_a_service_without_a_console_says_in_its_log_why_it_ended(tmp_path: Path) -> None:
     path = tmp_path / "memferry.log"
     command = [sys.executable, "-m", "memferry", "--config", str(tmp_path / "none.yaml"), "run", "--log", str(path)]

@@ -39,8 +39,8 @@ class LocalStore:
 
     A version is size, mtime in nanoseconds and inode: every put writes a new file with a time of its own, so an equal
     version means that nobody has put since. One writer per key: comparing and replacing are two steps.
-    Temps that a crash left are not entries, and cleared away by the first put into their folder, unless other machines
-    write there too.
+    Temps that a crash left are not entries, and cleared away by the first put into their folder; where other machines
+    write too, only after a day.
     """
 
     def __init__(self, path: Path, *, name: str = "") -> None:
@@ -61,8 +61,7 @@ class LocalStore:
         """See `Store`."""
         self._check(key)
         with self._explained(key), self._folder_of(key, create=True) as (folder, name):
-            if not key.startswith(names.SHARED):
-                self._sweep(folder)
+            self._sweep(folder, key.rpartition("/")[0])
             if _is_new(folder, name, value, if_version):
                 self._write(folder, name, value, replace=if_version is not None)
             else:
@@ -184,14 +183,16 @@ class LocalStore:
         self._last_ns = max(time.time_ns(), self._last_ns + 1000)
         return self._last_ns
 
-    def _sweep(self, folder: Folder) -> None:
-        """Once in each folder: what is half-written there now was left by a crash, for this machine writes it alone."""
-        if (path := str(folder.path)) in self._swept:
+    def _sweep(self, folder: Folder, where: str) -> None:
+        """Once in each folder (`where`: its key): what is half-written was left by a crash, where this machine writes
+        alone; elsewhere what is old was."""
+        if where in self._swept:
             return
         for name in filter(durable.is_temp, folder.names()):
             with suppress(FileNotFoundError):
-                folder.remove(name)
-        self._swept.add(path)
+                if not names.is_shared(where) or names.is_abandoned(folder.stat(name).st_mtime, time.time()):
+                    folder.remove(name)
+        self._swept.add(where)
 
     # -- listing
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
+import sys
 from typing import NamedTuple
 
 from memferry import durable
@@ -14,12 +14,12 @@ FORMAT_KEY = "FORMAT"
 MACHINES = "machines/"
 KEYS = "keys/"
 INVITES = "invites/"
-SHARED = (KEYS, INVITES)
-"""Several machines write there: what one finds half-written may be another's write under way."""
 LOST = "lost+found/"
 """Where `repair` moves what does not belong to a vault. Also what file systems call the folder that they keep for
 themselves."""
 
+ON_WINDOWS = sys.platform == "win32"
+ABANDONED_S = 24 * 3600
 _LITTER = frozenset({".DS_Store", ".directory", ".localized", "Thumbs.db", "desktop.ini"})
 _MAX_KEY_BYTES = 1024
 _MAX_NAME_BYTES = 255
@@ -110,8 +110,8 @@ def check_key(key: str) -> str:
 
 def check_file(file: str) -> str:
     """`file` itself, if a file of this name may be written below a folder of this computer. Else TargetRefused."""
-    if why := problem(file, portable=os.name == "nt"):
-        hint = "nothing was written; run `memferry verify`, and where it finds nothing, use another operating system"
+    if why := problem(file, portable=ON_WINDOWS):
+        hint = "rename it on the machine that wrote it; if nobody did, run `memferry verify`"
         raise TargetRefused(f"a log names the file {shown(file)!r}, which {why}", key=shown(file), hint=hint)
     return file
 
@@ -130,6 +130,17 @@ def is_litter(key: str) -> bool:
     """Whether a desktop left this file behind, as they do in every folder that somebody looks at."""
     name = key.rpartition("/")[2]
     return name in _LITTER or name.startswith("._")
+
+
+def is_shared(folder: str) -> bool:
+    """Whether several machines write in a folder: what one finds half-written there another may be writing now."""
+    return not f"{folder}/".startswith(MACHINES)
+
+
+def is_abandoned(written: float, now: float) -> bool:
+    """Whether nobody can be at work any more on a temp file, which takes seconds; should somebody be, the rename fails.
+    Both in seconds by the clock of where it lies; a writer may have given it a time of its own, even one to come."""
+    return abs(now - written) > ABANDONED_S
 
 
 def segments_prefix(machine: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 LIMIT_BYTES = 5 << 20
@@ -26,7 +27,8 @@ class LogFile(io.TextIOBase):
         data = text.encode("utf-8", "backslashreplace")
         if self._file.tell() and self._file.tell() + len(data) > self._limit_bytes:
             self._file.close()
-            os.replace(self._path, f"{self._path}.1")
+            with suppress(OSError):  # on Windows while somebody looks at it; then it grows until the next time
+                os.replace(self._path, f"{self._path}.1")
             self._file = self._opened()
         self._file.write(data)
         return len(text)

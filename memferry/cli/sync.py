@@ -197,7 +197,7 @@ def _pulled(backends: Mapping[str, Report], dry_run: bool) -> Iterator[str]:
 
 
 def _taken(name: str, pulled: Report, verb: str) -> Iterator[str]:
-    if not pulled["machines"]:
+    if not any(pulled[name] for name in ("taken", "withdrawn", "edits")):
         yield f"from {name}: nothing new of other machines"
         return
     yield f"from {name}: {verb} {count(pulled['taken'], 'record')} of {', '.join(pulled['machines'])}"

@@ -8,9 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from memferry.agent.commands import machines, verbs
 from memferry.agent.commands.status import status
 from memferry.agent.service import opened
+from memferry.backends.encryption.keys import Keys
+from memferry.cli.main import run
 from memferry.config import Config
 from tests.backends.samples import unpacked
 from tests.support import config_for
@@ -19,24 +23,34 @@ QUICK = "agent: {settle_ms: 0}\n"
 
 
 class Machine:
-    """Below `base/name`: its tree `notes`, `state` and configuration. `offset_s`: how far its clock is ahead.
-    `encryption`: of the vault."""
+    """Below `base/name`, its `home`: its tree `notes`, `state` and configuration `file`. `offset_s`: how far its clock
+    is ahead. `vault`: the folder that it shares with others, `encryption`: of it; or another `backend`, in YAML."""
 
-    def __init__(self, base: Path, name: str, *, offset_s: float = 0.0, encryption: str = "none") -> None:
+    def __init__(
+        self, base: Path, name: str, *, offset_s: float = 0.0, encryption: str = "none", vault: str = "vault",
+        backend: str = "",
+    ) -> None:  # fmt: skip
         self.base = base
         self.name = name
         self.offset_s = offset_s
         self.encryption = encryption
-        self.tree = base / name / "notes"
+        self.home = base / name
+        self.file = self.home / "memferry.yaml"
+        self.tree = self.home / "notes"
         self.tree.mkdir(parents=True, exist_ok=True)
+        self._vault = vault
+        self._backend = backend
 
     @property
     def config(self) -> Config:
-        return config_for(self.base, self.name, encryption=self.encryption, more=QUICK)
+        """As its file says, which is written anew."""
+        return config_for(
+            self.base, self.name, vault=self._vault, encryption=self.encryption, backend=self._backend, more=QUICK
+        )
 
     @property
     def state(self) -> Path:
-        return self.base / self.name / "state"
+        return self.home / "state"
 
     def do(self, command: str, **arguments: object) -> dict[str, Any]:
         with opened(self.config, "test") as agent:
@@ -44,8 +58,10 @@ class Machine:
             return verbs.perform(agent, command, arguments)
 
     def let_in(self, other: Machine) -> None:
-        """Give it the keys of the encrypted vault."""
-        machines.join(other.config, "vault", machines.invite(self.config, "vault", time.time()), time.time())
+        """Give it the keys of the encrypted vault, by the recovery key, which is quick."""
+        key = Keys(self.state).recovery("vault")
+        assert key
+        machines.recover(other.config, "vault", key)
 
     def sync(self) -> dict[str, Any]:
         self.do("push")
@@ -67,6 +83,14 @@ class Machine:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as opened_:
             opened_.writelines(json.dumps(record) + "\n" for record in records)
+
+    def log(self, *texts: str) -> None:
+        """One line each in `log.jsonl`, under its own words."""
+        self.append("log.jsonl", *({"id": text.replace(" ", "-"), "text": text} for text in texts))
+
+    def text(self) -> str:
+        """Of all files."""
+        return "".join(path.read_text() for path in sorted(self.tree.rglob("*")) if path.is_file())
 
     def lines(self) -> list[str]:
         """Keys of all ledger lines, in whichever file."""
@@ -107,6 +131,32 @@ class Machine:
     def restore_state(self, kept: Path) -> None:
         shutil.rmtree(self.state)
         shutil.copytree(kept, self.state)
+
+
+class Typed(Machine):
+    """One that is used by the command line. `out`, `err`: what the last command printed."""
+
+    def __init__(self, base: Path, name: str, capsys: pytest.CaptureFixture[str], **more: Any) -> None:
+        super().__init__(base, name, **more)
+        self.out = self.err = ""
+        self._capsys = capsys
+
+    def run(self, *arguments: str, exit_code: int = 0) -> str:
+        self.config  # noqa: B018 - as the file is to be
+        self._capsys.readouterr()
+        found = run(["--config", str(self.file), *arguments])
+        self.out, self.err = self._capsys.readouterr()
+        assert found == exit_code, self.out + self.err
+        return self.out
+
+    def json(self, *arguments: str, exit_code: int = 0) -> Any:
+        return json.loads(self.run(*arguments, "--json", exit_code=exit_code))
+
+    def shows(self) -> dict[str, Any]:
+        """The vault's machines by name, and what is said of its keys."""
+        (backend,) = self.json("machines")["backends"]
+        found: dict[str, Any] = backend | {one["name"]: one for one in backend["machines"]}
+        return found
 
 
 def quiet(*machines: Machine) -> None:

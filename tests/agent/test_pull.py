@@ -7,8 +7,11 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
 from memferry.agent.commands import verbs
 from memferry.agent.service import opened
+from memferry.backends import names
 from memferry.config import Config, load
 from memferry.formats.diasync import IDS
 from tests.agent.machines import Machine, quiet
@@ -130,7 +133,30 @@ def test_a_log_that_went_back_is_left_alone_and_the_others_are_read(ant: Machine
     report = cat.do("pull")
     assert report["exit_code"] == 4
     assert "went back" in report["backends"]["vault"]["error"]
+    (refused,) = report["backends"]["vault"]["refused"]
+    assert refused["hint"] == "run `memferry verify --backend vault --repair` on ant"  # nobody else can
+    assert refused["hint"] in [one["hint"] for one in cat.status()["problems"]]
     assert cat.lines() == ["a1", "a2", "b1"]
+
+
+def test_a_name_that_windows_cannot_store_is_named_there_and_waits(
+    ant: Machine, bee: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There `log:b.md` would be a stream of the file `log`, and `end.` be called `end`."""
+    odd = {"log:b.md", "back\\slash.md", "CON.md", "what?.md", "end./plan.md"}
+    for name in (*odd, "plan.md"):
+        ant.write(name, f"# {name}\n")
+    ant.append("aux.jsonl", {"id": "a1"})
+    ant.do("push")
+    with monkeypatch.context() as windows:
+        windows.setattr(names, "ON_WINDOWS", True)
+        report = bee.do("pull")
+        assert report["exit_code"] == 1
+        assert {one["file"] for one in report["backends"]["vault"]["failed"]} == {f"notes/{name}" for name in odd}
+        assert {"rename it on the machine that wrote it" in one["hint"] for one in bee.status()["problems"]} == {True}
+        assert sorted(path.name for path in bee.tree.rglob("*") if path.is_file()) == ["aux@ant.jsonl", "plan.md"]
+    assert bee.do("pull")["exit_code"] == 0
+    assert all(bee.read(name) == f"# {name}\n" for name in odd)
 
 
 def test_a_file_that_cannot_be_written_is_named_and_tried_again(ant: Machine, bee: Machine, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -45,6 +47,22 @@ def place(seq: int, file: str, position: int, put: int, *, space: str = "notes")
 
 def retract(seq: int, *seqs: int, machine: str = ME.id, space: str = "notes") -> Retract:
     return Retract(seq, f"{seq:016x}", space, tuple((machine, one) for one in seqs))
+
+
+def temps_left(store: Store, root: Path, folder: str) -> set[str]:
+    """Which of the temp files that crashes left in a folder, now and a while ago, a put there leaves."""
+    now, hour_s = time.time_ns() / 1e9, 3600.0
+    ages = {"now": 0.0, "an hour ago": hour_s, "two days ago": 48 * hour_s, "in two days": -48 * hour_s}
+    (root / folder).mkdir(parents=True, exist_ok=True)
+    temps = {age: root / folder / f".memferry-{number:016x}.tmp" for number, age in enumerate(ages)}
+    for age, temp in temps.items():
+        temp.write_bytes(b"half")
+        os.utime(temp, (now, now - ages[age]))
+    store.put(f"{folder}k", b"x", if_version=None)
+    left = {age for age, temp in temps.items() if temp.exists()}
+    for temp in temps.values():
+        temp.unlink(missing_ok=True)
+    return left
 
 
 def seal(ops: Sequence[Op], machine: str = ME.id) -> Sealed:

@@ -1,7 +1,8 @@
 """A real OpenSSH server on this computer, for tests: starts in 10 ms, on a free port, for the user who runs the test.
 
 It is run by its absolute path, because it starts itself again for each connection; and it is up when it says so
-with its version line, since an open port alone may be anybody's.
+with its version line, since an open port alone may be anybody's. Its sessions have an empty home: sshd starts the
+SFTP server through the login's shell, and what a developer's `.bashrc` does takes longer than the whole handshake.
 """
 
 from __future__ import annotations
@@ -158,7 +159,7 @@ class Sshd:
             f"{self._more}\nPort {port}\nListenAddress 127.0.0.1\n{keys}PidFile none\nLogLevel DEBUG1\n"
             f"AuthorizedKeysFile {self.authorized}\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nUseDNS no\n"
-            "MaxStartups 100:30:200\nMaxSessions 64\n"
+            f"MaxStartups 100:30:200\nMaxSessions 64\nSetEnv HOME={self.home}\n"
             f"Subsystem sftp {SFTP_SERVER}{log}\n{self.last}\n"
         )
 

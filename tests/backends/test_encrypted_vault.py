@@ -552,15 +552,6 @@ def test_keys_are_for_their_owner_alone_whatever_the_umask(tmp_path: Path, carel
     assert all(path.stat().st_mode & 0o077 == 0 for path in (tmp_path / "vault").rglob("*"))
 
 
-def test_what_another_machine_is_writing_where_all_write_is_left_alone(tmp_path: Path) -> None:
-    store = LocalStore(tmp_path)
-    for folder in ("keys", "invites"):
-        (tmp_path / folder).mkdir()
-        (tmp_path / folder / ".memferry-0123456789abcdef.tmp").write_bytes(b"half")
-        store.put(f"{folder}/x", b"", if_version=None)
-        assert (tmp_path / folder / ".memferry-0123456789abcdef.tmp").exists()
-
-
 def test_damaged_keys_are_named_and_never_quoted(tmp_path: Path) -> None:
     keys = Keys(tmp_path)
     vault = encrypted_vault(MemoryStore(), ME, keys)

@@ -24,7 +24,7 @@ from memferry.errors import (
     TransientError,
 )
 from tests.backends.contract import StoreContract
-from tests.backends.samples import KEYS, ME, contents, entry, puts, seal
+from tests.backends.samples import KEYS, ME, contents, entry, puts, seal, temps_left
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="Windows has neither modes nor descriptors of folders")
 
@@ -188,14 +188,21 @@ def test_the_file_systems_own_lost_and_found_is_passed_over(
 
 
 def test_temps_that_a_crash_left_are_no_entries_and_go(store: LocalStore, tmp_path: Path) -> None:
-    store.put("a/k", b"x", if_version=None)
-    left = tmp_path / "vault" / "a" / ".memferry-0123456789abcdef.tmp"
+    store.put("machines/a/k", b"x", if_version=None)
+    left = tmp_path / "vault" / "machines" / "a" / ".memferry-0123456789abcdef.tmp"
     left.write_bytes(b"half")
     fresh = LocalStore(tmp_path / "vault")
-    assert [one.key for one in fresh.entries()] == ["a/k"]
+    assert [one.key for one in fresh.entries()] == ["machines/a/k"]
     assert left.exists()
-    fresh.put("a/l", b"y", if_version=None)
+    fresh.put("machines/a/l", b"y", if_version=None)
     assert not left.exists()
+
+
+@pytest.mark.parametrize("folder", ["", "keys/", "invites/", "lost+found/machines/a/"])
+def test_where_several_machines_write_temps_go_when_nobody_can_be_writing_them_any_more(
+    tmp_path: Path, folder: str
+) -> None:
+    assert temps_left(LocalStore(tmp_path / "vault"), tmp_path / "vault", folder) == {"now", "an hour ago"}
 
 
 # -- failures of the disk

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry.backends.ssh import sftp
+from memferry.backends.ssh import errors, sftp
 from memferry.backends.ssh.sftp import Attributes, Garbled, Handle, Status
 from memferry.backends.ssh.sftp_client import AHEAD, Sftp
 from memferry.backends.ssh.sftp_reading import Content, contents
+from memferry.errors import AccessDenied
 
 
 class Script:
@@ -159,3 +160,10 @@ def test_what_is_asked_now_may_be_heard_with_what_is_asked_next() -> None:
     assert conversation.told(asked[1:]) == [b"b"]
     assert conversation.flight([sftp.lstat("z")]) == [b"d"]
     assert conversation.round_trips == 3, "of which one for what had not come yet"
+
+
+@pytest.mark.parametrize(("path", "folder"), [("vault/machines/a/head", "vault/machines/a"), ("vault", ".")])
+def test_where_a_login_may_not_write_the_folder_to_look_at_is_named(path: str, folder: str) -> None:
+    refused = errors.refused(Status(sftp.PERMISSION_DENIED), path, "nas")
+    assert isinstance(refused, AccessDenied)
+    assert refused.hint.endswith(f": ssh nas ls -ld {folder}")

@@ -87,6 +87,20 @@ def test_what_only_a_connection_needs_is_not_imported_before() -> None:
     subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT)
 
 
+@pytest.mark.parametrize("first", ["", "import invoke; "])
+def test_a_connection_loads_nothing_that_only_a_command_of_ssh_needs(first: str) -> None:
+    """It takes as long as all the rest of paramiko. Who has loaded it before keeps it."""
+    script = first + (
+        "import sys; from memferry.backends.ssh.config import Settings;"
+        "from memferry.backends.ssh.store import SshStore; from memferry.errors import TransientError\n"
+        "store = SshStore(Settings(host='127.0.0.1', path='v', port=1, ssh_config='/dev/null'))\n"
+        "try: list(store.entries())\n"
+        "except TransientError: print(sorted({'paramiko', 'invoke', 'asyncio', 'unittest'} & set(sys.modules)))"
+    )
+    told = subprocess.run([sys.executable, "-c", script], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert told == f"{['asyncio', 'invoke', 'paramiko', 'unittest'] if first else ['paramiko']}\n"
+
+
 def test_a_missing_extra_is_named() -> None:
     script = (
         "import sys; sys.modules['paramiko'] = None; from memferry.backends.registry import open_backend;"
@@ -132,6 +146,14 @@ def test_an_alias_says_the_rest(routed: Router) -> None:
     assert (hop.address, hop.port, hop.user, hop.only_those) == ("NAS.lan", 2222, "alice", True)
     assert hop.identities == (str(Path.home() / ".ssh/nas"), "/b")
     assert hop.host == ("nas", "[nas.lan]:2222", (str(Path.home() / ".ssh/known_nas"), "/k2"))
+
+
+def test_on_windows_a_backslash_separates_folders(routed: Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memferry.backends.ssh.hosts.ON_WINDOWS", True)
+    (hop,) = routed(
+        'Host nas\n  UserKnownHostsFile C:\\keys\\known "D:\\my keys\\known"\n  GlobalKnownHostsFile none\n'
+    )
+    assert hop.host.files == ("C:/keys/known", "D:/my keys/known")
 
 
 def test_settings_go_before_the_files(routed: Router, tmp_path: Path) -> None:

@@ -436,14 +436,14 @@ def test_a_lost_reply_to_a_put_may_be_repeated(own: Sshd, reply: int) -> None:
     with Proxy(own.port) as proxy:
         own.known_hosts.write_text(f"[127.0.0.1]:{proxy.port} {sshd.public(own.host_keys['ed25519'])}\n")
         store = store_at(own, port=proxy.port)
-        version = store.put("head", b"one", if_version=None)
+        version = store.put("machines/a/head", b"one", if_version=None)
         proxy.cut_reply(reply)
-        after = again(lambda: store.put("head", b"two", if_version=version))
-        assert again(lambda: store.get("head")) == b"two"
-        assert again(lambda: [tuple(entry) for entry in store.entries()]) == [("head", after, 3)]
-        again(lambda: store.put("tail", b"", if_version=None))
+        after = again(lambda: store.put("machines/a/head", b"two", if_version=version))
+        assert again(lambda: store.get("machines/a/head")) == b"two"
+        assert again(lambda: [tuple(entry) for entry in store.entries()]) == [("machines/a/head", after, 3)]
+        again(lambda: store.put("machines/a/tail", b"", if_version=None))
         assert proxy.cuts == 1
-        assert [path.name for path in (own.home / "vault").iterdir() if path.name.startswith(".")] == []
+        assert [path.name for path in (own.home / "vault").rglob("*") if path.name.startswith(".")] == []
         store.close()
 
 

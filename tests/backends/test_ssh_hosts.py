@@ -200,6 +200,19 @@ def test_the_command_of_the_hint_does_it(
     store.close()
 
 
+def test_on_windows_the_hint_is_for_powershell(others: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its `>>` would write UTF-16, and an older one knows no `&&`."""
+    monkeypatch.setattr(ssh_hosts, "ON_WINDOWS", True)
+    mine, other = (ssh_hosts.parse(f"nas {line}", "C:\\O'Neil\\known_hosts") for line in tuple(others.values())[1:])
+    host = Host("nas", "nas", ("C:\\O'Neil\\known_hosts",))
+    same = [mine[0]._replace(key=other[0].key._replace(type=mine[0].key.type))]
+    add = f"Add-Content -Encoding ascii 'C:\\O''Neil\\known_hosts' 'nas {mine[0].key.text}'"
+    for known, steps in (([], add), (same, f"ssh-keygen -R 'nas' -f 'C:\\O''Neil\\known_hosts'; {add}")):
+        with pytest.raises(TargetRefused) as caught:
+            ssh_hosts.check(host, mine[0].key, known)
+        assert caught.value.hint.rpartition("run: ")[2] == steps
+
+
 # -- the files
 
 

@@ -21,7 +21,7 @@ from tests.backends.samples import ME, Journal, puts, retract, seal
 from tests.backends.sshd import Sshd
 
 PAGE = (Path(__file__).parents[2] / "docs" / "ssh.md").read_text("utf-8")
-LOGIN = "memferry-test"
+LOGIN = f"memferry-test-{os.getpid()}"
 JAIL = Path(f"/srv/memferry-test-{os.getpid()}")
 
 pytestmark = pytest.mark.skipif(

@@ -28,7 +28,7 @@ from memferry.errors import (
 from memferry.model import Identity
 from tests.backends import sshd
 from tests.backends.contract import BackendContract, StoreContract
-from tests.backends.samples import ME, contents, puts, seal
+from tests.backends.samples import ME, contents, puts, seal, temps_left
 from tests.backends.sshd import Sshd
 
 
@@ -279,15 +279,36 @@ def test_what_was_replaced_since_one_looked_is_read_as_a_whole(
 
 
 def test_temps_that_a_crash_left_are_no_entries_and_go(store: SshStore, root: Path, server: Sshd) -> None:
-    store.put("a/k", b"x", if_version=None)
-    left = root / "a" / ".memferry-0123456789abcdef.tmp"
+    store.put("machines/a/k", b"x", if_version=None)
+    left = root / "machines" / "a" / ".memferry-0123456789abcdef.tmp"
     left.write_bytes(b"half")
     fresh = SshStore(server.settings(root))
-    assert [entry.key for entry in fresh.entries()] == ["a/k"]
+    assert [entry.key for entry in fresh.entries()] == ["machines/a/k"]
     assert left.exists()
-    fresh.put("a/l", b"y", if_version=None)
+    fresh.put("machines/a/l", b"y", if_version=None)
     assert not left.exists()
     fresh.close()
+
+
+@pytest.mark.parametrize("folder", ["", "keys/", "invites/", "lost+found/machines/a/"])
+def test_where_several_machines_write_temps_go_when_nobody_can_be_writing_them_any_more(
+    store: SshStore, root: Path, folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the clock of the server, whatever ours says."""
+    monkeypatch.setattr("memferry.backends.ssh.store.time.time", lambda: 0.0)
+    assert temps_left(store, root, folder) == {"now", "an hour ago"}
+
+
+def test_a_temp_that_somebody_took_away_is_written_again(store: SshStore, root: Path) -> None:
+    store.put("keys/k", b"x", if_version=None)
+    tree = store._connected()[1]
+    _, temp, handle = tree.begin("keys/l")
+    tree.fill("keys/l", handle, b"y", 1)
+    Path(temp).unlink()
+    with pytest.raises(TransientError, match="was removed while it was written"):
+        tree.publish(temp, "keys/l", replace=False)
+    store.put("keys/l", b"y", if_version=None)
+    assert store.get("keys/l") == b"y"
 
 
 def test_what_is_put_is_synced_before_it_has_its_name(logged: Sshd, tmp_path: Path) -> None:

@@ -42,8 +42,9 @@ class Far(NamedTuple):
         return Machine(base, name=name, agent=agent, vault=self.vault, backend=self.yaml(**settings) + more)
 
     def check_tidy(self, result: Result, machine: Machine) -> None:
-        """Nothing lies there but what counts: what a cut left was cleared away by the next delivery."""
-        temps = [path.name for path in oracle.files(self.vault) if is_temp(path.name)]
+        """Nothing lies there but what counts: what a cut left was cleared away by the next delivery, where nobody else
+        writes."""
+        temps = [path.name for path in oracle.files(self.vault / "machines") if is_temp(path.name)]
         result.expect(not temps, f"{len(temps)} temp files are left on the server")
         unlisted = oracle.unlisted(self.vault, machine.identities)
         result.expect(not unlisted, f"{len(unlisted)} segments are left on the server that no head lists")

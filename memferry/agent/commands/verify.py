@@ -40,7 +40,7 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
     with agent.state.transaction():
         left = len(findings) - sum(one.done for one in repaired)
         if left:
-            text = f"verify found {left} damaged objects"
+            text = f"verify found {left} damaged object{'s' if left > 1 else ''}"
             agent.state.report_problem("verify", name, text, f"run `memferry verify --backend {name} --repair`")
         else:
             agent.state.clear_problem("verify", name)

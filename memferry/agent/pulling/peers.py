@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 
 from memferry.agent.state.database import State
 from memferry.backends.base import MachineLog
-from memferry.errors import TargetRefused
+from memferry.errors import Damaged, TargetRefused
 from memferry.model import Identity
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_-](?:[A-Za-z0-9._ -]{0,62}[A-Za-z0-9_-])?")
@@ -38,7 +38,7 @@ class Peers:
         return self._names[machine]
 
     def meet(self, log: MachineLog) -> int:
-        """The last seq applied. Raises TargetRefused for a head older than the newest one seen."""
+        """The last seq applied. Raises Damaged for a head older than the newest one seen."""
         row = self._state.one(
             "select sequence, sha256, applied from peer where backend = ? and machine = ?", self._backend, log.id
         )
@@ -46,13 +46,19 @@ class Peers:
             return 0
         sequence, sha256, applied = row
         if log.head.sequence < sequence or (log.head.sequence == sequence and log.head.sha256 != sha256):
-            raise TargetRefused(
+            raise Damaged(
+                "rolled-back",
                 f"the log of machine {log.name} in {self._backend} went back from head {sequence}"
                 f" to {log.head.sequence}: nothing of it was applied",
                 backend=self._backend,
-                hint=f"run `memferry verify --backend {self._backend}`; the backup it was restored from may be old",
             )
         return int(applied)
+
+    def mending(self, machine: str, error: TargetRefused) -> str:
+        """What to do about a log that was refused: what is damaged in it, only the machine that wrote it has whole."""
+        if not isinstance(error, Damaged):
+            return error.hint
+        return f"run `memferry verify --backend {self._backend} --repair` on {self.name_of(machine)}"
 
     # -- inside a transaction of the state
 

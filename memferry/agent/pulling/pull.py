@@ -94,9 +94,10 @@ class Pull:
         return logs
 
     def _refuse(self, machine: str, error: TargetRefused) -> None:
-        self._refused.append(Refused(self._peers.name_of(machine), str(error), error.hint))
+        hint = self._peers.mending(machine, error)
+        self._refused.append(Refused(self._peers.name_of(machine), str(error), hint))
         with self._here.state.transaction():
-            self._peers.complain(machine, str(error), error.hint)
+            self._peers.complain(machine, str(error), hint)
 
     def _take_in(self, backend: Readable, log: MachineLog) -> None:
         applied = self._peers.meet(log)

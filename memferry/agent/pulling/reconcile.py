@@ -28,6 +28,7 @@ from memferry.agent.state.database import State
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
 from memferry.agent.state.merge import Merged, Version, merge
 from memferry.agent.state.received import Received, Rival
+from memferry.backends import names
 from memferry.errors import MemferryError, StateError
 from memferry.formats.base import Whole
 from memferry.keys import digest
@@ -141,6 +142,7 @@ class Reconcile:
     def _failure(self, edit: Edit) -> MemferryError | None:
         tree = self._trees[edit.space]
         try:
+            names.check_file(edit.file)
             if not self._dry_run:
                 with durable.explained(tree.root / edit.file):
                     carry_out(tree, edit)

@@ -53,14 +53,16 @@ def _computer() -> str:
 
 
 def known(state: State, name: str | None) -> Identity | None:
-    """The identity in this state, None when it is new or was lost."""
+    """The identity in this state, under the `name` that the configuration gives it by now; None when it is new or was
+    lost."""
     id_ = state.meta("machine")
     if id_ is None:
         return None
-    stored = state.meta("machine name") or id_
-    if name == state.meta("machine wanted"):
-        name = None  # it was taken when this identity was made
-    return Identity(id_, name or stored, state.meta("epoch") or "", installation(state.path.parent))
+    if name not in (None, state.meta("machine wanted")):  # else it may have been taken when this identity was made
+        with state.transaction():
+            state.set_meta("machine name", name)
+            state.set_meta("machine wanted", name)
+    return Identity(id_, state.meta("machine name") or id_, state.meta("epoch") or "", installation(state.path.parent))
 
 
 def new(directory: Path, name: str | None, taken: Iterable[str]) -> Identity:

@@ -41,8 +41,8 @@ class Age:
 
     @property
     def news(self) -> Sequence[str]:
-        """See `Cipher`."""
-        return (names.keys_key(self._keys.ring.number + 1),)
+        """See `Cipher`. Without keys any vault is news: it has to let this machine in."""
+        return (names.keys_key(self._keys.ring.number + 1) if self._keys.is_member else names.FORMAT_KEY,)
 
     def unlock(self) -> None:
         """See `Cipher`."""

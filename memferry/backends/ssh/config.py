@@ -29,7 +29,8 @@ _EXEC = re.compile(r"\s*match\b.*\bexec\b", re.IGNORECASE)
 _INCLUDE = re.compile(r"\s*include(?:\s+|\s*=\s*)(.+?)\s*", re.IGNORECASE)
 _USUAL_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _USUAL_KNOWN = "~/.ssh/known_hosts ~/.ssh/known_hosts2"
-_GLOBAL_KNOWN = "/etc/ssh/ssh_known_hosts /etc/ssh/ssh_known_hosts2"
+_SYSTEM = "C:/ProgramData/ssh" if hosts.ON_WINDOWS else "/etc/ssh"
+_GLOBAL_KNOWN = f"{_SYSTEM}/ssh_known_hosts {_SYSTEM}/ssh_known_hosts2"
 
 
 class Settings(NamedTuple):
@@ -118,7 +119,8 @@ class _Book:
     """The configuration files of `ssh`, asked about one host after the other."""
 
     def __init__(self, settings: Settings) -> None:
-        from paramiko import SSHConfig
+        from memferry.backends.ssh import lean  # noqa: F401 - first
+        from paramiko import SSHConfig  # isort: skip
 
         self._known_hosts = settings.known_hosts
         self._text = "\n".join([*_said_first(settings), *_texts(settings.ssh_config)])
@@ -172,9 +174,14 @@ class _Book:
     def _known_files(self, said: Mapping[str, Any]) -> tuple[str, ...]:
         if self._known_hosts:
             return (os.path.expanduser(self._known_hosts),)
-        users = shlex.split(said.get("userknownhostsfile") or _USUAL_KNOWN)
-        others = shlex.split(said.get("globalknownhostsfile") or _GLOBAL_KNOWN)
+        users = _files(said.get("userknownhostsfile") or _USUAL_KNOWN)
+        others = _files(said.get("globalknownhostsfile") or _GLOBAL_KNOWN)
         return tuple(os.path.expanduser(file) for file in (*users, *others) if file.lower() != "none")
+
+
+def _files(text: str) -> list[str]:
+    """Names with spaces are quoted; and on Windows what separates folders is not there to escape anything."""
+    return shlex.split(text.replace("\\", "/") if hosts.ON_WINDOWS else text)
 
 
 def _port(name: str, text: str) -> int:
@@ -206,7 +213,7 @@ def _said_first(settings: Settings) -> list[str]:
 
 
 def _texts(chosen: str | None) -> Iterator[str]:
-    for file in (chosen,) if chosen else ("~/.ssh/config", "/etc/ssh/ssh_config"):
+    for file in (chosen,) if chosen else ("~/.ssh/config", f"{_SYSTEM}/ssh_config"):
         lines: list[str] = []
         _read(os.path.expanduser(file), lines, os.path.dirname(os.path.expanduser(file)), 0)
         yield "\n".join([*lines, "Host *"])  # what one file says about a host ends with it
@@ -241,5 +248,5 @@ def _lines(file: str) -> Sequence[str]:
 
 
 def _named(patterns: str, folder: str) -> Iterator[str]:
-    for pattern in shlex.split(patterns):
+    for pattern in _files(patterns):
         yield from sorted(glob.glob(os.path.join(folder, os.path.expanduser(pattern))))

@@ -59,7 +59,11 @@ VENDOR = tuple(kind for kind, _ in MEANINGS)
 
 STATUSES = {
     sftp.NO_SUCH_FILE: Meaning(NotFound, "is not there", ""),
-    sftp.PERMISSION_DENIED: Meaning(AccessDenied, "may not be used by this login", "let it: ssh {server} ls -la"),
+    sftp.PERMISSION_DENIED: Meaning(
+        AccessDenied,
+        "may not be used by this login",
+        "see whose it is, and let this login: ssh {server} ls -ld {folder}",
+    ),
     sftp.FAILURE: Meaning(
         TransientError, "failed, and the server does not say why", "a full disk? a quota? see its log"
     ),
@@ -82,4 +86,5 @@ def failure(error: BaseException, where: str, server: str) -> BackendError:
 def refused(status: sftp.Status, path: str, server: str) -> BackendError:
     """The error for an answer that is not "done"."""
     meaning = STATUSES.get(status.code, STATUSES[sftp.FAILURE])
-    return meaning.kind(f"{path} {meaning.text}", hint=meaning.hint.format(server=server))
+    folder = path.rpartition("/")[0] or "."
+    return meaning.kind(f"{path} {meaning.text}", hint=meaning.hint.format(server=server, folder=folder))

@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import re
 import shlex
+import sys
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from memferry.errors import TargetRefused
 
 _REVOKED, _AUTHORITY = "@revoked", "@cert-authority"
 _MARKERS = (_REVOKED, _AUTHORITY)
+ON_WINDOWS = sys.platform == "win32"
 _LOOK = "ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub"
 
 
@@ -166,16 +168,21 @@ def _look_and_add(host: Host, offered: HostKey) -> str:
 
 
 def _changed(host: Host, offered: HostKey, same: Sequence[Known]) -> str:
-    forget = " && ".join(
-        f"ssh-keygen -R {shlex.quote(host.name)} -f {shlex.quote(file)}" for file in dict.fromkeys(k.file for k in same)
-    )
+    files = dict.fromkeys(known.file for known in same)
+    steps = [*(f"ssh-keygen -R {_quoted(host.name)} -f {_quoted(file)}" for file in files), _add(host, offered)]
     look = _LOOK.format(offered.short_type)
     return (
         "somebody may be listening in, or the server was set up anew. Only if it was, and"
-        f" `{look}` there shows this fingerprint, run: {forget} && {_add(host, offered)}"
+        f" `{look}` there shows this fingerprint, run: {('; ' if ON_WINDOWS else ' && ').join(steps)}"
     )
 
 
 def _add(host: Host, offered: HostKey) -> str:
     """This very key, not whatever a later `ssh-keyscan` would find; it also fits aliases and hosts behind a jump."""
-    return f"echo {shlex.quote(f'{host.name} {offered.text}')} >> {shlex.quote(host.files[0])}"
+    line, file = _quoted(f"{host.name} {offered.text}"), _quoted(host.files[0])
+    return f"Add-Content -Encoding ascii {file} {line}" if ON_WINDOWS else f"echo {line} >> {file}"
+
+
+def _quoted(text: str) -> str:
+    """For the shell that people have: PowerShell, whose `>>` would write UTF-16, or sh."""
+    return "'" + text.replace("'", "''") + "'" if ON_WINDOWS else shlex.quote(text)

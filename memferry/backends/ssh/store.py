@@ -243,6 +243,7 @@ class SshStore:
             raise
 
     def _connected(self) -> tuple[Connection, Tree]:
+        from memferry.backends.ssh import lean  # noqa: F401 - first
         from memferry.backends.ssh.connect import Connection
         from memferry.backends.ssh.tree import Tree
 

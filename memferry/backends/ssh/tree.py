@@ -46,7 +46,7 @@ class Tree:
         self._server = server
         self._real: set[str] = set()
         self._ready: set[str] = set()
-        self._temps: dict[str, list[str]] = {}
+        self._temps: dict[str, list[Name]] = {}
         self._held: dict[str, Handle | None] = {}
 
     # -- looking
@@ -167,7 +167,7 @@ class Tree:
             for handle in handles.values():
                 self.sftp.post(sftp.close(handle))
         for folder in handles:
-            self._temps[folder] = [one.name for at, one in found if at == folder and durable.is_temp(one.name)]
+            self._temps[folder] = [one for at, one in found if at == folder and durable.is_temp(one.name)]
         return found
 
     def _excuse(self, folder: str, reply: Reply) -> None:
@@ -203,10 +203,10 @@ class Tree:
     # -- writing
 
     def prepare(self, folder: str, *, make_way: bool, new_root: bool) -> None:
-        """Make a folder ready to be written to: it is there (0700), it is no link, and what crashes left half-written
-        is gone; after a cut also what the server may still hold of us, so that no late rename can undo what follows.
-        No round trip but the first time on a connection. `make_way`: the folders above the root are made, too;
-        `new_root`: the root itself may be made."""
+        """Make a folder ready to be written to: it is there (0700), it is no link, and where this machine writes alone
+        what crashes left half-written is gone; after a cut also what the server may still hold of us, so that no late
+        rename can undo what follows. No round trip but the first time on a connection. `make_way`: the folders above
+        the root are made, too; `new_root`: the root itself may be made."""
         if folder in self._ready:
             return
         if folder not in self._temps:
@@ -215,8 +215,8 @@ class Tree:
             self._make(self._missing([*_folders_of(folder), folder] if folder else [""]), make_way, new_root)
         if folder not in self._temps:
             self._listed([folder], MAX_NAMES)
-        if f"{folder}/" not in names.SHARED:  # another machine's write may be under way there
-            self.sftp.flight(sftp.remove(self._at(_join(folder, name))) for name in self._temps.get(folder, ()))
+        if not names.is_shared(folder):  # there `begin` does, when it knows what time it is
+            self.sftp.flight(self._removing(folder, self._temps.pop(folder, [])))
         self._ready.add(folder)
 
     def _missing(self, chain: Sequence[str]) -> list[str]:
@@ -261,10 +261,11 @@ class Tree:
         folder = key.rpartition("/")[0]
         temp = self._at(_join(folder, f".memferry-{secrets.token_hex(8)}.tmp"))
         hold = folder not in self._held and sftp.FSYNC in self.sftp.extensions
-        there, opened, *held = self.sftp.flight(
+        there, opened, new, *held = self.sftp.flight(
             [
                 sftp.lstat(self._at(key)),
                 sftp.open_file(temp, sftp.CREATE_NEW),
+                sftp.lstat(temp),
                 *([sftp.open_file(self._at(folder), sftp.READ)] if hold else []),
             ]
         )
@@ -273,7 +274,19 @@ class Tree:
         if not isinstance(opened, Handle):
             assert isinstance(opened, Status)
             raise self._not_stored(opened, self._at(key), 0)
+        if isinstance(new, Attributes):
+            self._clear_away(folder, new.mtime)
         return self._attributes(key, there), temp, opened
+
+    def _clear_away(self, folder: str, now: int) -> None:
+        """What others began to write so long ago, by the server's own clock, that nobody does any more. No round
+        trip."""
+        left = [one for one in self._temps.pop(folder, ()) if names.is_abandoned(one.attributes.mtime, now)]
+        for request in self._removing(folder, left):
+            self.sftp.post(request)
+
+    def _removing(self, folder: str, found: Iterable[Name]) -> Iterator[Request]:
+        return (sftp.remove(self._at(_join(folder, one.name))) for one in found)
 
     def fill(self, key: str, handle: Handle, value: bytes, mtime: int) -> Attributes:
         """Write the whole of a temp file, durably where the server offers that, and close it. One round trip."""
@@ -314,6 +327,8 @@ class Tree:
         assert isinstance(named, Status)
         if named.code == sftp.FAILURE and not replace:
             return False
+        if named.code == sftp.NO_SUCH_FILE:
+            raise TransientError(f"{temp} was removed while it was written", hint="memferry will try again")
         if named.code:
             raise errors.refused(named, self._at(key), self._server)
         return True
