@@ -89,7 +89,8 @@ def _drawn(found: re.Match[str], dice: random.Random) -> str:
 @cache
 def phrase_words() -> tuple[str, ...]:
     """BIP 39's, English."""
-    return tuple((resources.files("mnemonic") / "wordlist" / "english.txt").read_text("utf-8").split())
+    folder = resources.files("memferry.policies.secrets") / "data"
+    return tuple((folder / "bip39-english.txt").read_text("ascii").split())
 
 
 def _password(dice: random.Random, signs: str = "!#$%&*?+") -> str:

@@ -14,11 +14,14 @@ _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
 _ASSIGN = re.compile(
     r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
     r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
-    r"""|>(?=[^<>\s]{4,200}</)"""
+    r"""|["'`]\s{0,2},\s{0,2}(?=["'`][^"'`\n]{4,200}["'`]\s{0,2}[)\]},;])"""
+    r"""|["'`]?\s{0,2}[:=]?\s{0,2}\{\s{0,8}["']?(?:default|value|content)["']?\s{0,3}[:=]\s{0,3}"""
+    r"""|>\s{0,8}(?:[^<>\s]{1,64}\n\s{0,8})?(?=[^<>\s]{4,200}\s{0,8}</)"""
 )
+"""Behind a word, this makes a value of what follows: a sign, a comma between strings, the value of a block or tag."""
 _CONNECT = re.compile(
     r"(?<=[\s,，、的'’])(?:(?:is|was|are|be|to|as|equals|ist|war|lautet|auf|est|était|es|era|é|è|jest|это|является|là|är|er"
-    r"|on)(?!\w)|[=:]|[—–-](?=\s))"
+    r"|on|s|enter|press)(?!\w)|[=:]|[—–-](?=\s))"
     r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь)(?!\w))?"
     r":?\s{0,2}(?=\S)"
     r"|(?<=[^\W\d])\s?[:：]\s{1,3}(?=\S)"
@@ -28,6 +31,11 @@ _DIRECT = re.compile(r"\s{1,3}(?:[05-9]\s)?")
 """Between the two, network devices say how it is encrypted."""
 _ASKED = re.compile(r"\s?[?？]\s{1,3}(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}", re.IGNORECASE)
 _LAST_OF_CLAUSE = re.compile(r"\s{0,3}(?:$|[\n,;])|[.!?](?:\s|$)")
+_ONE_QUOTED = re.compile(r"[\"'`][^\s\"'`]{6,200}[\"'`]")
+_ADJOINING = re.compile(r"[!-~]{6,64}(?=\s{0,2}(?:$|[\n,;，。；！、]))")
+"""Behind a word of a language that parts no words: `密码Tiger4821`."""
+_INSERTED = re.compile(r"[^()\n]{0,60}\)\s{0,3}values\s{0,3}\((?=[^()\n]{4})", re.IGNORECASE)
+_STRING = re.compile(r"'([^'\s]{4,64})'")
 _INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
 _RECOVERY = re.compile(
     r"(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}(?:[ ,;\n-]{1,3}(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
@@ -43,8 +51,11 @@ _MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
 """BIP 39: twelve words or more, none of two letters, as sentences have."""
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
 _CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![\w.])")
+_CODE_OF_LETTERS = re.compile(r"(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9}(?![\w.-])")
 _FOURS = re.compile(r"[a-z0-9]{4}(?: [a-z0-9]{4}){3,7}(?=\s{0,2}(?:$|[\n.,;]))", re.IGNORECASE)
 """As authenticators and mail services show their keys."""
+_BYTES = re.compile(r"\[?\d{1,3}(?:,\s?\d{1,3}){31,}(?=\])")
+"""A key as wallets save it; at the end of the window it may be cut short."""
 _ROW = re.compile(r"[a-z]{3,12}(?: [a-z]{3,12}){3,11}(?=\s{0,2}(?:$|[\n.;]))")
 
 
@@ -97,10 +108,12 @@ def _is_amid(raw: bytes, start: int, end: int, word: bytes) -> bool:
 def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot | None:
     if word in words.SHORT and _ends_drawn(before):
         return None  # amid base64
+    if kind == table.KEY and _NETWORK.search(before[-40:] + after[:20]):
+        kind = table.PASSWORD
     tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
         return None
-    for value, begin, certainty in _values_in(after, len(tail)):
+    for value, begin, certainty in _values_in(after, len(tail), adjoining=not word.isascii()):
         if word in words.PHRASE_WORDS and (phrase := _MNEMONIC.match(after, begin)):
             return Spot(_RULES[kind], end + begin, end + phrase.end())
         if (row := _row_of_words(word, after, begin, certainty)) is not None:
@@ -118,9 +131,13 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
 
 
+_NETWORK = re.compile(r"wi-?fi|wlan|ssid|hotspot|无线|無線", re.IGNORECASE)
+"""Near these, a key is a password: people make it up."""
+
+
 def _row_of_words(word: bytes, after: str, begin: int, certainty: int) -> int | None:
-    """Where a row of groups of four ends, or one of words behind a passphrase's colon."""
-    row = _FOURS.match(after, begin)
+    """Where a row of groups of four ends, of bytes, or of words behind a passphrase's colon."""
+    row = _FOURS.match(after, begin) or _BYTES.match(after, begin)
     if row is None and word in words.PHRASE_WORDS and certainty >= 2:
         row = _ROW.match(after, begin)
     if row is None or any(map(values.is_placeholder, row[0].split())):
@@ -169,8 +186,12 @@ def _is_harmless(before: str, tail: str, word: bytes) -> bool:
     )
 
 
-def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
-    """(value, where it begins, certainty), the most certain first."""
+def _values_in(after: str, begin: int, *, adjoining: bool) -> Iterator[tuple[str, int, int]]:
+    """(value, where it begins, certainty), the most certain first. `adjoining`: it may follow without a space."""
+    if adjoining and (value := _ADJOINING.match(after, begin)):
+        yield value[0], begin, 1
+    if inserted := _INSERTED.match(after, begin):
+        yield from ((one[1], one.start(1), 1) for one in _STRING.finditer(after, inserted.end(), inserted.end() + 160))
     assign = _ASSIGN.match(after, begin)
     if assign is not None:
         yield from _values(after, assign.end(), 2)
@@ -185,7 +206,8 @@ def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
     if direct is not None:
         value = _VALUE.match(after, direct.end())
         closes = value is not None and _LAST_OF_CLAUSE.match(after, direct.end() + len(values.trimmed(value[0])))
-        yield from _values(after, direct.end(), 1 if closes else 0)
+        quoted = _ONE_QUOTED.match(after, direct.end())
+        yield from _values(after, direct.end(), 2 if quoted else 1 if closes else 0)
         if value is not None and value[0].isalpha() and value[0].lower() not in _HARMLESS_AFTER:
             yield from _last_of_clause(after, value.end())
     elif begin < len(after) and not after[begin].isascii():
@@ -228,6 +250,9 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return len(phrase[0])
     if kind == table.CODE:
         code = _CODE_VALUE.match(value)
+        if code is None and certainty >= 2 and word not in words.SHORT:
+            code = _CODE_OF_LETTERS.match(value)
+            return len(code[0]) if code else None
         return len(code[0]) if code and certainty >= 1 and values.is_code(code[0]) else None
     if " " in value and certainty < 3:
         return None
@@ -236,6 +261,8 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
     if kind == table.KEY and values.is_uuid(value):
         return len(value) if word in words.STRONG else None
     if kind == table.KEY and values.is_key(value, certainty):
+        return len(value)
+    if word == b"secret" and certainty >= 2 and values.classes(value) >= 3 and values.is_password(value, 1):
         return len(value)
     return None
 

@@ -20,7 +20,8 @@ def random_runs(text: str, raw: bytes, at: Places) -> Iterator[Spot | None]:
     """A run that is random in letters of both cases and digits: a key of whatever kind."""
     for start, end in _runs().spans(raw):
         first, last = at(start), at(end)
-        yield Spot("random", first, last) if _is_drawn(text, first, last) else None
+        drawn = _is_drawn(text, first, last) or _is_token(text, first, last)
+        yield Spot("random", first, last) if drawn else None
 
 
 @cache
@@ -39,13 +40,45 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
         return False
     if _PUBLIC.search(before) or (text[end : end + 1] == "@" and not before.endswith(("/", ":"))):
         return False
+    if before.endswith(";base64,") or _is_name(run):
+        return False
     if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
         return False
     return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
 
 
-_PUBLIC = re.compile(r"pub(?:lic)?[ _-]?key[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?$", re.IGNORECASE)
+_PUBLIC = re.compile(r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$", re.IGNORECASE)
 """What follows is for everybody; so is the name in a mail address."""
+_NAME = re.compile(r"[A-Z]?[a-z]{3,}")
+
+
+def _is_name(run: str) -> bool:
+    """Words in humps: `getAccessTokenFromCacheV2Async`."""
+    return sum(len(word) for word in _NAME.findall(run)) >= 0.7 * len(run)
+
+
+PREFIXED_RUN = r"[A-Za-z]{2,10}[_-](?:[A-Za-z]{1,10}[_-])?(?:[a-z0-9]{24}|[A-Z0-9]{24}|[0-9a-f]{16}[_-][0-9a-f]{24})"
+"""A token of a service: its name, and a run of one case. Without a name that is a digest or an id."""
+_TOKEN = re.compile(r"([A-Za-z]{2,10}[_-](?:[A-Za-z]{1,10}[_-])?)((?:[a-z0-9]+|[A-Z0-9]+)(?:[_-][a-z0-9]{24,})?)")
+_DIGESTS = frozenset((24, 32, 40, 56, 64, 96, 128))
+"""As many digits have digests and ids in hex."""
+
+
+def _is_token(text: str, start: int, end: int) -> bool:
+    """`rdme_` and 70 letters and digits."""
+    run = text[start:end].strip("=.-_/")
+    found = _TOKEN.fullmatch(run) if len(run) <= _LONGEST_RUN else None
+    if found is None or run.startswith(table.HARMLESS_PREFIXES) or found[1][:-1].lower() in _DIGEST_WORDS:
+        return False
+    if _is_named_digest(text[max(0, start - 24) : start]) or _in_address(text, start) or values.is_placeholder(run):
+        return False
+    drawn = found[2]
+    if _HEX.fullmatch(drawn) and len(drawn) in _DIGESTS:
+        return False
+    return len(drawn) >= 24 and values.is_random(drawn, 24) and values.entropy(drawn) >= 3.2
+
+
+_HEX = re.compile("[0-9a-f]+")
 
 
 def _is_named_digest(before: str) -> bool:

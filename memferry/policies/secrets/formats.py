@@ -82,10 +82,12 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     if rule == "url-key":
         name, _, value = text.partition("=")
         return values.is_random(value, 12) or (not name.endswith("code") and values.is_key(value, 2))
-    if "EXAMPLE" in text or values.is_placeholder(text):
+    if "EXAMPLE" in text or (rule != "cluster-secret" and values.is_placeholder(text)):
         return False
     if rule == "login":
         return _is_login(text)
+    if rule == "cluster-secret":
+        return any(not values.is_placeholder(found[1]) for found in _ENTRY.finditer(text))
     if rule == "authorization":
         return _is_header(text)
     if joined or form.drawn:
@@ -93,6 +95,10 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     return True
 
 
+_ENTRY = re.compile(r"^[ \t]+[\w.\"'-]+:[ \t]*[\"']?(\S{4,})", re.MULTILINE)
+"""Of a Kubernetes manifest."""
+_PIPED = re.compile(r"echo\s+(?:-n\s+)?[\"']?([^\s\"'$|]+)[\"']?\s*\|")
+_BY = re.compile(r"^[^\d\s].*\s(?:with|using|mit|avec|con)\s+(\S+)$", re.IGNORECASE)
 _GLUED = re.compile(r"\s-p[\"']?(?=[^\s\"']+$)")
 
 
@@ -101,6 +107,11 @@ def _is_login(text: str) -> bool:
         return values.is_password(values.trimmed(text[glued.end() :]), 1)
     if text.startswith("WIFI:"):
         return True
+    if piped := _PIPED.match(text):
+        return values.is_password(piped[1], 2)
+    if by := _BY.search(text):
+        value = values.trimmed(by[1])
+        return values.is_password(value, 0) and (sum(map(str.isdigit, value)) >= 3 or values.classes(value) == 4)
     found = _LAST.search(text)
     if found is None:
         return False

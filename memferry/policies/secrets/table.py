@@ -19,7 +19,7 @@ PASSWORD_WORDS = (
     "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
     "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
     "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
-    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "kata sandi", "парола",
+    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "kata sandi", "парола",
     "סיסמה", "κωδικό",
 )  # fmt: skip
 PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
@@ -37,14 +37,14 @@ KEY_WORDS = (
     "私钥", "令牌", "凭证", "凭据", "金鑰", "授权码", "トークン", "シークレット", "秘密鍵", "認証情報", "キー",
     "토큰", "시크릿", "비밀키", "인증키", "seed words", "recovery words", "setup key", "einmalcode",
     "wiederherstellungscode", "code de secours", "código de respaldo", "código de recuperación", "резервный код",
-    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드",
+    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드", "keypair",
 )  # fmt: skip
 KEY_SHORT = (
     "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
     "csrf", "dsn", "hmac", "otpauth", "access", "sas", "pk", "privkey",
 )  # fmt: skip
 
-STRONG_WORDS = KEY_WORDS[:32]
+STRONG_WORDS = (*KEY_WORDS[:32], "auth", "pat")
 """Beside these even a UUID is a secret."""
 PHRASE_SHORT = ("wallet", "metamask")
 PHRASE_WORDS = (
@@ -67,7 +67,7 @@ CODE_WORDS = (
     "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码", "暗証番号",
     "確認コード", "인증번호", "keypad", "digicode", "code de la porte", "code du portail", "haustürcode",
     "codice del cancello", "código de la puerta", "código del portón", "код от домофона", "код домофона",
-    "код от двери", "大门密码", "도어락",
+    "код от двери", "大门密码", "도어락", "disarm", "guard code", "login code", "sign-in code",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
 
@@ -101,7 +101,7 @@ PLACEHOLDERS = (
     "missing", "invalid", "incorrect", "wrong", "correct", "valid", "expired", "reset", "forgotten", "dummy",
     "sample", "example", "foobar", "foo", "bar", "todo", "tbd", "n/a", "default", "value", "secret", "password",
     "passwd", "token", "user", "username", "admin", "root", "yes", "no", "on", "off", "bytes", "bool", "boolean",
-    "int", "integer", "uuid", "object", "array", "secretstr", "any", "self", "encrypted", "hashed", "plaintext",
+    "int", "integer", "pass", "uuid", "object", "array", "secretstr", "any", "self", "encrypted", "hashed", "plaintext",
     "literal", "protected", "private", "public", "internal", "shared", "generated", "random", "rotated", "stored",
     "needed", "managed", "automatic", "bearer", "basic", "digest", "oauth", "oauth2", "header", "cookie", "field",
     "input", "the", "your", "same", "below", "above", "here", "there", "this", "that", "not", "never", "always",
@@ -121,7 +121,7 @@ PLACEHOLDER_PARTS = (
 DIGEST_WORDS = (
     "sha", "sha1", "sha256", "sha-256", "sha512", "sha384", "md5", "hash", "digest", "checksum", "commit", "etag",
     "blake2", "blake2b", "blake3", "crc", "fingerprint", "revision", "rev", "blob", "tree", "merge", "parent",
-    "integrity", "image", "layer", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
+    "integrity", "image", "layer", "ksuid", "ulid", "nanoid", "cuid", "uuid", "guid", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
 )  # fmt: skip
 """Just before a run of hex or base64, these say that it is a digest."""
 
@@ -137,7 +137,7 @@ HARMLESS_PREFIXES = (
     "mem_", "evt_", "rec_", "ses_", "sess_", "usr_", "org_", "org-", "proj_", "srvtoolu_", "batch_", "item_", "rs_",
     "fc_", "ws_", "cus_", "pi_", "ch_", "price_", "prod_", "sub_", "in_", "il_", "pm_", "txn_", "ssh-rsa",
     "ssh-ed25519", "sha256-", "sha512-", "sha384-", "sha256:", "sha1-", "h1:", "SHA256:", "AAAAB3NzaC1",
-    "AAAAC3NzaC1", "age1", "AC",
+    "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2",
 )  # fmt: skip
 """With these begin random names that are shown to everybody."""
 
@@ -167,13 +167,27 @@ _SPACED = (
 )
 _LETTERS = "p|P|a|k|w|pw|storepass|keypass"
 """Options in which these commands take a password: behind them, or glued to them."""
-_CALLS = "auth|login|logon|signin|credential"
+_CALLS = r"auth\w*\s{0,2}=\s{0,2}[\[(]|(?:auth|login|logon|signin|credential)\w*\("
 _CRYPTS = "[156y7]|gy|md5|sha1|apr1|argon2|scrypt"
 _OPTIONS = (
     r"sshpass\s{1,3}-p|--passw(?:or)?d|--token|--api-key|--secret|identified\s{1,3}by|requirepass"
     r"|snmp-server\s{1,3}community"
 )
 _USERS = r"admin|root|postgres|administrator|ubuntu|guest|operator|superuser|user\d*"
+_CODES = "\\bcode|combination|passcode|kombination|código|codice|\\bкод"
+_VERBS = (
+    r"unlock|log\s?in|sign\s?in|log\s?on|decrypt|entsperr|anmeld|einlogg|entschlüssel|déverrouill|connecte|desbloque|iniciar? sesi"
+)
+_BY = "with|using|mit|avec|con"
+"""`Unlock it with Tiger!4821`."""
+_PLACES = (
+    "door|gate|safe|alarm|garage|locker|padlock|building|elevator|tür|tor|tresor|zahlenschloss|porte|immeuble|portail|coffre"
+    "|puerta|portón|portal|caja fuerte|porta|cancello|cassaforte|двер[ьи]|сейф|подъезд"
+)
+_IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|это"
+"""`The code for the garage is 4821`."""
+_SECRET_DATA = r"(?:data|stringData):[ \t]*\n(?:[ \t]+[\w.\"'-]+:[ \t]*[^\s][^\n]*(?:\n|$))+"
+"""Of a Kubernetes manifest, in YAML."""
 _UUID = f"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"
 
 
@@ -202,6 +216,7 @@ FORMATS: tuple[Format, ...] = (
     Format("webhook", r"hooks\.zapier\.com", r"zapier\.com/hooks/catch/[\w/.-]{12,}"),
     Format("webhook", r"maker\.ifttt\.com", r"ifttt\.com/trigger/[\w/.-]{12,}"),
     Format("webhook", r"/(?:web)?hooks?/[\w-]{8}", r"/(?:web)?hooks?/[\w-]{20,}", drawn=True),
+    Format("webhook", f"/private-{_HEX}{{16}}", f"/private-{_HEX}{{16,}}"),
     Format("webhook", "bot/v2/hook|robot/send|webhook/send", r"(?:v2/hook/|access_token=|[?&]key=)[\w-]{12,}"),
     Format("discord-token", r"\.[\w-]{6}\.[\w-]{8}", r"\b[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,}"),
     Format("telegram-token", r"\d:A[\w-]{8}", r"\b\d{8,10}:A[\w-]{33,35}"),
@@ -293,7 +308,7 @@ FORMATS: tuple[Format, ...] = (
         r"://[^\s/@\"'<>]*:[^\s/@\"'<>]*@",
         r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:[^\s/@\"'<>]{3,}@[^\s\"'<>@]+",
     ),
-    Format("url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"),
+    Format("url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:[a-z]{{1,16}}_)?(?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"),
     Format("authorization", r"(?i:basic)\s+[A-Za-z0-9+/]{8}", r"(?i)\bbasic\s{1,3}[A-Za-z0-9+/]{8,}={0,2}"),
     Format(
         "authorization",
@@ -301,6 +316,7 @@ FORMATS: tuple[Format, ...] = (
         rf"(?i)\b(?:{_SCHEMES})\s{{1,3}}[A-Za-z0-9._~+/-]{{16,}}={{0,2}}",
     ),
     Format("password-hash", r"\$2[abxy]\$\d", r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{50,53}"),
+    Format("password-hash", f":{_HEX}{{32}}:::", f"\\b[\\w.$-]+:\\d+:{_HEX}{{32}}:{_HEX}{{32}}:::"),
     Format("password-hash", rf"\$(?:{_CRYPTS})", rf"\$(?:{_CRYPTS})(?:id|i|d)?\$[\w=,$+/.-]{{20,}}"),
     Format(
         "password-hash", r"SHA(?:256|512)?\}|pbkdf2_", r"(?:\{S?SHA(?:256|512)?\}|pbkdf2_sha256\$\d+\$)[\w+/=$]{20,}"
@@ -334,9 +350,30 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        rf"(?i:{_CALLS})\w*\(\s*[\"']",
-        rf"(?i)(?:{_CALLS})\w*\(\s*[\"'][^\"'\n]{{1,64}}[\"']\s*,\s*[\"'][^\"'\s]{{4,64}}",
+        rf"(?i:{_CALLS})\s*\\?[\"']",
+        rf"(?i)(?:{_CALLS})\s*[\"'][^\"'\n]{{1,64}}[\"']\s*,\s*[\"'][^\"'\s]{{4,64}}",
     ),
+    Format(
+        "login",
+        r"echo\s[^\n|]{4,100}\|",
+        r"\becho\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*\|\s*(?:sudo\s+(?:\S+\s+){0,3}?-S|[^\n|]*(?:-stdin|-with-token|passwd))",
+    ),
+    Format(
+        "login",
+        rf"(?i:{_VERBS})[^\n.!?]{{0,40}}\s(?i:{_BY})\s+\S{{6}}",
+        rf"(?i)\b(?:{_VERBS})[^\n.!?]{{0,40}}?\s(?:{_BY})\s+[^\s\"']{{6,64}}",
+    ),
+    Format("login", r"/user:\S", r"(?i)\bnet\s+use\s[^\n|;&]*?/user:\S+\s+[^\s/]\S{3,}"),
     Format("login", "WIFI:", r"\bWIFI:[^\n\"]*P:[^;\n]{4,};"),
+    Format(
+        "code",
+        rf"(?i:{_CODES})[^\n]{{1,40}}(?i:{_PLACES})[^\n]{{0,20}}\d{{3}}",
+        rf"(?i)(?:{_CODES})[^\n.!?0-9]{{1,40}}(?:{_PLACES})\w{{0,3}}[\"']?\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}\b",
+    ),
+    Format(
+        "cluster-secret",
+        r"kind: Secret\s",
+        rf"(?m)^kind: Secret\s*\n(?:[^\n]*\n){{0,30}}?{_SECRET_DATA}|{_SECRET_DATA}(?:[^\n]*\n){{0,8}}?kind: Secret$",
+    ),
     Format("one-time-secret", "otpauth://", r"otpauth://[^\s\"']{10,}"),
 )

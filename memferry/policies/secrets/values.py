@@ -12,7 +12,7 @@ _PLACEHOLDERS = frozenset(table.PLACEHOLDERS)
 _ENDS = ".,;:)]}>\"'`*”」』»"
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 _REFERENCE = re.compile(
-    r"[<\[{(%]*\$(?:[{(]|[A-Z_]+[A-Z0-9_]*$|[a-z_]+$)|<[^>]*>?$|\{\{|\[[A-Z_ -]+\]?$|%\w+%$|@\w+@$|__\w+__$"
+    r"[<\[{(%]*\$(?:[{(]|[A-Z_]+[A-Z0-9_]*$|[a-z_]+$)|<[^>]*>?$|\{\{|\[[A-Z_ -]+\]?$|%\w+%$|@\w+@$|__\w+__$|![A-Z][a-zA-Z]+$"
 )
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?")
 _DATE = re.compile(
@@ -96,7 +96,7 @@ def is_password(value: str, certainty: int) -> bool:
         return False
     if certainty == 0:
         return kinds >= 3 and len(value) >= 6 and any(map(str.isdigit, value)) and not is_wordy(value)
-    if certainty and _is_babble(value):
+    if certainty and (_is_babble(value) or _WORD_AND_NUMBER.fullmatch(value)):
         return True
     if value.isalpha():
         humps = value[1:] != value[1:].lower() and not value.isupper()
@@ -120,6 +120,8 @@ def is_password(value: str, certainty: int) -> bool:
 
 _WORDS_AND_NUMBER = re.compile(r"[A-Za-z]{4,}(?:[-_.+][A-Za-z]{4,})+[-_.+]?\d{1,4}")
 """As managers propose them: `winter-orange-48`."""
+_WORD_AND_NUMBER = re.compile(r"[A-Z][a-z]{3,14}[_#@.-]\d{3,6}")
+"""As people do: `River_4558`."""
 _GROUPS = re.compile(r"[a-z]{4}(?:-[a-z]{4}){3}")
 """As Apple and Google do: `abcd-efgh-ijkl-mnop`."""
 
