@@ -16,6 +16,7 @@ _ASSIGN = re.compile(
     r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
     r"""|["'`]\s{0,2},\s{0,2}(?=["'`][^"'`\n]{4,200}["'`]\s{0,2}[)\]},;])"""
     r"""|["'`]?\s{0,2}[:=]?\s{0,2}\{\s{0,8}["']?(?:default|value|content)["']?\s{0,3}[:=]\s{0,3}"""
+    r"""|[:*]{0,3}["'`]\s{0,3}\{?\s{0,8}(?:exp_)?send\s{1,3}(?:--\s)?"""
     r"""|>\s{0,8}(?:[^<>\s]{1,64}\n\s{0,8})?(?=[^<>\s]{4,200}\s{0,8}</)"""
 )
 """Behind a word, this makes a value of what follows: a sign, a comma between strings, the value of a block or tag."""
@@ -29,12 +30,14 @@ _CONNECT = re.compile(
 )
 _DIRECT = re.compile(r"\s{1,3}(?:[05-9]\s)?")
 """Between the two, network devices say how it is encrypted."""
-_ASKED = re.compile(r"\s?[?？]\s{1,3}(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}", re.IGNORECASE)
+_ASKED = re.compile(r"[^\n.!?？:=]{0,30}[?？]\s{1,3}(?:\[?[\d:. -]{4,20}\]?\s)?(?:[\w.@<>-]{1,30}[:>]\s)?(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}", re.IGNORECASE)
 _LAST_OF_CLAUSE = re.compile(r"\s{0,3}(?:$|[\n,;])|[.!?](?:\s|$)")
 _ONE_QUOTED = re.compile(r"[\"'`][^\s\"'`]{6,200}[\"'`]")
 _ADJOINING = re.compile(r"[!-~]{6,64}(?=\s{0,2}(?:$|[\n,;，。；！、]))")
 """Behind a word of a language that parts no words: `密码Tiger4821`."""
 _INSERTED = re.compile(r"[^()\n]{0,60}\)\s{0,3}values\s{0,3}\((?=[^()\n]{4})", re.IGNORECASE)
+_PAIR = re.compile(r"[^\n.!?:=]{0,30}[:=]\s{1,3}[\w.+-]+@[\w.-]+\w\s?[,;/:|]\s{0,2}(\S{6,64})")
+"""`Credentials: ann@example.org, River_4558`."""
 _STRING = re.compile(r"'([^'\s]{4,64})'")
 _INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
 _RECOVERY = re.compile(
@@ -50,7 +53,7 @@ _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
 _MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
 """BIP 39: twelve words or more, none of two letters, as sentences have."""
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
-_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![\w.])")
+_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![A-Za-z0-9_]|\.\d)")
 _CODE_OF_LETTERS = re.compile(r"(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9}(?![\w.-])")
 _FOURS = re.compile(r"[a-z0-9]{4}(?: [a-z0-9]{4}){3,7}(?=\s{0,2}(?:$|[\n.,;]))", re.IGNORECASE)
 """As authenticators and mail services show their keys."""
@@ -79,7 +82,7 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
     for start, end in _words().spans(raw):
         word = raw[start:end].lower()
         kind = words.kind_of(word)
-        if kind is None or raw.endswith(_MARKER, 0, start) or (word in words.SHORT and _is_amid(raw, start, end, word)):
+        if kind is None or _is_marker(raw, start) or (word in words.SHORT and _is_amid(raw, start, end, word)):
             continue
         before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
         after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
@@ -87,6 +90,13 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
         words_seen += 1
         if one is not None or words_seen % CHEAP == 0:
             yield one
+
+
+def _is_marker(raw: bytes, start: int) -> bool:
+    """Whether a word is part of `[redacted:url-credentials:7f3a9c]`."""
+    return raw.find(_MARKER, max(0, start - 40), start) >= 0 and raw.rfind(b"]", max(0, start - 40), start) < raw.rfind(
+        _MARKER, 0, start
+    )
 
 
 _SMALL = frozenset(b"abcdefghijklmnopqrstuvwxyz")
@@ -108,7 +118,7 @@ def _is_amid(raw: bytes, start: int, end: int, word: bytes) -> bool:
 def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot | None:
     if word in words.SHORT and _ends_drawn(before):
         return None  # amid base64
-    if kind == table.KEY and _NETWORK.search(before[-40:] + after[:20]):
+    if word in words.LOGIN_WORDS or (kind == table.KEY and _NETWORK.search(before[-40:] + after[:20])):
         kind = table.PASSWORD
     tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
@@ -190,6 +200,8 @@ def _values_in(after: str, begin: int, *, adjoining: bool) -> Iterator[tuple[str
     """(value, where it begins, certainty), the most certain first. `adjoining`: it may follow without a space."""
     if adjoining and (value := _ADJOINING.match(after, begin)):
         yield value[0], begin, 1
+    if pair := _PAIR.match(after, begin):
+        yield values.trimmed(pair[1]), pair.start(1), 1
     if inserted := _INSERTED.match(after, begin):
         yield from ((one[1], one.start(1), 1) for one in _STRING.finditer(after, inserted.end(), inserted.end() + 160))
     assign = _ASSIGN.match(after, begin)

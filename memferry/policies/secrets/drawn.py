@@ -40,7 +40,10 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
         return False
     if _PUBLIC.search(before) or (text[end : end + 1] == "@" and not before.endswith(("/", ":"))):
         return False
-    if before.endswith(";base64,") or _is_name(run):
+    name, assigned, _ = run.partition("=")
+    if before.endswith(";base64,") or (assigned and _is_named_digest(f"{name}=")):
+        return False
+    if _is_name(run) or (_UUID.search(run) and not values.is_random(_UUID.sub("", run), 20)):
         return False
     if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
         return False
@@ -50,18 +53,22 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
 _PUBLIC = re.compile(r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$", re.IGNORECASE)
 """What follows is for everybody; so is the name in a mail address."""
 _NAME = re.compile(r"[A-Z]?[a-z]{3,}")
+_VOWEL = re.compile("[aeiouyAEIOUY]")
 
 
 def _is_name(run: str) -> bool:
     """Words in humps: `getAccessTokenFromCacheV2Async`."""
-    return sum(len(word) for word in _NAME.findall(run)) >= 0.7 * len(run)
+    return sum(len(word) for word in _NAME.findall(run) if _VOWEL.search(word)) >= 0.7 * len(run)
 
 
-PREFIXED_RUN = r"[A-Za-z]{2,10}[_-](?:[A-Za-z]{1,10}[_-])?(?:[a-z0-9]{24}|[A-Z0-9]{24}|[0-9a-f]{16}[_-][0-9a-f]{24})"
+_UUID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+PREFIXED_RUN = r"[A-Za-z0-9][_-](?:[a-z0-9]{24}|[A-Z0-9]{24})|[A-Z0-9]{40}"
 """A token of a service: its name, and a run of one case. Without a name that is a digest or an id."""
-_TOKEN = re.compile(r"([A-Za-z]{2,10}[_-](?:[A-Za-z]{1,10}[_-])?)((?:[a-z0-9]+|[A-Z0-9]+)(?:[_-][a-z0-9]{24,})?)")
+_TOKEN = re.compile(r"([A-Za-z]{2,10}[_-](?:[A-Za-z0-9]{1,10}[_-]){0,2}|(?=[A-Z0-9]{40}))((?:[a-z0-9]+|[A-Z0-9]+)(?:[_-][a-z0-9]{24,})?)")
 _DIGESTS = frozenset((24, 32, 40, 56, 64, 96, 128))
 """As many digits have digests and ids in hex."""
+_ADDRESSES = frozenset((56, 58))
+"""As many letters have addresses that are for everybody, without a name before."""
 
 
 def _is_token(text: str, start: int, end: int) -> bool:
@@ -73,17 +80,20 @@ def _is_token(text: str, start: int, end: int) -> bool:
     if _is_named_digest(text[max(0, start - 24) : start]) or _in_address(text, start) or values.is_placeholder(run):
         return False
     drawn = found[2]
-    if _HEX.fullmatch(drawn) and len(drawn) in _DIGESTS:
+    if (_HEX.fullmatch(drawn) and len(drawn) in _DIGESTS) or (not found[1] and len(drawn) in _ADDRESSES):
         return False
     return len(drawn) >= 24 and values.is_random(drawn, 24) and values.entropy(drawn) >= 3.2
 
 
-_HEX = re.compile("[0-9a-f]+")
+_HEX = re.compile("[0-9a-f]+|[0-9A-F]+")
 
 
 def _is_named_digest(before: str) -> bool:
     found = _DIGEST_BEFORE.search(before)
-    return found is not None and found[1].lower() in _DIGEST_WORDS
+    if found is None:
+        return False
+    name = found[1].lower()
+    return name in _DIGEST_WORDS or name.rpartition("-")[2] in _DIGEST_WORDS
 
 
 def _in_address(text: str, start: int) -> bool:

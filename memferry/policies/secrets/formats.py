@@ -66,7 +66,7 @@ def _end_of_key(raw: bytes, start: int, end: int) -> int:
     return found.end() if found else min(len(raw), max(end, start + 64))
 
 
-_LAST = re.compile(r"[^\s:=/@?&\"']+$")
+_LAST = re.compile(r"[^\s:=/@\"']+$")
 
 
 def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
@@ -98,7 +98,10 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
 _ENTRY = re.compile(r"^[ \t]+[\w.\"'-]+:[ \t]*[\"']?(\S{4,})", re.MULTILINE)
 """Of a Kubernetes manifest."""
 _PIPED = re.compile(r"echo\s+(?:-n\s+)?[\"']?([^\s\"'$|]+)[\"']?\s*\|")
+_USED = re.compile(r"use\s(\S+)\s(?:for|as)\s", re.IGNORECASE)
 _BY = re.compile(r"^[^\d\s].*\s(?:with|using|mit|avec|con)\s+(\S+)$", re.IGNORECASE)
+_CERTAIN = re.compile(r"-\w{0,3}u\b|https?\s|jdbc:|\S+@")
+"""What is not vague for having a colon or a slash."""
 _GLUED = re.compile(r"\s-p[\"']?(?=[^\s\"']+$)")
 
 
@@ -109,6 +112,8 @@ def _is_login(text: str) -> bool:
         return True
     if piped := _PIPED.match(text):
         return values.is_password(piped[1], 2)
+    if used := _USED.match(text):
+        return values.is_password(used[1], 1) and (sum(map(str.isdigit, used[1])) >= 4 or values.classes(used[1]) == 4)
     if by := _BY.search(text):
         value = values.trimmed(by[1])
         return values.is_password(value, 0) and (sum(map(str.isdigit, value)) >= 3 or values.classes(value) == 4)
@@ -116,8 +121,8 @@ def _is_login(text: str) -> bool:
     if found is None:
         return False
     value = values.trimmed(found[0])
-    vague = (":" in text or "/" in text) and (value.isdigit() or not text.startswith("-u"))
-    return values.is_password(value, 0 if vague else 1)
+    vague = (":" in text or "/" in text) and (value.isdigit() or not _CERTAIN.match(text))
+    return values.is_password(value, 0 if vague else 1) or (" / " in text and values.is_memorable(value))
 
 
 def _is_header(text: str) -> bool:

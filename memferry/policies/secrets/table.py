@@ -19,7 +19,7 @@ PASSWORD_WORDS = (
     "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
     "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
     "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
-    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "kata sandi", "парола",
+    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "assword", "kata sandi", "парола",
     "סיסמה", "κωδικό",
 )  # fmt: skip
 PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
@@ -37,7 +37,7 @@ KEY_WORDS = (
     "私钥", "令牌", "凭证", "凭据", "金鑰", "授权码", "トークン", "シークレット", "秘密鍵", "認証情報", "キー",
     "토큰", "시크릿", "비밀키", "인증키", "seed words", "recovery words", "setup key", "einmalcode",
     "wiederherstellungscode", "code de secours", "código de respaldo", "código de recuperación", "резервный код",
-    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드", "keypair",
+    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드", "keypair", "keyfile",
 )  # fmt: skip
 KEY_SHORT = (
     "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
@@ -52,6 +52,8 @@ PHRASE_WORDS = (
     "recovery words", "seed", *PHRASE_SHORT,
 )  # fmt: skip
 """Beside these, a row of words is."""
+LOGIN_WORDS = ("credential", "zugangsdaten", "identifiants", "credencial", "凭证", "凭据", "認証情報")
+"""Behind these stands a name, and a password."""
 RECOVERY_WORDS = (
     "backup code", "recovery code", "recovery key", "einmalcode", "wiederherstellungscode", "code de secours",
     "código de respaldo", "código de recuperación", "резервный код", "резервные коды", "备用码", "恢复码",
@@ -91,7 +93,8 @@ HARMLESS_AFTER = (
     "scanner", "window", "stream", "bucket", "rate", "endpoint", "provider", "service", "server", "state", "status",
     "table", "column", "index", "ref", "refs", "arn", "kind", "mode", "class", "level", "levels", "total", "counter",
     "handling", "start", "end", "started", "ended", "cost", "costs", "price", "required", "enabled", "disabled",
-    "invalid",
+    "invalid", "label", "labels", "title", "help", "message", "messages", "description", "tooltip", "prompt", "text",
+    "caption", "confirm", "confirmation",
 )  # fmt: skip
 """Behind a telling word, in the same name: `token_count`, `password_field`."""
 
@@ -121,7 +124,8 @@ PLACEHOLDER_PARTS = (
 DIGEST_WORDS = (
     "sha", "sha1", "sha256", "sha-256", "sha512", "sha384", "md5", "hash", "digest", "checksum", "commit", "etag",
     "blake2", "blake2b", "blake3", "crc", "fingerprint", "revision", "rev", "blob", "tree", "merge", "parent",
-    "integrity", "image", "layer", "ksuid", "ulid", "nanoid", "cuid", "uuid", "guid", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
+    "integrity", "image", "layer", "ksuid", "ulid", "nanoid", "cuid", "uuid", "guid",
+    "cursor", "nonce", "verification", "nextpagetoken", "continuation", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
 )  # fmt: skip
 """Just before a run of hex or base64, these say that it is a digest."""
 
@@ -137,7 +141,7 @@ HARMLESS_PREFIXES = (
     "mem_", "evt_", "rec_", "ses_", "sess_", "usr_", "org_", "org-", "proj_", "srvtoolu_", "batch_", "item_", "rs_",
     "fc_", "ws_", "cus_", "pi_", "ch_", "price_", "prod_", "sub_", "in_", "il_", "pm_", "txn_", "ssh-rsa",
     "ssh-ed25519", "sha256-", "sha512-", "sha384-", "sha256:", "sha1-", "h1:", "SHA256:", "AAAAB3NzaC1",
-    "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2",
+    "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2", "RWQ",
 )  # fmt: skip
 """With these begin random names that are shown to everybody."""
 
@@ -186,6 +190,7 @@ _PLACES = (
 )
 _IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|это"
 """`The code for the garage is 4821`."""
+_CODE_IS = rf"(?i:{_CODES})[^\n\"]*(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3}}"
 _SECRET_DATA = r"(?:data|stringData):[ \t]*\n(?:[ \t]+[\w.\"'-]+:[ \t]*[^\s][^\n]*(?:\n|$))+"
 """Of a Kubernetes manifest, in YAML."""
 _UUID = f"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"
@@ -275,6 +280,7 @@ FORMATS: tuple[Format, ...] = (
     _begins("service-token", "CFPAT-|CCIPAT_", f"{_W}{{40,}}"),
     _begins("service-token", r"pat-(?:na|eu|ap)\d-|access-(?:sandbox|production|development)-", _UUID),
     _begins("service-token", r"[sp]k\.eyJ", r"[\w-]{30,}\.[\w-]{16,}"),
+    _begins("service-token", "(?:sdk|api|token|secret|pat|sk)-", _UUID),
     _begins("service-token", "p8e-|duffel_(?:test|live)_|secret-(?:live|test)-|IGQV|tfp_", r"[\w.=-]{24,}"),
     _begins("service-token", "BBDC-", r"[\w+@#-]{40,}"),
     _begins("service-token", "EZ[AT]K|FLWSECK(?:_TEST)?-", f"{_AN}{{12,}}", drawn=True),
@@ -301,6 +307,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     _begins("private-key", r"PuTTY-User-Key-File-\d", ""),
     _begins("private-key", "b3BlbnNzaC1rZXktdjE", r"[A-Za-z0-9+/=\s\\]{20,}"),
+    Format("wallet-key", r"\"d\\?\"\s*:\s*\\?\"[\w-]{20}", r"\"d\\?\"\s*:\s*\\?\"[\w-]{40,}", drawn=True),  # of a JWK
     _begins("private-key", "MII", "[A-Za-z0-9+/]{3}IBA(?:AK|D)[A-Za-z0-9+/=]{40,}"),
     _begins("private-key", "MI[GH][A-Z0-9]AgEA|MHcCAQEE|MC4CAQAwBQYDK2Vw", "[A-Za-z0-9+/=]{40,}"),
     Format(
@@ -323,8 +330,8 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        r"(?i:login|user|username|user-?pwd|-u)\s+[\"']?[^\s:\"']+(?::|\s+pass)",
-        r"(?i)(?:\b(?:login|user|username)|-u|--user|--userpwd)\s{1,3}"
+        r"(?i:login|user|username|user-?pwd|-[a-z]{0,3}u|http\S*\s+-a)\s+[\"']?[^\s:\"']+(?::|\s+pass)",
+        r"(?i)(?:\b(?:login|user|username)|-[a-z]{0,3}u|--user|--userpwd|\bhttps?\s{1,3}-a)\s{1,3}"
         r"[\"']?[^\s:\"']{1,64}(?::|\s{1,3}pass(?:word)?\s{1,3})[^\s\"']{4,}",
     ),
     Format("login", f"(?i:{_OPTIONS})", rf"(?i)(?:{_OPTIONS})[ =]{{1,3}}[\"']?[^\s\"'-][^\s\"']{{3,}}"),
@@ -355,20 +362,29 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        r"echo\s[^\n|]{4,100}\|",
+        r"echo\s[^\n|]*\|",
         r"\becho\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*\|\s*(?:sudo\s+(?:\S+\s+){0,3}?-S|[^\n|]*(?:-stdin|-with-token|passwd))",
     ),
     Format(
         "login",
-        rf"(?i:{_VERBS})[^\n.!?]{{0,40}}\s(?i:{_BY})\s+\S{{6}}",
+        rf"(?i:{_VERBS})[^\n.!?]*\s(?i:{_BY})\s",
         rf"(?i)\b(?:{_VERBS})[^\n.!?]{{0,40}}?\s(?:{_BY})\s+[^\s\"']{{6,64}}",
     ),
+    Format("login", r"(?i:use)\s[^\s\d]*\d\S*\s(?:for|as)\s", rf"(?i)\buse\s\S{{6,64}}\s(?:for|as)\s(?:[^\s.]+\s){{0,4}}?(?:account|login)"),
+    Format("login", r"jdbc:oracle:", r"\bjdbc:oracle:\w+:[^\s/@]{1,64}/[^\s/@\"']{4,64}"),
+    Format("login", r"@\d{1,3}\.\d", r"\b[A-Za-z]\w{1,30}/[^\s/@\"']{6,64}@\d{1,3}(?:\.\d{1,3}){3}\b"),
+    Format("login", r":(?:\d{4,5}|\*):[\w.*-]+:", r"[\w.-]*(?:[A-Za-z.]|\*):(?:\d{4,5}|\*):[\w.*-]+:[\w.*-]+:[^\s:\"']{6,}"),
     Format("login", r"/user:\S", r"(?i)\bnet\s+use\s[^\n|;&]*?/user:\S+\s+[^\s/]\S{3,}"),
     Format("login", "WIFI:", r"\bWIFI:[^\n\"]*P:[^;\n]{4,};"),
     Format(
         "code",
-        rf"(?i:{_CODES})[^\n]{{1,40}}(?i:{_PLACES})[^\n]{{0,20}}\d{{3}}",
-        rf"(?i)(?:{_CODES})[^\n.!?0-9]{{1,40}}(?:{_PLACES})\w{{0,3}}[\"']?\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}\b",
+        _CODE_IS,
+        rf"(?i)\b(?:{_PLACES})\b[^\n.!?]{{0,20}}\b(?:{_CODES})\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}[A-F#*]?\b",
+    ),
+    Format(
+        "code",
+        _CODE_IS,
+        rf"(?i)(?:{_CODES})[^\n.!?0-9\"]{{1,40}}(?:{_PLACES})\w{{0,3}}\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}[A-F#*]?\b",
     ),
     Format(
         "cluster-secret",

@@ -8,7 +8,7 @@ from math import log2
 
 from memferry.policies.secrets import table
 
-_PLACEHOLDERS = frozenset(table.PLACEHOLDERS)
+_PLACEHOLDERS = frozenset(table.PLACEHOLDERS + table.PASSWORD_WORDS)
 _ENDS = ".,;:)]}>\"'`*”」』»"
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 _REFERENCE = re.compile(
@@ -120,6 +120,13 @@ def is_password(value: str, certainty: int) -> bool:
 
 _WORDS_AND_NUMBER = re.compile(r"[A-Za-z]{4,}(?:[-_.+][A-Za-z]{4,})+[-_.+]?\d{1,4}")
 """As managers propose them: `winter-orange-48`."""
+
+
+def is_memorable(value: str) -> bool:
+    """Words and a number, as people and managers choose them."""
+    return (_WORDS_AND_NUMBER.fullmatch(value) or _WORD_AND_NUMBER.fullmatch(value)) is not None
+
+
 _WORD_AND_NUMBER = re.compile(r"[A-Z][a-z]{3,14}[_#@.-]\d{3,6}")
 """As people do: `River_4558`."""
 _GROUPS = re.compile(r"[a-z]{4}(?:-[a-z]{4}){3}")
