@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 from memferry.policies.secrets import linear, table, values, words
 from memferry.policies.secrets.spots import Places, Spot
@@ -22,7 +22,7 @@ _ASSIGN = re.compile(
 """Behind a word, this makes a value of what follows: a sign, a comma between strings, the value of a block or tag."""
 _CONNECT = re.compile(
     r"(?<=[\s,，、的'’])(?:(?:is|was|are|be|to|as|equals|ist|war|lautet|auf|est|était|es|era|é|è|jest|это|является|là|är|er"
-    r"|on|s|enter|press)(?!\w)|[=:]|[—–-](?=\s))"
+    r"|on|s|enter|press|now|jetzt|maintenant|ahora|теперь)(?!\w)|[=:]|[—–-](?=\s))"
     r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь)(?!\w))?"
     r":?\s{0,2}(?=\S)"
     r"|(?<=[^\W\d])\s?[:：]\s{1,3}(?=\S)"
@@ -30,18 +30,23 @@ _CONNECT = re.compile(
 )
 _DIRECT = re.compile(r"\s{1,3}(?:[05-9]\s)?")
 """Between the two, network devices say how it is encrypted."""
-_ASKED = re.compile(r"[^\n.!?？:=]{0,30}[?？]\s{1,3}(?:\[?[\d:. -]{4,20}\]?\s)?(?:[\w.@<>-]{1,30}[:>]\s)?(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}", re.IGNORECASE)
+_ASKED = re.compile(
+    r"[^\n.!?？:=]{0,30}[?？]\s{1,3}(?:\[?[\d:. -]{4,20}\]?\s)?(?:[\w.@<>-]{1,30}[:>]\s)?"
+    r"(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}",
+    re.IGNORECASE,
+)
 _LAST_OF_CLAUSE = re.compile(r"\s{0,3}(?:$|[\n,;])|[.!?](?:\s|$)")
 _ONE_QUOTED = re.compile(r"[\"'`][^\s\"'`]{6,200}[\"'`]")
 _ADJOINING = re.compile(r"[!-~]{6,64}(?=\s{0,2}(?:$|[\n,;，。；！、]))")
 """Behind a word of a language that parts no words: `密码Tiger4821`."""
 _INSERTED = re.compile(r"[^()\n]{0,60}\)\s{0,3}values\s{0,3}\((?=[^()\n]{4})", re.IGNORECASE)
-_PAIR = re.compile(r"[^\n.!?:=]{0,30}[:=]\s{1,3}[\w.+-]+@[\w.-]+\w\s?[,;/:|]\s{0,2}(\S{6,64})")
+_PAIR = re.compile(r"[^\n.!:=]{0,30}[:=]\s{1,3}(?:[\w.+-]+@[\w.-]+\w\s?[,;/:|]\s{0,2}|[\w.+-]{2,30}\s[/|]\s)(\S{6,64})")
 """`Credentials: ann@example.org, River_4558`."""
 _STRING = re.compile(r"'([^'\s]{4,64})'")
 _INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
 _RECOVERY = re.compile(
-    r"(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}(?:[ ,;\n-]{1,3}(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
+    r"(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}"
+    r"(?:[ ,;\n-]{1,3}(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
 )
 _SHORTEST_CODE = 6
 _SIGNS = frozenset("!@#$%^&*?")
@@ -123,7 +128,10 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
         return None
-    for value, begin, certainty in _values_in(after, len(tail), adjoining=not word.isascii()):
+    candidates = _values_in(after, len(tail), adjoining=not word.isascii())
+    if _OPTION.search(before) and (argument := _ARGUMENT.match(after, len(tail))):
+        candidates = chain([(argument[1], argument.start(1), 2)], candidates)
+    for value, begin, certainty in candidates:
         if word in words.PHRASE_WORDS and (phrase := _MNEMONIC.match(after, begin)):
             return Spot(_RULES[kind], end + begin, end + phrase.end())
         if (row := _row_of_words(word, after, begin, certainty)) is not None:
@@ -141,6 +149,9 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
 
 
+_OPTION = re.compile(r"(?:^|\s)--?(?:[a-z]+-)*$")
+_ARGUMENT = re.compile(r"\s{1,3}[\"']?([^\s\"'-][^\s\"']{3,100})")
+"""Of a command: `-passwd Tiger4821`."""
 _NETWORK = re.compile(r"wi-?fi|wlan|ssid|hotspot|无线|無線", re.IGNORECASE)
 """Near these, a key is a password: people make it up."""
 
@@ -250,7 +261,7 @@ def _values(after: str, begin: int, certainty: int) -> Iterator[tuple[str, int, 
             yield values.trimmed(scheme[1]), scheme.start(1), certainty
 
 
-_SCHEME = re.compile(r"(?:Basic|Bearer|Token|Digest|ApiKey|Key)\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:Basic|Bearer|Digest|\w{0,20}(?:Token|Key))\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
 
 
 @lru_cache(1024)
@@ -266,7 +277,9 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
             code = _CODE_OF_LETTERS.match(value)
             return len(code[0]) if code else None
         return len(code[0]) if code and certainty >= 1 and values.is_code(code[0]) else None
-    if " " in value and certainty < 3:
+    if " " in value and (certainty < 3 or value.count(" ") > _MOST_SPACES):
+        return None
+    if word in _NAMES_TOO and value.isalpha():
         return None
     if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
@@ -274,11 +287,15 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return len(value) if word in words.STRONG else None
     if kind == table.KEY and values.is_key(value, certainty):
         return len(value)
-    if word == b"secret" and certainty >= 2 and values.classes(value) >= 3 and values.is_password(value, 1):
+    if word in (b"secret", b"auth") and certainty >= 2 and values.classes(value) >= 3 and values.is_password(value, 1):
         return len(value)
     return None
 
 
+_MOST_SPACES = 4
+"""Of a password in quotes. With more it is a sentence."""
+_NAMES_TOO = frozenset((b"login", b"logon", b"creds"))
+"""Behind these may stand the name of a person, or of a button."""
 _TOKEN = re.compile(r"\S+")
 _LINKS = frozenset({"is", "was", "as", "for", "=", "ist", "est", "es", "это"})
 _LINK = re.compile(rf"\s(?:{'|'.join(_LINKS)})\s")
@@ -286,8 +303,15 @@ _FARTHEST = 3
 """Words between the link and the telling word: `is the new deploy key`."""
 
 
+_NAMED_BEHIND = re.compile(r"(?<!\S)([^\s()]{6,64})\s\((?:[\w'’]+\s){0,3}$")
+"""`Tiger4821 (windows login)`."""
+
+
 def _before(kind: str, before: str, start: int) -> Spot | None:
     """`hunter2 is the password`."""
+    if kind == table.PASSWORD and (named := _NAMED_BEHIND.search(before)) and values.is_loud(named[1]):
+        begin = start - len(before) + named.start(1)
+        return Spot(_RULES[kind], begin, begin + len(named[1]))
     if kind == table.CODE or not before[-1:].isspace() or not _LINK.search(before):
         return None
     tokens = list(_TOKEN.finditer(before))[-_FARTHEST - 2 :]

@@ -11,7 +11,7 @@ from memferry.policies.secrets.spots import Places, Spot
 
 _RUN = r"[A-Za-z0-9_+/=.~-]{24,}"
 _LOUD = re.compile(r"(?:[a-z][A-Z]|[A-Z][a-z]).*[0-9]|[0-9].*(?:[a-z][A-Z]|[A-Z][a-z])")
-_DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#-]{1,3}[\"'`(]?$")
+_DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#>-]{1,3}[\"'`(]?$")
 _DIGEST_WORDS = frozenset(table.DIGEST_WORDS)
 _LONGEST_RUN = 200
 
@@ -50,7 +50,9 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
     return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
 
 
-_PUBLIC = re.compile(r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$", re.IGNORECASE)
+_PUBLIC = re.compile(
+    r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$|certificate-----\s{0,2}$", re.IGNORECASE
+)
 """What follows is for everybody; so is the name in a mail address."""
 _NAME = re.compile(r"[A-Z]?[a-z]{3,}")
 _VOWEL = re.compile("[aeiouyAEIOUY]")
@@ -64,7 +66,9 @@ def _is_name(run: str) -> bool:
 _UUID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 PREFIXED_RUN = r"[A-Za-z0-9][_-](?:[a-z0-9]{24}|[A-Z0-9]{24})|[A-Z0-9]{40}"
 """A token of a service: its name, and a run of one case. Without a name that is a digest or an id."""
-_TOKEN = re.compile(r"([A-Za-z]{2,10}[_-](?:[A-Za-z0-9]{1,10}[_-]){0,2}|(?=[A-Z0-9]{40}))((?:[a-z0-9]+|[A-Z0-9]+)(?:[_-][a-z0-9]{24,})?)")
+_TOKEN = re.compile(
+    r"([A-Za-z]{2,10}[_-](?:[A-Za-z0-9]{1,10}[_-]){0,2}|(?=[A-Z0-9]{40}))((?:[a-z0-9]+|[A-Z0-9]+)(?:[_-][a-z0-9]{24,})?)"
+)
 _DIGESTS = frozenset((24, 32, 40, 56, 64, 96, 128))
 """As many digits have digests and ids in hex."""
 _ADDRESSES = frozenset((56, 58))

@@ -35,7 +35,7 @@ def _listed() -> tuple[str, ...]:
 
 
 def spans(raw: bytes) -> Iterator[tuple[int, int]]:
-    """Where phrases stand: half-open, in bytes, in order. One pass over a whole batch takes as long as one of triage."""
+    """Where phrases stand: half-open, in bytes, in order. Over a whole batch this takes as long as a pass of triage."""
     return _phrase().spans(raw)
 
 

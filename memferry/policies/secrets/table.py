@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 """Of these rules. Records that passed older ones are judged again."""
 
 PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"
@@ -19,7 +19,8 @@ PASSWORD_WORDS = (
     "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
     "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
     "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
-    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "assword", "kata sandi", "парола",
+    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "assword",
+    "kata sandi", "парола",
     "סיסמה", "κωδικό",
 )  # fmt: skip
 PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
@@ -69,7 +70,8 @@ CODE_WORDS = (
     "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码", "暗証番号",
     "確認コード", "인증번호", "keypad", "digicode", "code de la porte", "code du portail", "haustürcode",
     "codice del cancello", "código de la puerta", "código del portón", "код от домофона", "код домофона",
-    "код от двери", "大门密码", "도어락", "disarm", "guard code", "login code", "sign-in code",
+    "код от двери", "大门密码", "도어락", "disarm", "guard code", "login code",
+    "luggage lock", "bike lock", "padlock", "sign-in code",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
 
@@ -125,7 +127,9 @@ DIGEST_WORDS = (
     "sha", "sha1", "sha256", "sha-256", "sha512", "sha384", "md5", "hash", "digest", "checksum", "commit", "etag",
     "blake2", "blake2b", "blake3", "crc", "fingerprint", "revision", "rev", "blob", "tree", "merge", "parent",
     "integrity", "image", "layer", "ksuid", "ulid", "nanoid", "cuid", "uuid", "guid",
-    "cursor", "nonce", "verification", "nextpagetoken", "continuation", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
+    "cursor", "nonce", "verification", "modulus", "exponent", "signature", "x5c", "x5t", "n", "x", "y",
+    "nextpagetoken", "continuation", "content",
+    "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
 )  # fmt: skip
 """Just before a run of hex or base64, these say that it is a digest."""
 
@@ -142,6 +146,7 @@ HARMLESS_PREFIXES = (
     "fc_", "ws_", "cus_", "pi_", "ch_", "price_", "prod_", "sub_", "in_", "il_", "pm_", "txn_", "ssh-rsa",
     "ssh-ed25519", "sha256-", "sha512-", "sha384-", "sha256:", "sha1-", "h1:", "SHA256:", "AAAAB3NzaC1",
     "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2", "RWQ",
+    "Qm", "AgA", "AgB",
 )  # fmt: skip
 """With these begin random names that are shown to everybody."""
 
@@ -180,7 +185,8 @@ _OPTIONS = (
 _USERS = r"admin|root|postgres|administrator|ubuntu|guest|operator|superuser|user\d*"
 _CODES = "\\bcode|combination|passcode|kombination|código|codice|\\bкод"
 _VERBS = (
-    r"unlock|log\s?in|sign\s?in|log\s?on|decrypt|entsperr|anmeld|einlogg|entschlüssel|déverrouill|connecte|desbloque|iniciar? sesi"
+    r"unlock|log\s?in|sign\s?in|log\s?on|decrypt|"
+    r"entsperr|anmeld|einlogg|entschlüssel|déverrouill|connecte|desbloque|iniciar? sesi"
 )
 _BY = "with|using|mit|avec|con"
 """`Unlock it with Tiger!4821`."""
@@ -292,7 +298,8 @@ FORMATS: tuple[Format, ...] = (
     _begins("service-token", "LTAI|AKID", f"{_AN}{{12,}}\\b", drawn=True),
     _begins("service-token", r"AQVN|y[0-9]_|t1\.", r"[\w.-]{35,}", drawn=True),
     Format("service-token", r"\dQ~", r"[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
-    _begins("service-token", r"dt0c01\.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    _begins("service-token", r"dt0[a-z]\d\d\.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    Format("service-token", f"{_HEX}:{_HEX}{{40}}", f"\\b{_HEX}{{20,40}}:{_HEX}{{40,}}\\b", drawn=True),
     _begins(
         "service-token", "[a-z]+[_-](?:live|prod|secret|pat|api_?key|key|token|sk)[_-]", f"{_W}{{16,}}", drawn=True
     ),
@@ -315,7 +322,9 @@ FORMATS: tuple[Format, ...] = (
         r"://[^\s/@\"'<>]*:[^\s/@\"'<>]*@",
         r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:[^\s/@\"'<>]{3,}@[^\s\"'<>@]+",
     ),
-    Format("url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:[a-z]{{1,16}}_)?(?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"),
+    Format(
+        "url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:[a-z]{{1,16}}_)?(?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"
+    ),
     Format("authorization", r"(?i:basic)\s+[A-Za-z0-9+/]{8}", r"(?i)\bbasic\s{1,3}[A-Za-z0-9+/]{8,}={0,2}"),
     Format(
         "authorization",
@@ -363,17 +372,33 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "login",
         r"echo\s[^\n|]*\|",
-        r"\becho\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*\|\s*(?:sudo\s+(?:\S+\s+){0,3}?-S|[^\n|]*(?:-stdin|-with-token|passwd))",
+        r"\becho\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*\|[^\n]*?(?:\s-S\b|-stdin|-with-token|passwd|secret|login|vault|gpg)",
     ),
     Format(
         "login",
         rf"(?i:{_VERBS})[^\n.!?]*\s(?i:{_BY})\s",
         rf"(?i)\b(?:{_VERBS})[^\n.!?]{{0,40}}?\s(?:{_BY})\s+[^\s\"']{{6,64}}",
     ),
-    Format("login", r"(?i:use)\s[^\s\d]*\d\S*\s(?:for|as)\s", rf"(?i)\buse\s\S{{6,64}}\s(?:for|as)\s(?:[^\s.]+\s){{0,4}}?(?:account|login)"),
+    Format(
+        "login",
+        r"(?i:use)\s[^\s\d]*\d\S*\s(?:for|as)\s",
+        r"(?i)\buse\s\S{6,64}\s(?:for|as)\s(?:[^\s.]+\s){0,4}?(?:account|login)",
+    ),
+    Format(
+        "login", r"@[\w-]+\.[\w.-]+\s?[:/|]\s?[^\s/]{6}", r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w(?::|\s[/|]\s)[^\s/\"']{6,64}"
+    ),
+    Format("login", r"@(?:tcp|unix)\(", r"\b\w+:[^\s:@/\"']{4,64}@(?:tcp|unix)\("),
+    Format("login", r"/u\w*:\S+\s+/p", r"(?i)/u(?:ser)?:\S+\s+/p(?:ass(?:word)?)?:[^\s\"']{4,64}"),
+    Format(
+        "login",
+        r"(?i:connect)\w*\(\s*\\?[\"']",
+        r"(?i)connect\w*\((?:\s*[\"'][^\"'\n]{0,64}[\"']\s*,){2}\s*[\"'][^\"'\s]{4,64}",
+    ),
     Format("login", r"jdbc:oracle:", r"\bjdbc:oracle:\w+:[^\s/@]{1,64}/[^\s/@\"']{4,64}"),
     Format("login", r"@\d{1,3}\.\d", r"\b[A-Za-z]\w{1,30}/[^\s/@\"']{6,64}@\d{1,3}(?:\.\d{1,3}){3}\b"),
-    Format("login", r":(?:\d{4,5}|\*):[\w.*-]+:", r"[\w.-]*(?:[A-Za-z.]|\*):(?:\d{4,5}|\*):[\w.*-]+:[\w.*-]+:[^\s:\"']{6,}"),
+    Format(
+        "login", r":(?:\d{4,5}|\*):[\w.*-]+:", r"[\w.-]*(?:[A-Za-z.]|\*):(?:\d{4,5}|\*):[\w.*-]+:[\w.*-]+:[^\s:\"']{6,}"
+    ),
     Format("login", r"/user:\S", r"(?i)\bnet\s+use\s[^\n|;&]*?/user:\S+\s+[^\s/]\S{3,}"),
     Format("login", "WIFI:", r"\bWIFI:[^\n\"]*P:[^;\n]{4,};"),
     Format(
@@ -385,6 +410,11 @@ FORMATS: tuple[Format, ...] = (
         "code",
         _CODE_IS,
         rf"(?i)(?:{_CODES})[^\n.!?0-9\"]{{1,40}}(?:{_PLACES})\w{{0,3}}\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}[A-F#*]?\b",
+    ),
+    Format(
+        "code",
+        r"\d\s(?:is|ist|est|es)\s(?:your|dein|ihr|votre|tu|su)",
+        r"(?i)\b(?:[A-Z]-)?\d{4,8}\s(?:is|ist|est|es)\s(?:your|deine?|ihre?|votre|tu|su)\b[^\n.]{0,30}code",
     ),
     Format(
         "cluster-secret",
