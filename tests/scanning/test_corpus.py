@@ -34,7 +34,7 @@ def test_our_own_rules_alone_keep_them_too() -> None:
     ("half", "found", "nothing"), [(1, 0.93, 0.005), (2, 0.93, 0.005), (strangers.LATER, 0.9, 0.04)]
 )
 def test_what_is_found_of_strangers_is_found_still(half: int, found: float, nothing: float) -> None:
-    """No measure of what is found of kinds that are unknown: these have been looked at. See docs/privacy.md for that."""
+    """Not what to expect of kinds that are unknown: these have been looked at."""
     figures = measure(list(strangers.made(half, SEED, each=2, harmless=2)))
     assert figures.share("unseen") >= found, "\n".join(figures.table())
     assert figures.share("harmless") <= nothing, "\n".join(figures.table())
