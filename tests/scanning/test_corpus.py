@@ -46,6 +46,19 @@ def test_a_seed_phrase_is_found_without_a_word_before_it(text: str) -> None:
     assert list(secrets.search(lines({"text": text}))) == [0]
 
 
+def test_a_secret_ends_where_its_line_does() -> None:
+    """A decision about it survives edits of the next line; one that goes on there is found whole."""
+    token = "ghp_" + "kQ7wZ2mX9vB4nC8sT1jH" * 2
+    assert [text_of(f"it is {token}\n{rest}") for rest in ("The restart", "keep it", "")] == [[token]] * 3
+    assert [text_of(f"{PHRASE}\n{rest}") for rest in ("keep it in the drawer", "")] == [[PHRASE]] * 2
+    broken = f"{token}\nR5yL3dF6gP0u"
+    assert any(one.startswith(broken) for one in text_of(f"it is {broken}\nThe restart"))
+
+
+def text_of(text: str) -> list[str]:
+    return [text[one.start : one.end] for one in secrets.found(text)]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -46,6 +46,9 @@ def occurs(text: bytes) -> bool:
 
 def seed_phrases(raw: bytes, at: Places) -> Iterator[Spot | None]:
     for start, end in spans(raw) if _shape().occurs(raw) else ():
+        line = raw[start:end].partition(b"\n")[0]
+        if len(line.split()) >= LEAST:
+            end = start + len(line)
         yield None if _is_list(raw[start:end]) else Spot("seed-phrase", at(start), at(end))
 
 
