@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from memferry.agent import service
+from memferry.agent.commands.explain import explain_target
 from memferry.agent.intake.decisions import Decisions
 from memferry.agent.intake.judging import Judging
 from memferry.agent.intake.rejudge import ASIDE
@@ -94,6 +95,15 @@ def test_a_secret_leaves_in_no_byte(ant: Ruled) -> None:
     assert not digests & {
         desks.digest_of(content) for content in [*before.values(), *b"".join(before.values()).split(b"\n")]
     }
+
+
+def test_explain_says_how_many_records_of_a_file_left_redacted(ant: Ruled) -> None:
+    ant.append("log.jsonl", {"id": "a", "text": "password: hunter2000 here"}, {"id": "b", "text": "open"})
+    ant.write("setup.md", "no secret\n")
+    ant.push(REDACT)
+    with opened(ant.config, "test") as agent:
+        said = [explain_target(agent, str(ant.tree / name))[0].reason for name in ("log.jsonl", "setup.md")]
+    assert [one.partition(";")[0] for one in said] == ["2 records of it, 1 redacted", "1 record of it"]
 
 
 def test_nothing_is_sent_twice_and_a_lost_state_knows_it_again(ant: Ruled) -> None:

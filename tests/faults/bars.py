@@ -9,6 +9,7 @@ from tests.faults import (
     delivery,
     hostile,
     index,
+    living,
     malformed,
     many,
     network,
@@ -45,5 +46,6 @@ MODULES = (
     private,
     malformed,
     races,
+    living,
 )
 NAMES = tuple(sorted(BARS, key=by_number))

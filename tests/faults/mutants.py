@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 VARIABLE = "TESTS_FAULTS_MUTANT"
+STATE = "memferry.agent.state"
 
 
 class Mutant(NamedTuple):
@@ -138,6 +139,8 @@ MUTANTS: Mapping[str, Mutant] = {
     "what moved is not looked for": Mutant("B30", "memferry.agent.sending.late:_read_again", _same_place_only),
     "a repair does not look again": Mutant("B30", "memferry.agent.commands.verify:_repair", _repair_at_once),
     "the queue keeps what is withdrawn": Mutant("B30", "memferry.agent.state.journal:Journal.scrub", _never(None)),
+    "a service does not retract": Mutant("B30-service", f"{STATE}.withdraw:Withdrawal._retract", _never(None)),
+    "a service keeps what is withdrawn": Mutant("B30-service", f"{STATE}.journal:Journal.scrub", _never(None)),
     "what was sent is not retracted": Mutant("B30", "memferry.agent.state.withdraw:Withdrawal._retract", _never(None)),
 }  # fmt: skip
 

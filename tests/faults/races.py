@@ -283,16 +283,16 @@ class Course:
         path = self.space / f"ledger-{self.number}.jsonl"
         path.write_bytes(joined(new))
         doomed = self.chance.choice(new)
-        self.private |= {doomed, _flipped(doomed)}
+        self.private |= {doomed, flipped(doomed)}
         self.book.public.discard(doomed)
         return path, doomed
 
 
-def _flipped(line: str) -> str:
+def flipped(line: str) -> str:
     return line.replace('"project"', '"private"')
 
 
-def _canary(line: str) -> str:
+def canary(line: str) -> str:
     return str(json.loads(line)["text"]).split()[-1]
 
 
@@ -318,10 +318,10 @@ def _race(trial: Trial, machine: Machine, rounds: int, where: str, ways: Sequenc
     leaks = search(Traces(course.private), [folder(machine.vault), home(machine.state)], machine.identities)
     trial.result.leaked += len(leaks)
     trial.result.failures += sorted({str(leak) for leak in leaks})[:10]
-    machine.compare(trial.result, course.book.public, course.book.public | {_GROWN}, f"{where}: afterwards")
+    machine.compare(trial.result, course.book.public, course.book.public | {GROWN}, f"{where}: afterwards")
 
 
-_GROWN = '{"id": "more", "visibility": "project", "text": "x"}'
+GROWN = '{"id": "more", "visibility": "project", "text": "x"}'
 
 
 @contextlib.contextmanager
@@ -336,23 +336,23 @@ def _staged(machine: Machine) -> Iterator[Stage]:
 def _race_once(result: Result, stage: Stage, course: Course, moment: Moment, way: Way, what: str) -> None:
     what = f"{moment.happens.__name__}, {what}"
     path, doomed = course.next()
-    flipped: list[int] = []
+    moments: list[int] = []
 
     def flip() -> None:
-        way(path, doomed.encode(), _flipped(doomed).encode())
-        flipped.append(len(stage.witness.sent))
+        way(path, doomed.encode(), flipped(doomed).encode())
+        moments.append(len(stage.witness.sent))
 
     stage.witness.sent.clear()
     moment.happens(stage, flip)
     result.n += 1
-    result.expect(len(flipped) == 1, f"{what}: it did not happen")
-    late = stage.witness.sent[sum(flipped) + moment.left :]
-    result.leaked += _count(result, late, _canary(doomed), f"{what}: sent, although it was private")
+    result.expect(len(moments) == 1, f"{what}: it did not happen")
+    late = stage.witness.sent[sum(moments) + moment.left :]
+    result.leaked += _count(result, late, canary(doomed), f"{what}: sent, although it was private")
     stage.witness.sent.clear()
     stage.push()
-    result.leaked += _count(result, stage.witness.sent, _canary(doomed), f"{what}: sent by the next sync")
+    result.leaked += _count(result, stage.witness.sent, canary(doomed), f"{what}: sent by the next sync")
     left = oracle.read_vault(stage.vault, stage.identities()).bodies
-    result.leaked += _count(result, list(left), _canary(doomed), f"{what}: still there after the next sync")
+    result.leaked += _count(result, list(left), canary(doomed), f"{what}: still there after the next sync")
 
 
 def _count(result: Result, sent: Sequence[str], canary: str, what: str) -> int:

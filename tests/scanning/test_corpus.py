@@ -11,10 +11,13 @@ from memferry.policies import secrets
 from memferry.policies.secrets import look, table, triage
 from memferry.policies.strings import ELSEWHERE, strings_of
 from tests.policies.held import doc, lines
+from tests.scanning import strangers
 from tests.scanning.corpus import Case, made
 from tests.scanning.measure import measure, records
 
 SEED = 20260
+PHRASE = "promote dizzy orient spread brown matter cinnamon ceiling soft push join stumble"
+NUMBERED = " ".join(f"{number}. {word}" for number, word in enumerate(PHRASE.split(), 1))
 
 
 def test_the_bars_are_kept() -> None:
@@ -27,8 +30,51 @@ def test_our_own_rules_alone_keep_them_too() -> None:
     assert figures.passes, "\n".join(figures.table())
 
 
+@pytest.mark.parametrize(
+    ("half", "found", "nothing"), [(1, 0.93, 0.005), (2, 0.93, 0.005), (strangers.LATER, 0.9, 0.04)]
+)
+def test_what_is_found_of_strangers_is_found_still(half: int, found: float, nothing: float) -> None:
+    """Not what to expect of kinds that are unknown: these have been looked at."""
+    figures = measure(list(strangers.made(half, SEED, each=2, harmless=2)))
+    assert figures.share("unseen") >= found, "\n".join(figures.table())
+    assert figures.share("harmless") <= nothing, "\n".join(figures.table())
+
+
+@pytest.mark.parametrize("text", [PHRASE, f"note to self: {PHRASE}.", PHRASE.replace(" ", "\n"), NUMBERED])
+def test_a_seed_phrase_is_found_without_a_word_before_it(text: str) -> None:
+    assert "seed-phrase" in {one.rule for one in secrets.found(text)}
+    assert list(secrets.search(lines({"text": text}))) == [0]
+
+
+def test_a_secret_ends_where_its_line_does() -> None:
+    """A decision about it survives edits of the next line; one that goes on there is found whole."""
+    token = "ghp_" + "kQ7wZ2mX9vB4nC8sT1jH" * 2
+    assert [text_of(f"it is {token}\n{rest}") for rest in ("The restart", "keep it", "")] == [[token]] * 3
+    assert [text_of(f"{PHRASE}\n{rest}") for rest in ("keep it in the drawer", "")] == [[PHRASE]] * 2
+    broken = f"{token}\nR5yL3dF6gP0u"
+    assert any(one.startswith(broken) for one in text_of(f"it is {broken}\nThe restart"))
+
+
+def text_of(text: str) -> list[str]:
+    return [text[one.start : one.end] for one in secrets.found(text)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " ".join(PHRASE.split()[:11]),
+        PHRASE.replace("matter", "matters"),
+        " ".join(sorted(PHRASE.split())),  # as in the list itself
+        "mix flour sugar butter eggs milk vanilla salt then bake about forty minutes until golden brown",
+    ],
+)
+def test_a_row_of_other_words_is_no_seed_phrase(text: str) -> None:
+    assert secrets.found(text) == []
+
+
 def test_triage_passes_on_whatever_a_look_finds() -> None:
     cases = [case for case in made(SEED, harmless=1) if case.group != "harmless"]
+    cases += [case for half in (*strangers.HALVES, strangers.LATER) for case in strangers.made(half, SEED, each=1)]
     found = records(cases)
     suspicious = set(triage.suspicious(found))
     for number, record in enumerate(found):
@@ -66,6 +112,12 @@ HOSTILE = {
     "hex": "41424344454647484950 " * 49932,
     "logins": "user a:" * 149796,
     "addresses": "://a:b@" * 149796,
+    "phrases": f"{PHRASE} of " * 11650,
+    "words of a phrase": "abandon ability " * 65536,
+    "codes": "the code for the door is " * 41943,
+    "manifests": "kind: Secret\ndata:\n" * 52428,
+    "commands": "echo Tiger4821 | " * 61680,
+    "names and passwords": "login: ann / " * 80659,
     "spaces": "password x1" + " " * MEGABYTE,
     "lines": "password x1" + "\n" * MEGABYTE,
 }

@@ -76,7 +76,9 @@ def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
     )  # fmt: skip
     if known.cleared:
         where = ", ".join(_acknowledging(agent)) or "no backend yet"
-        yield Explanation(subject, "carried", "", f"{known.placed} records of it; delivered to {where}")
+        many = f"{known.placed} record{'' if known.placed == 1 else 's'} of it"
+        cut = f", {redacted} redacted" if (redacted := _redacted_in(agent, known.id)) else ""
+        yield Explanation(subject, "carried", "", f"{many}{cut}; delivered to {where}")
     for rule, reason, start in held:
         yield Explanation(subject, "held", rule, reason, start)
     if known.cursor is not None and known.cursor.pending_bytes:
@@ -85,6 +87,15 @@ def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
     for problem in agent.state.problems():
         if problem.subject == subject:
             yield Explanation(subject, "problem", problem.area, problem.text)
+
+
+def _redacted_in(agent: Agent, file: int) -> int:
+    """How many records of a file left without what was found in them."""
+    row = agent.state.one(
+        "select count(*) from redacted join record using(id) join layout on layout.id = record.place >> 32"
+        " where layout.file = ?", file,
+    )  # fmt: skip
+    return int(row[0]) if row else 0
 
 
 def _of_key(agent: Agent, key: str) -> Iterator[Explanation]:

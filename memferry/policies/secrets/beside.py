@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from itertools import islice, pairwise
+from itertools import chain, islice, pairwise
 
 from memferry.policies.secrets import linear, table, values, words
 from memferry.policies.secrets.spots import Places, Spot
@@ -14,11 +14,15 @@ _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
 _ASSIGN = re.compile(
     r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
     r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
-    r"""|>(?=[^<>\s]{4,200}</)"""
+    r"""|["'`]\s{0,2},\s{0,2}(?=["'`][^"'`\n]{4,200}["'`]\s{0,2}[)\]},;])"""
+    r"""|["'`]?\s{0,2}[:=]?\s{0,2}\{\s{0,8}["']?(?:default|value|content)["']?\s{0,3}[:=]\s{0,3}"""
+    r"""|[:*]{0,3}["'`]\s{0,3}\{?\s{0,8}(?:exp_)?send\s{1,3}(?:--\s)?"""
+    r"""|>\s{0,8}(?:[^<>\s]{1,64}\n\s{0,8})?(?=[^<>\s]{4,200}\s{0,8}</)"""
 )
+"""Behind a word, this makes a value of what follows: a sign, a comma between strings, the value of a block or tag."""
 _CONNECT = re.compile(
     r"(?<=[\s,，、的'’])(?:(?:is|was|are|be|to|as|equals|ist|war|lautet|auf|est|était|es|era|é|è|jest|это|является|là|är|er"
-    r"|on)(?!\w)|[=:]|[—–-](?=\s))"
+    r"|on|s|enter|press|now|jetzt|maintenant|ahora|теперь)(?!\w)|[=:]|[—–-](?=\s))"
     r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь)(?!\w))?"
     r":?\s{0,2}(?=\S)"
     r"|(?<=[^\W\d])\s?[:：]\s{1,3}(?=\S)"
@@ -26,11 +30,23 @@ _CONNECT = re.compile(
 )
 _DIRECT = re.compile(r"\s{1,3}(?:[05-9]\s)?")
 """Between the two, network devices say how it is encrypted."""
-_ASKED = re.compile(r"\s?[?？]\s{1,3}(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}", re.IGNORECASE)
+_ASKED = re.compile(
+    r"[^\n.!?？:=]{0,30}[?？]\s{1,3}(?:\[?[\d:. -]{4,20}\]?\s)?(?:[\w.@<>-]{1,30}[:>]\s)?"
+    r"(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}",
+    re.IGNORECASE,
+)
 _LAST_OF_CLAUSE = re.compile(r"\s{0,3}(?:$|[\n,;])|[.!?](?:\s|$)")
+_ONE_QUOTED = re.compile(r"[\"'`][^\s\"'`]{6,200}[\"'`]")
+_ADJOINING = re.compile(r"[!-~]{6,64}(?=\s{0,2}(?:$|[\n,;，。；！、]))")
+"""Behind a word of a language that parts no words: `密码Tiger4821`."""
+_INSERTED = re.compile(r"[^()\n]{0,60}\)\s{0,3}values\s{0,3}\((?=[^()\n]{4})", re.IGNORECASE)
+_PAIR = re.compile(r"[^\n.!:=]{0,30}[:=]\s{1,3}(?:[\w.+-]+@[\w.-]+\w\s?[,;/:|]\s{0,2}|[\w.+-]{2,30}\s[/|]\s)(\S{6,64})")
+"""`Credentials: ann@example.org, River_4558`."""
+_STRING = re.compile(r"'([^'\s]{4,64})'")
 _INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
 _RECOVERY = re.compile(
-    r"(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}(?:[ ,;\n-]{1,3}(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
+    r"(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}"
+    r"(?:[ ,;\n-]{1,3}(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
 )
 _SHORTEST_CODE = 6
 _SIGNS = frozenset("!@#$%^&*?")
@@ -42,9 +58,12 @@ _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
 _MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
 """BIP 39: twelve words or more, none of two letters, as sentences have."""
 _SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
-_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![\w.])")
+_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![A-Za-z0-9_]|\.\d)")
+_CODE_OF_LETTERS = re.compile(r"(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9}(?![\w.-])")
 _FOURS = re.compile(r"[a-z0-9]{4}(?: [a-z0-9]{4}){3,7}(?=\s{0,2}(?:$|[\n.,;]))", re.IGNORECASE)
 """As authenticators and mail services show their keys."""
+_BYTES = re.compile(r"\[?\d{1,3}(?:,\s?\d{1,3}){31,}(?=\])")
+"""A key as wallets save it; at the end of the window it may be cut short."""
 _ROW = re.compile(r"[a-z]{3,12}(?: [a-z]{3,12}){3,11}(?=\s{0,2}(?:$|[\n.;]))")
 
 
@@ -68,7 +87,7 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
     for start, end in _words().spans(raw):
         word = raw[start:end].lower()
         kind = words.kind_of(word)
-        if kind is None or raw.endswith(_MARKER, 0, start) or (word in words.SHORT and _is_amid(raw, start, end, word)):
+        if kind is None or _is_marker(raw, start) or (word in words.SHORT and _is_amid(raw, start, end, word)):
             continue
         before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
         after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
@@ -76,6 +95,13 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
         words_seen += 1
         if one is not None or words_seen % CHEAP == 0:
             yield one
+
+
+def _is_marker(raw: bytes, start: int) -> bool:
+    """Whether a word is part of `[redacted:url-credentials:7f3a9c]`."""
+    return raw.find(_MARKER, max(0, start - 40), start) >= 0 and raw.rfind(b"]", max(0, start - 40), start) < raw.rfind(
+        _MARKER, 0, start
+    )
 
 
 _SMALL = frozenset(b"abcdefghijklmnopqrstuvwxyz")
@@ -97,10 +123,15 @@ def _is_amid(raw: bytes, start: int, end: int, word: bytes) -> bool:
 def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot | None:
     if word in words.SHORT and _ends_drawn(before):
         return None  # amid base64
+    if word in words.LOGIN_WORDS or (kind == table.KEY and _NETWORK.search(before[-40:] + after[:20])):
+        kind = table.PASSWORD
     tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
         return None
-    for value, begin, certainty in _values_in(after, len(tail)):
+    candidates = _values_in(after, len(tail), adjoining=not word.isascii())
+    if _OPTION.search(before) and (argument := _ARGUMENT.match(after, len(tail))):
+        candidates = chain([(argument[1], argument.start(1), 2)], candidates)
+    for value, begin, certainty in candidates:
         if word in words.PHRASE_WORDS and (phrase := _MNEMONIC.match(after, begin)):
             return Spot(_RULES[kind], end + begin, end + phrase.end())
         if (row := _row_of_words(word, after, begin, certainty)) is not None:
@@ -118,9 +149,16 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
 
 
+_OPTION = re.compile(r"(?:^|\s)--?(?:[a-z]+-)*$")
+_ARGUMENT = re.compile(r"\s{1,3}[\"']?([^\s\"'-][^\s\"']{3,100})")
+"""Of a command: `-passwd Tiger4821`."""
+_NETWORK = re.compile(r"wi-?fi|wlan|ssid|hotspot|无线|無線", re.IGNORECASE)
+"""Near these, a key is a password: people make it up."""
+
+
 def _row_of_words(word: bytes, after: str, begin: int, certainty: int) -> int | None:
-    """Where a row of groups of four ends, or one of words behind a passphrase's colon."""
-    row = _FOURS.match(after, begin)
+    """Where a row of groups of four ends, of bytes, or of words behind a passphrase's colon."""
+    row = _FOURS.match(after, begin) or _BYTES.match(after, begin)
     if row is None and word in words.PHRASE_WORDS and certainty >= 2:
         row = _ROW.match(after, begin)
     if row is None or any(map(values.is_placeholder, row[0].split())):
@@ -169,8 +207,14 @@ def _is_harmless(before: str, tail: str, word: bytes) -> bool:
     )
 
 
-def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
-    """(value, where it begins, certainty), the most certain first."""
+def _values_in(after: str, begin: int, *, adjoining: bool) -> Iterator[tuple[str, int, int]]:
+    """(value, where it begins, certainty), the most certain first. `adjoining`: it may follow without a space."""
+    if adjoining and (value := _ADJOINING.match(after, begin)):
+        yield value[0], begin, 1
+    if pair := _PAIR.match(after, begin):
+        yield values.trimmed(pair[1]), pair.start(1), 1
+    if inserted := _INSERTED.match(after, begin):
+        yield from ((one[1], one.start(1), 1) for one in _STRING.finditer(after, inserted.end(), inserted.end() + 160))
     assign = _ASSIGN.match(after, begin)
     if assign is not None:
         yield from _values(after, assign.end(), 2)
@@ -185,7 +229,8 @@ def _values_in(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
     if direct is not None:
         value = _VALUE.match(after, direct.end())
         closes = value is not None and _LAST_OF_CLAUSE.match(after, direct.end() + len(values.trimmed(value[0])))
-        yield from _values(after, direct.end(), 1 if closes else 0)
+        quoted = _ONE_QUOTED.match(after, direct.end())
+        yield from _values(after, direct.end(), 2 if quoted else 1 if closes else 0)
         if value is not None and value[0].isalpha() and value[0].lower() not in _HARMLESS_AFTER:
             yield from _last_of_clause(after, value.end())
     elif begin < len(after) and not after[begin].isascii():
@@ -216,7 +261,7 @@ def _values(after: str, begin: int, certainty: int) -> Iterator[tuple[str, int, 
             yield values.trimmed(scheme[1]), scheme.start(1), certainty
 
 
-_SCHEME = re.compile(r"(?:Basic|Bearer|Token|Digest|ApiKey|Key)\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
+_SCHEME = re.compile(r"(?:Basic|Bearer|Digest|\w{0,20}(?:Token|Key))\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
 
 
 @lru_cache(1024)
@@ -228,8 +273,13 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return len(phrase[0])
     if kind == table.CODE:
         code = _CODE_VALUE.match(value)
+        if code is None and certainty >= 2 and word not in words.SHORT:
+            code = _CODE_OF_LETTERS.match(value)
+            return len(code[0]) if code else None
         return len(code[0]) if code and certainty >= 1 and values.is_code(code[0]) else None
-    if " " in value and certainty < 3:
+    if " " in value and (certainty < 3 or value.count(" ") > _MOST_SPACES):
+        return None
+    if word in _NAMES_TOO and value.isalpha():
         return None
     if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
@@ -237,9 +287,15 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return len(value) if word in words.STRONG else None
     if kind == table.KEY and values.is_key(value, certainty):
         return len(value)
+    if word in (b"secret", b"auth") and certainty >= 2 and values.classes(value) >= 3 and values.is_password(value, 1):
+        return len(value)
     return None
 
 
+_MOST_SPACES = 4
+"""Of a password in quotes. With more it is a sentence."""
+_NAMES_TOO = frozenset((b"login", b"logon", b"creds"))
+"""Behind these may stand the name of a person, or of a button."""
 _TOKEN = re.compile(r"\S+")
 _LINKS = frozenset({"is", "was", "as", "for", "=", "ist", "est", "es", "это"})
 _LINK = re.compile(rf"\s(?:{'|'.join(_LINKS)})\s")
@@ -247,8 +303,15 @@ _FARTHEST = 3
 """Words between the link and the telling word: `is the new deploy key`."""
 
 
+_NAMED_BEHIND = re.compile(r"(?<!\S)([^\s()]{6,64})\s\((?:[\w'’]+\s){0,3}$")
+"""`Tiger4821 (windows login)`."""
+
+
 def _before(kind: str, before: str, start: int) -> Spot | None:
     """`hunter2 is the password`."""
+    if kind == table.PASSWORD and (named := _NAMED_BEHIND.search(before)) and values.is_loud(named[1]):
+        begin = start - len(before) + named.start(1)
+        return Spot(_RULES[kind], begin, begin + len(named[1]))
     if kind == table.CODE or not before[-1:].isspace() or not _LINK.search(before):
         return None
     tokens = list(_TOKEN.finditer(before))[-_FARTHEST - 2 :]

@@ -11,7 +11,7 @@ from memferry.policies.secrets.spots import Places, Spot
 
 _RUN = r"[A-Za-z0-9_+/=.~-]{24,}"
 _LOUD = re.compile(r"(?:[a-z][A-Z]|[A-Z][a-z]).*[0-9]|[0-9].*(?:[a-z][A-Z]|[A-Z][a-z])")
-_DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#-]{1,3}[\"'`(]?$")
+_DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#>-]{1,3}[\"'`(]?$")
 _DIGEST_WORDS = frozenset(table.DIGEST_WORDS)
 _LONGEST_RUN = 200
 
@@ -20,7 +20,8 @@ def random_runs(text: str, raw: bytes, at: Places) -> Iterator[Spot | None]:
     """A run that is random in letters of both cases and digits: a key of whatever kind."""
     for start, end in _runs().spans(raw):
         first, last = at(start), at(end)
-        yield Spot("random", first, last) if _is_drawn(text, first, last) else None
+        drawn = _is_drawn(text, first, last) or _is_token(text, first, last)
+        yield Spot("random", first, last) if drawn else None
 
 
 @cache
@@ -39,18 +40,64 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
         return False
     if _PUBLIC.search(before) or (text[end : end + 1] == "@" and not before.endswith(("/", ":"))):
         return False
+    name, assigned, _ = run.partition("=")
+    if before.endswith(";base64,") or (assigned and _is_named_digest(f"{name}=")):
+        return False
+    if _is_name(run) or (_UUID.search(run) and not values.is_random(_UUID.sub("", run), 20)):
+        return False
     if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
         return False
     return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
 
 
-_PUBLIC = re.compile(r"pub(?:lic)?[ _-]?key[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?$", re.IGNORECASE)
+_PUBLIC = re.compile(
+    r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$|certificate-----\s{0,2}$", re.IGNORECASE
+)
 """What follows is for everybody; so is the name in a mail address."""
+_NAME = re.compile(r"[A-Z]?[a-z]{3,}")
+_VOWEL = re.compile("[aeiouyAEIOUY]")
+
+
+def _is_name(run: str) -> bool:
+    """Words in humps: `getAccessTokenFromCacheV2Async`."""
+    return sum(len(word) for word in _NAME.findall(run) if _VOWEL.search(word)) >= 0.7 * len(run)
+
+
+_UUID = re.compile("[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
+PREFIXED_RUN = r"[A-Za-z0-9][_-](?:[a-z0-9]{24}|[A-Z0-9]{24})|[A-Z0-9]{40}"
+"""A token of a service: its name, and a run of one case. Without a name that is a digest or an id."""
+_TOKEN = re.compile(
+    r"([A-Za-z]{2,10}[_-](?:[A-Za-z0-9]{1,10}[_-]){0,2}|(?=[A-Z0-9]{40}))((?:[a-z0-9]+|[A-Z0-9]+)(?:[_-][a-z0-9]{24,})?)"
+)
+_DIGESTS = frozenset((24, 32, 40, 56, 64, 96, 128))
+"""As many digits have digests and ids in hex."""
+_ADDRESSES = frozenset((56, 58))
+"""As many letters have addresses that are for everybody, without a name before."""
+
+
+def _is_token(text: str, start: int, end: int) -> bool:
+    """`rdme_` and 70 letters and digits."""
+    run = text[start:end].strip("=.-_/")
+    found = _TOKEN.fullmatch(run) if len(run) <= _LONGEST_RUN else None
+    if found is None or run.startswith(table.HARMLESS_PREFIXES) or found[1][:-1].lower() in _DIGEST_WORDS:
+        return False
+    if _is_named_digest(text[max(0, start - 24) : start]) or _in_address(text, start) or values.is_placeholder(run):
+        return False
+    drawn = found[2]
+    if (_HEX.fullmatch(drawn) and len(drawn) in _DIGESTS) or (not found[1] and len(drawn) in _ADDRESSES):
+        return False
+    return len(drawn) >= 24 and values.is_random(drawn, 24) and values.entropy(drawn) >= 3.2
+
+
+_HEX = re.compile("[0-9a-f]+|[0-9A-F]+")
 
 
 def _is_named_digest(before: str) -> bool:
     found = _DIGEST_BEFORE.search(before)
-    return found is not None and found[1].lower() in _DIGEST_WORDS
+    if found is None:
+        return False
+    name = found[1].lower()
+    return name in _DIGEST_WORDS or name.rpartition("-")[2] in _DIGEST_WORDS
 
 
 def _in_address(text: str, start: int) -> bool:

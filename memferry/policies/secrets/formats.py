@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from memferry.policies.secrets import linear, table, values
+from memferry.policies.secrets.logins import is_login
 from memferry.policies.secrets.spots import Places, Spot
 from memferry.policies.secrets.views import views_of
 
@@ -66,9 +67,6 @@ def _end_of_key(raw: bytes, start: int, end: int) -> int:
     return found.end() if found else min(len(raw), max(end, start + 64))
 
 
-_LAST = re.compile(r"[^\s:=/@?&\"']+$")
-
-
 def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     """Whether what has the shape of a secret is one, and no example."""
     rule = form.rule
@@ -82,31 +80,23 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     if rule == "url-key":
         name, _, value = text.partition("=")
         return values.is_random(value, 12) or (not name.endswith("code") and values.is_key(value, 2))
-    if "EXAMPLE" in text or values.is_placeholder(text):
+    if rule == "login" and not text.startswith("WIFI:"):
+        return is_login(text)
+    if "EXAMPLE" in text or (rule != "cluster-secret" and values.is_placeholder(text)):
         return False
-    if rule == "login":
-        return _is_login(text)
+    if rule == "cluster-secret":
+        return any(not values.is_placeholder(found[1]) for found in _ENTRY.finditer(text))
     if rule == "authorization":
         return _is_header(text)
+    if rule == "login":
+        return True
     if joined or form.drawn:
         return values.is_random(text, 10)
     return True
 
 
-_GLUED = re.compile(r"\s-p[\"']?(?=[^\s\"']+$)")
-
-
-def _is_login(text: str) -> bool:
-    if glued := _GLUED.search(text):
-        return values.is_password(values.trimmed(text[glued.end() :]), 1)
-    if text.startswith("WIFI:"):
-        return True
-    found = _LAST.search(text)
-    if found is None:
-        return False
-    value = values.trimmed(found[0])
-    vague = (":" in text or "/" in text) and (value.isdigit() or not text.startswith("-u"))
-    return values.is_password(value, 0 if vague else 1)
+_ENTRY = re.compile(r"^[ \t]+[\w.\"'-]+:[ \t]*[\"']?(\S{4,})", re.MULTILINE)
+"""Of a Kubernetes manifest."""
 
 
 def _is_header(text: str) -> bool:

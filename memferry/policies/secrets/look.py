@@ -10,6 +10,8 @@ from memferry.policies.secrets import table, triage
 from memferry.policies.secrets.beside import beside_words, in_field
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
 from memferry.policies.secrets.formats import formats
+from memferry.policies.secrets.overrun import without_overrun
+from memferry.policies.secrets.phrases import seed_phrases
 from memferry.policies.secrets.spots import Places, Spot
 from memferry.policies.secrets.views import TooMany, View, views_of
 
@@ -52,7 +54,7 @@ def examined(text: str, key: str = "", number: int = 0, *, most: int = MOST_CAND
     except TooMany:
         return too_large
     findings = [Finding(number, rule, *span) for span, rule in sorted(found.items())]
-    return Examined(findings, [view for view in views if not view.joined], looked)
+    return Examined(without_overrun(text, findings), [view for view in views if not view.joined], looked)
 
 
 _VAGUE = frozenset({table.PASSWORD, table.KEY, table.CODE, "random"})
@@ -74,6 +76,7 @@ def _spots(view: View, *, quiet: bool) -> Iterator[Spot | None]:
     yield from formats(raw, Places(view.text, raw), joined=view.joined)
     if not view.joined:
         yield from beside_words(raw, Places(view.text, raw))
+        yield from seed_phrases(raw, Places(view.text, raw))
         if not quiet:
             yield from alone(view.text)
             yield from random_runs(view.text, raw, Places(view.text, raw))

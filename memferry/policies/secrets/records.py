@@ -113,7 +113,8 @@ def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int,
         number, view = pieces[place]
         raw = raws[place]
         start, end = hit.start - starts[place], min(hit.end - starts[place], len(raw))
-        if values.is_placeholder(raw[start:end].decode("utf-8", "ignore")):
+        text = raw[start:end].decode("utf-8", "ignore")
+        if values.is_placeholder(text) or values.is_placeholder(text.rpartition(":")[2]):
             continue
         first, last = (len(raw[:at].decode("utf-8", "ignore")) for at in (start, end))
         yield number, view.span(first, max(last, first + 1)), hit.rule

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 2
+VERSION = 3
 """Of these rules. Records that passed older ones are judged again."""
 
 PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"
@@ -19,7 +19,8 @@ PASSWORD_WORDS = (
     "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
     "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
     "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
-    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "kata sandi", "парола",
+    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "assword",
+    "kata sandi", "парола",
     "סיסמה", "κωδικό",
 )  # fmt: skip
 PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
@@ -37,14 +38,14 @@ KEY_WORDS = (
     "私钥", "令牌", "凭证", "凭据", "金鑰", "授权码", "トークン", "シークレット", "秘密鍵", "認証情報", "キー",
     "토큰", "시크릿", "비밀키", "인증키", "seed words", "recovery words", "setup key", "einmalcode",
     "wiederherstellungscode", "code de secours", "código de respaldo", "código de recuperación", "резервный код",
-    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드",
+    "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드", "keypair", "keyfile",
 )  # fmt: skip
 KEY_SHORT = (
     "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
     "csrf", "dsn", "hmac", "otpauth", "access", "sas", "pk", "privkey",
 )  # fmt: skip
 
-STRONG_WORDS = KEY_WORDS[:32]
+STRONG_WORDS = (*KEY_WORDS[:32], "auth", "pat")
 """Beside these even a UUID is a secret."""
 PHRASE_SHORT = ("wallet", "metamask")
 PHRASE_WORDS = (
@@ -52,6 +53,8 @@ PHRASE_WORDS = (
     "recovery words", "seed", *PHRASE_SHORT,
 )  # fmt: skip
 """Beside these, a row of words is."""
+LOGIN_WORDS = ("credential", "zugangsdaten", "identifiants", "credencial", "凭证", "凭据", "認証情報")
+"""Behind these stands a name, and a password."""
 RECOVERY_WORDS = (
     "backup code", "recovery code", "recovery key", "einmalcode", "wiederherstellungscode", "code de secours",
     "código de respaldo", "código de recuperación", "резервный код", "резервные коды", "备用码", "恢复码",
@@ -67,7 +70,8 @@ CODE_WORDS = (
     "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码", "暗証番号",
     "確認コード", "인증번호", "keypad", "digicode", "code de la porte", "code du portail", "haustürcode",
     "codice del cancello", "código de la puerta", "código del portón", "код от домофона", "код домофона",
-    "код от двери", "大门密码", "도어락",
+    "код от двери", "大门密码", "도어락", "disarm", "guard code", "login code",
+    "luggage lock", "bike lock", "padlock", "sign-in code",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
 
@@ -91,7 +95,8 @@ HARMLESS_AFTER = (
     "scanner", "window", "stream", "bucket", "rate", "endpoint", "provider", "service", "server", "state", "status",
     "table", "column", "index", "ref", "refs", "arn", "kind", "mode", "class", "level", "levels", "total", "counter",
     "handling", "start", "end", "started", "ended", "cost", "costs", "price", "required", "enabled", "disabled",
-    "invalid",
+    "invalid", "label", "labels", "title", "help", "message", "messages", "description", "tooltip", "prompt", "text",
+    "caption", "confirm", "confirmation",
 )  # fmt: skip
 """Behind a telling word, in the same name: `token_count`, `password_field`."""
 
@@ -101,7 +106,7 @@ PLACEHOLDERS = (
     "missing", "invalid", "incorrect", "wrong", "correct", "valid", "expired", "reset", "forgotten", "dummy",
     "sample", "example", "foobar", "foo", "bar", "todo", "tbd", "n/a", "default", "value", "secret", "password",
     "passwd", "token", "user", "username", "admin", "root", "yes", "no", "on", "off", "bytes", "bool", "boolean",
-    "int", "integer", "uuid", "object", "array", "secretstr", "any", "self", "encrypted", "hashed", "plaintext",
+    "int", "integer", "pass", "uuid", "object", "array", "secretstr", "any", "self", "encrypted", "hashed", "plaintext",
     "literal", "protected", "private", "public", "internal", "shared", "generated", "random", "rotated", "stored",
     "needed", "managed", "automatic", "bearer", "basic", "digest", "oauth", "oauth2", "header", "cookie", "field",
     "input", "the", "your", "same", "below", "above", "here", "there", "this", "that", "not", "never", "always",
@@ -121,7 +126,10 @@ PLACEHOLDER_PARTS = (
 DIGEST_WORDS = (
     "sha", "sha1", "sha256", "sha-256", "sha512", "sha384", "md5", "hash", "digest", "checksum", "commit", "etag",
     "blake2", "blake2b", "blake3", "crc", "fingerprint", "revision", "rev", "blob", "tree", "merge", "parent",
-    "integrity", "image", "layer", "content", "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
+    "integrity", "image", "layer", "ksuid", "ulid", "nanoid", "cuid", "uuid", "guid",
+    "cursor", "nonce", "verification", "modulus", "exponent", "signature", "x5c", "x5t", "n", "x", "y",
+    "nextpagetoken", "continuation", "content",
+    "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
 )  # fmt: skip
 """Just before a run of hex or base64, these say that it is a digest."""
 
@@ -137,7 +145,8 @@ HARMLESS_PREFIXES = (
     "mem_", "evt_", "rec_", "ses_", "sess_", "usr_", "org_", "org-", "proj_", "srvtoolu_", "batch_", "item_", "rs_",
     "fc_", "ws_", "cus_", "pi_", "ch_", "price_", "prod_", "sub_", "in_", "il_", "pm_", "txn_", "ssh-rsa",
     "ssh-ed25519", "sha256-", "sha512-", "sha384-", "sha256:", "sha1-", "h1:", "SHA256:", "AAAAB3NzaC1",
-    "AAAAC3NzaC1", "age1", "AC",
+    "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2", "RWQ",
+    "Qm", "AgA", "AgB",
 )  # fmt: skip
 """With these begin random names that are shown to everybody."""
 
@@ -167,13 +176,29 @@ _SPACED = (
 )
 _LETTERS = "p|P|a|k|w|pw|storepass|keypass"
 """Options in which these commands take a password: behind them, or glued to them."""
-_CALLS = "auth|login|logon|signin|credential"
+_CALLS = r"auth\w*\s{0,2}=\s{0,2}[\[(]|(?:auth|login|logon|signin|credential)\w*\("
 _CRYPTS = "[156y7]|gy|md5|sha1|apr1|argon2|scrypt"
 _OPTIONS = (
     r"sshpass\s{1,3}-p|--passw(?:or)?d|--token|--api-key|--secret|identified\s{1,3}by|requirepass"
     r"|snmp-server\s{1,3}community"
 )
 _USERS = r"admin|root|postgres|administrator|ubuntu|guest|operator|superuser|user\d*"
+_CODES = "\\bcode|combination|passcode|kombination|código|codice|\\bкод"
+_VERBS = (
+    r"unlock|log\s?in|sign\s?in|log\s?on|decrypt|"
+    r"entsperr|anmeld|einlogg|entschlüssel|déverrouill|connecte|desbloque|iniciar? sesi"
+)
+_BY = "with|using|mit|avec|con"
+"""`Unlock it with Tiger!4821`."""
+_PLACES = (
+    "door|gate|safe|alarm|garage|locker|padlock|building|elevator|tür|tor|tresor|zahlenschloss|porte|immeuble|portail|coffre"
+    "|puerta|portón|portal|caja fuerte|porta|cancello|cassaforte|двер[ьи]|сейф|подъезд"
+)
+_IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|это"
+"""`The code for the garage is 4821`."""
+_CODE_IS = rf"(?i:{_CODES})[^\n\"]*(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3}}"
+_SECRET_DATA = r"(?:data|stringData):[ \t]*\n(?:[ \t]+[\w.\"'-]+:[ \t]*[^\s][^\n]*(?:\n|$))+"
+"""Of a Kubernetes manifest, in YAML."""
 _UUID = f"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"
 
 
@@ -202,6 +227,7 @@ FORMATS: tuple[Format, ...] = (
     Format("webhook", r"hooks\.zapier\.com", r"zapier\.com/hooks/catch/[\w/.-]{12,}"),
     Format("webhook", r"maker\.ifttt\.com", r"ifttt\.com/trigger/[\w/.-]{12,}"),
     Format("webhook", r"/(?:web)?hooks?/[\w-]{8}", r"/(?:web)?hooks?/[\w-]{20,}", drawn=True),
+    Format("webhook", f"/private-{_HEX}{{16}}", f"/private-{_HEX}{{16,}}"),
     Format("webhook", "bot/v2/hook|robot/send|webhook/send", r"(?:v2/hook/|access_token=|[?&]key=)[\w-]{12,}"),
     Format("discord-token", r"\.[\w-]{6}\.[\w-]{8}", r"\b[MNO][\w-]{22,27}\.[\w-]{6}\.[\w-]{27,}"),
     Format("telegram-token", r"\d:A[\w-]{8}", r"\b\d{8,10}:A[\w-]{33,35}"),
@@ -260,6 +286,7 @@ FORMATS: tuple[Format, ...] = (
     _begins("service-token", "CFPAT-|CCIPAT_", f"{_W}{{40,}}"),
     _begins("service-token", r"pat-(?:na|eu|ap)\d-|access-(?:sandbox|production|development)-", _UUID),
     _begins("service-token", r"[sp]k\.eyJ", r"[\w-]{30,}\.[\w-]{16,}"),
+    _begins("service-token", "(?:sdk|api|token|secret|pat|sk)-", _UUID),
     _begins("service-token", "p8e-|duffel_(?:test|live)_|secret-(?:live|test)-|IGQV|tfp_", r"[\w.=-]{24,}"),
     _begins("service-token", "BBDC-", r"[\w+@#-]{40,}"),
     _begins("service-token", "EZ[AT]K|FLWSECK(?:_TEST)?-", f"{_AN}{{12,}}", drawn=True),
@@ -271,7 +298,8 @@ FORMATS: tuple[Format, ...] = (
     _begins("service-token", "LTAI|AKID", f"{_AN}{{12,}}\\b", drawn=True),
     _begins("service-token", r"AQVN|y[0-9]_|t1\.", r"[\w.-]{35,}", drawn=True),
     Format("service-token", r"\dQ~", r"[\w~.-]{3}\dQ~[\w~.-]{31,34}"),
-    _begins("service-token", r"dt0c01\.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    _begins("service-token", r"dt0[a-z]\d\d\.", r"[A-Z0-9]{24}\.[A-Z0-9]{64}"),
+    Format("service-token", f"{_HEX}:{_HEX}{{40}}", f"\\b{_HEX}{{20,40}}:{_HEX}{{40,}}\\b", drawn=True),
     _begins(
         "service-token", "[a-z]+[_-](?:live|prod|secret|pat|api_?key|key|token|sk)[_-]", f"{_W}{{16,}}", drawn=True
     ),
@@ -286,6 +314,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     _begins("private-key", r"PuTTY-User-Key-File-\d", ""),
     _begins("private-key", "b3BlbnNzaC1rZXktdjE", r"[A-Za-z0-9+/=\s\\]{20,}"),
+    Format("wallet-key", r"\"d\\?\"\s*:\s*\\?\"[\w-]{20}", r"\"d\\?\"\s*:\s*\\?\"[\w-]{40,}", drawn=True),  # of a JWK
     _begins("private-key", "MII", "[A-Za-z0-9+/]{3}IBA(?:AK|D)[A-Za-z0-9+/=]{40,}"),
     _begins("private-key", "MI[GH][A-Z0-9]AgEA|MHcCAQEE|MC4CAQAwBQYDK2Vw", "[A-Za-z0-9+/=]{40,}"),
     Format(
@@ -293,7 +322,9 @@ FORMATS: tuple[Format, ...] = (
         r"://[^\s/@\"'<>]*:[^\s/@\"'<>]*@",
         r"(?i)\b[a-z][a-z0-9+.-]*://[^\s/:@\"'<>]*:[^\s/@\"'<>]{3,}@[^\s\"'<>@]+",
     ),
-    Format("url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"),
+    Format(
+        "url-key", r"[?&][A-Za-z_-]+=[^\s&]{8}", rf"(?i)[?&](?:[a-z]{{1,16}}_)?(?:{_QUERY_KEYS})=[^\s&\"'<>#]{{12,}}"
+    ),
     Format("authorization", r"(?i:basic)\s+[A-Za-z0-9+/]{8}", r"(?i)\bbasic\s{1,3}[A-Za-z0-9+/]{8,}={0,2}"),
     Format(
         "authorization",
@@ -301,14 +332,15 @@ FORMATS: tuple[Format, ...] = (
         rf"(?i)\b(?:{_SCHEMES})\s{{1,3}}[A-Za-z0-9._~+/-]{{16,}}={{0,2}}",
     ),
     Format("password-hash", r"\$2[abxy]\$\d", r"\$2[abxy]\$\d\d\$[./A-Za-z0-9]{50,53}"),
+    Format("password-hash", f":{_HEX}{{32}}:::", f"\\b[\\w.$-]+:\\d+:{_HEX}{{32}}:{_HEX}{{32}}:::"),
     Format("password-hash", rf"\$(?:{_CRYPTS})", rf"\$(?:{_CRYPTS})(?:id|i|d)?\$[\w=,$+/.-]{{20,}}"),
     Format(
         "password-hash", r"SHA(?:256|512)?\}|pbkdf2_", r"(?:\{S?SHA(?:256|512)?\}|pbkdf2_sha256\$\d+\$)[\w+/=$]{20,}"
     ),
     Format(
         "login",
-        r"(?i:login|user|username|user-?pwd|-u)\s+[\"']?[^\s:\"']+(?::|\s+pass)",
-        r"(?i)(?:\b(?:login|user|username)|-u|--user|--userpwd)\s{1,3}"
+        r"(?i:login|user|username|user-?pwd|-[a-z]{0,3}u|http\S*\s+-a)\s+[\"']?[^\s:\"']+(?::|\s+pass)",
+        r"(?i)(?:\b(?:login|user|username)|-[a-z]{0,3}u|--user|--userpwd|\bhttps?\s{1,3}-a)\s{1,3}"
         r"[\"']?[^\s:\"']{1,64}(?::|\s{1,3}pass(?:word)?\s{1,3})[^\s\"']{4,}",
     ),
     Format("login", f"(?i:{_OPTIONS})", rf"(?i)(?:{_OPTIONS})[ =]{{1,3}}[\"']?[^\s\"'-][^\s\"']{{3,}}"),
@@ -334,9 +366,60 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        rf"(?i:{_CALLS})\w*\(\s*[\"']",
-        rf"(?i)(?:{_CALLS})\w*\(\s*[\"'][^\"'\n]{{1,64}}[\"']\s*,\s*[\"'][^\"'\s]{{4,64}}",
+        rf"(?i:{_CALLS})\s*\\?[\"']",
+        rf"(?i)(?:{_CALLS})\s*[\"'][^\"'\n]{{1,64}}[\"']\s*,\s*[\"'][^\"'\s]{{4,64}}",
     ),
+    Format(
+        "login",
+        r"echo\s[^\n|]*\|",
+        r"\becho\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*\|[^\n]*?(?:\s-S\b|-stdin|-with-token|passwd|secret|login|vault|gpg)",
+    ),
+    Format(
+        "login",
+        rf"(?i:{_VERBS})[^\n.!?]*\s(?i:{_BY})\s",
+        rf"(?i)\b(?:{_VERBS})[^\n.!?]{{0,40}}?\s(?:{_BY})\s+[^\s\"']{{6,64}}",
+    ),
+    Format(
+        "login",
+        r"(?i:use)\s[^\s\d]*\d\S*\s(?:for|as)\s",
+        r"(?i)\buse\s\S{6,64}\s(?:for|as)\s(?:[^\s.]+\s){0,4}?(?:account|login)",
+    ),
+    Format(
+        "login", r"@[\w-]+\.[\w.-]+\s?[:/|]\s?[^\s/]{6}", r"\b[\w.+-]+@[\w-]+\.[\w.-]*\w(?::|\s[/|]\s)[^\s/\"']{6,64}"
+    ),
+    Format("login", r"@(?:tcp|unix)\(", r"\b\w+:[^\s:@/\"']{4,64}@(?:tcp|unix)\("),
+    Format("login", r"/u\w*:\S+\s+/p", r"(?i)/u(?:ser)?:\S+\s+/p(?:ass(?:word)?)?:[^\s\"']{4,64}"),
+    Format(
+        "login",
+        r"(?i:connect)\w*\(\s*\\?[\"']",
+        r"(?i)connect\w*\((?:\s*[\"'][^\"'\n]{0,64}[\"']\s*,){2}\s*[\"'][^\"'\s]{4,64}",
+    ),
+    Format("login", r"jdbc:oracle:", r"\bjdbc:oracle:\w+:[^\s/@]{1,64}/[^\s/@\"']{4,64}"),
+    Format("login", r"@\d{1,3}\.\d", r"\b[A-Za-z]\w{1,30}/[^\s/@\"']{6,64}@\d{1,3}(?:\.\d{1,3}){3}\b"),
+    Format(
+        "login", r":(?:\d{4,5}|\*):[\w.*-]+:", r"[\w.-]*(?:[A-Za-z.]|\*):(?:\d{4,5}|\*):[\w.*-]+:[\w.*-]+:[^\s:\"']{6,}"
+    ),
+    Format("login", r"/user:\S", r"(?i)\bnet\s+use\s[^\n|;&]*?/user:\S+\s+[^\s/]\S{3,}"),
     Format("login", "WIFI:", r"\bWIFI:[^\n\"]*P:[^;\n]{4,};"),
+    Format(
+        "code",
+        _CODE_IS,
+        rf"(?i)\b(?:{_PLACES})\b[^\n.!?]{{0,20}}\b(?:{_CODES})\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}[A-F#*]?\b",
+    ),
+    Format(
+        "code",
+        _CODE_IS,
+        rf"(?i)(?:{_CODES})[^\n.!?0-9\"]{{1,40}}(?:{_PLACES})\w{{0,3}}\s{{0,2}}(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3,8}}[A-F#*]?\b",
+    ),
+    Format(
+        "code",
+        r"\d\s(?:is|ist|est|es)\s(?:your|dein|ihr|votre|tu|su)",
+        r"(?i)\b(?:[A-Z]-)?\d{4,8}\s(?:is|ist|est|es)\s(?:your|deine?|ihre?|votre|tu|su)\b[^\n.]{0,30}code",
+    ),
+    Format(
+        "cluster-secret",
+        r"kind: Secret\s",
+        rf"(?m)^kind: Secret\s*\n(?:[^\n]*\n){{0,30}}?{_SECRET_DATA}|{_SECRET_DATA}(?:[^\n]*\n){{0,8}}?kind: Secret$",
+    ),
     Format("one-time-secret", "otpauth://", r"otpauth://[^\s\"']{10,}"),
 )

@@ -13,7 +13,8 @@ from itertools import accumulate
 import msgspec
 
 from memferry.model import Record
-from memferry.policies.secrets import linear, table
+from memferry.policies.secrets import linear, phrases, table
+from memferry.policies.secrets.drawn import PREFIXED_RUN
 from memferry.policies.secrets.views import TEXT_AS_BASE64, TEXT_AS_HEX, WIDE_AS_BASE64
 from memferry.policies.secrets.words import PHRASES, TELLING
 
@@ -29,7 +30,8 @@ _VALUE = rf"(?:[0-9]|[\s(=:\[]\\?[\"'`]|->|{_ASIAN})"
 
 NEAR_WORDS = (
     rf"{TELLING}{_SAID}{_VALUE}",
-    rf"{TELLING}[\w.-]*[\"'`\\\])}}*]*\s*(?:[:=|]|\()",
+    rf"{TELLING}[\w.-]*[\"'`\\\])}}*]*\s*(?:[:=|{{]|\()",
+    rf"{TELLING}[\w.-]*>?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
     rf"[0-9]{_SAID}{TELLING}",
     rf'{TELLING}[\w.-]*"\s*,\s*"(?:value|val|content|data)',
     rf"(?i:{PHRASES})",
@@ -38,6 +40,7 @@ NEAR_WORDS = (
 
 DRAWN = (
     rf"{_HUMP}{_DRAWN}{_MIX}{_DRAWN}{_MIX}|{_MIX}{_DRAWN}{_MIX}{_DRAWN}{_HUMP}|{_MIX}{_DRAWN}{_HUMP}{_DRAWN}{_MIX}",
+    PREFIXED_RUN,
     TEXT_AS_BASE64,
     WIDE_AS_BASE64,
     TEXT_AS_HEX,
@@ -67,7 +70,7 @@ _NO_KEYS = {b"idempotency_key": b"idempotency_ref", b"decision_key": b"decision_
 
 def is_suspicious(text: str) -> bool:
     raw = b"\n" + _plain(text.encode("utf-8", "replace"))
-    return any(pattern.occurs(raw) for pattern in _passes())
+    return any(pattern.occurs(raw) for pattern in _passes()) or phrases.occurs(raw)
 
 
 def suspicious(records: Sequence[Record]) -> list[int]:
@@ -85,7 +88,10 @@ def _among(parts: Sequence[bytes]) -> list[int]:
     blob = b"\n".join([b"", *parts])
     for name, other in _NO_KEYS.items() if b"_key" in blob else ():
         blob = blob.replace(name, other)
-    return sorted({number for pattern in _passes() for number in _numbers(pattern, blob, starts)})
+    found = {number for pattern in _passes() for number in _numbers(pattern, blob, starts)}
+    for start, end in phrases.spans(blob):  # it may go on in what stands behind
+        found.update(range(bisect_right(starts, start) - 1, bisect_right(starts, end - 1)))
+    return sorted(number for number in found if number < len(parts))
 
 
 def _numbers(pattern: linear.Pattern, blob: bytes, starts: Sequence[int]) -> Iterator[int]:

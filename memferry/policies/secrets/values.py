@@ -8,11 +8,15 @@ from math import log2
 
 from memferry.policies.secrets import table
 
-_PLACEHOLDERS = frozenset(table.PLACEHOLDERS)
+_PLACEHOLDERS = frozenset(table.PLACEHOLDERS + table.PASSWORD_WORDS)
 _ENDS = ".,;:)]}>\"'`*”」』»"
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 _REFERENCE = re.compile(
     r"[<\[{(%]*\$(?:[{(]|[A-Z_]+[A-Z0-9_]*$|[a-z_]+$)|<[^>]*>?$|\{\{|\[[A-Z_ -]+\]?$|%\w+%$|@\w+@$|__\w+__$"
+    r"|![A-Z][a-zA-Z]+$"
+)
+_TYPE = re.compile(
+    r"(?:[A-Z][a-z]+)*(?:String|Str|Field|Text|Bytes|Input|Column|Hash|Hasher|Type|Encoder|Provider|Service|Schema)"
 )
 _UUID = re.compile(r"\{?[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?")
 _DATE = re.compile(
@@ -59,6 +63,7 @@ def is_placeholder(value: str) -> bool:
         len(set(word)) <= 2
         or word in _PLACEHOLDERS
         or _REFERENCE.match(value) is not None
+        or _TYPE.fullmatch(value.rstrip(_ENDS)) is not None
         or any(part in low for part in table.PLACEHOLDER_PARTS)
     )
 
@@ -96,7 +101,7 @@ def is_password(value: str, certainty: int) -> bool:
         return False
     if certainty == 0:
         return kinds >= 3 and len(value) >= 6 and any(map(str.isdigit, value)) and not is_wordy(value)
-    if certainty and _is_babble(value):
+    if certainty and (_is_babble(value) or _WORD_AND_NUMBER.fullmatch(value)):
         return True
     if value.isalpha():
         humps = value[1:] != value[1:].lower() and not value.isupper()
@@ -120,6 +125,20 @@ def is_password(value: str, certainty: int) -> bool:
 
 _WORDS_AND_NUMBER = re.compile(r"[A-Za-z]{4,}(?:[-_.+][A-Za-z]{4,})+[-_.+]?\d{1,4}")
 """As managers propose them: `winter-orange-48`."""
+
+
+def is_loud(value: str) -> bool:
+    """A password in prose, where many other things stand: it has four digits, or characters of all four classes."""
+    return is_password(value, 1) and (sum(map(str.isdigit, value)) >= 4 or classes(value) == 4)
+
+
+def is_memorable(value: str) -> bool:
+    """Words and a number, as people and managers choose them."""
+    return (_WORDS_AND_NUMBER.fullmatch(value) or _WORD_AND_NUMBER.fullmatch(value)) is not None
+
+
+_WORD_AND_NUMBER = re.compile(r"[A-Z][a-z]{3,14}[_#@.-]\d{3,6}")
+"""As people do: `River_4558`."""
 _GROUPS = re.compile(r"[a-z]{4}(?:-[a-z]{4}){3}")
 """As Apple and Google do: `abcd-efgh-ijkl-mnop`."""
 

@@ -23,6 +23,7 @@ SHORT = frozenset(
 )
 STRONG = frozenset(word.encode() for word in table.STRONG_WORDS)
 PHRASE_WORDS = frozenset(word.encode() for word in table.PHRASE_WORDS)
+LOGIN_WORDS = frozenset(word.encode() for word in table.LOGIN_WORDS)
 RECOVERY_WORDS = frozenset(word.encode() for word in table.RECOVERY_WORDS)
 
 
