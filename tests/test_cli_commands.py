@@ -194,6 +194,19 @@ def test_recall_marks_what_is_held_and_leaves_it_out_of_what_may_be_passed_on(de
     assert demo.text("recall", "clinic", "--shareable") == "nothing found\n"
 
 
+def test_what_may_be_passed_on_waits_until_what_was_withdrawn_is_out_of_the_index(demo: Demo) -> None:
+    note = demo.base / "sample" / "notes" / "ferry.md"
+    note.write_text("the zanzibar ferry")
+    demo.text("push")
+    assert demo.json("recall", "zanzibar", "--shareable") != []
+    note.write_text("---\nprivate: true\n---\nthe zanzibar ferry")
+    demo.text("push")
+    with StateLock(demo.base / "state", "another"):
+        assert demo.json("recall", "zanzibar") != []
+        demo.json("recall", "zanzibar", "--shareable", exit_code=3)
+    assert demo.json("recall", "zanzibar", "--shareable") == []
+
+
 def test_recall_makes_a_damaged_index_again(demo: Demo) -> None:
     index = demo.base / "state" / "index.db"
     assert demo.json("recall", "ticket", "--shareable") != []

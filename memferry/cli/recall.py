@@ -115,21 +115,27 @@ def _is_there(path: Path) -> bool:
 
 
 def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
-    """What was read and pulled since goes into the index first; returns what could not be done."""
+    """What was read and pulled since goes into the index first; returns what could not be done. What is to be passed on
+    waits for it where something was withdrawn since: the index has it still."""
     if arguments.embed and _service_runs(settings.state):
         return ["the service makes vectors by itself, beside its other work"]
     if arguments.rebuild or arguments.embed:
         ask(arguments, "index", {"rebuild": arguments.rebuild} | ({"embed": None} if arguments.embed else {}))
         return []
     due = lag(settings.state)
-    if due.own > SOON and _service_runs(settings.state):
+    must = arguments.shareable and due.may_tell_what_is_withdrawn
+    if due.own > SOON and not must and _service_runs(settings.state):
         return [f"up to {due.own:,} records are not in the index yet; the service is at it"]
     try:
         if due:
             ask(arguments, "index", {}, patience_s=A_MOMENT_S)
     except StateLocked:
+        if must:
+            raise
         return [f"memferry is at other work; up to {due.own:,} records are not in the index yet"]
     except IndexBroken as error:  # a full disk, say: what is in the index answers
+        if must:
+            raise
         return [f"{error}; {error.hint}"]
     return []
 

@@ -11,13 +11,19 @@ from memferry.recall.layout import HELD, INDEX, VERSION
 
 
 class Lag(NamedTuple):
-    """`own`: operations of this machine at most; `others`: whether something was pulled; `held`: or held, or withdrawn.
-    `missing`: there is no index, or it is of another memferry."""
+    """`own`: operations of this machine at most; `others`: whether something was pulled; `held`: or held, or
+    `withdrawn`. `missing`: there is no index, or it is of another memferry."""
 
     own: int = 0
     others: bool = False
     held: bool = False
+    withdrawn: bool = False
     missing: bool = False
+
+    @property
+    def may_tell_what_is_withdrawn(self) -> bool:
+        """Also by what was pulled, which may have been withdrawn there."""
+        return self.withdrawn or self.others
 
     def __bool__(self) -> bool:
         return any(self)
@@ -30,15 +36,15 @@ def lag(state: Path) -> Lag:
     known = positions[0] or {}
     with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(state / "state.db")) as database:
         meta = dict(database.execute("select name, value from meta where name in ('seq', 'machine')"))
-        waiting = "select exists (select 1 from held_change) or exists (select 1 from withdrawn)"
-        (held,) = database.execute(waiting).fetchone()
+        waiting = "select exists (select 1 from held_change), exists (select 1 from withdrawn)"
+        held, withdrawn = map(bool, database.execute(waiting).fetchone())
         peers = database.execute(
             "select machine, max(applied) from peer where not exists (select 1 from checkpoint"
             " where checkpoint.backend = peer.backend and failures) group by machine"
         )
         others = any(applied > known.get(machine, 0) for machine, applied in peers)
         own = max(0, int(meta.get("seq") or 0) - known.get(meta.get("machine"), 0))
-        return Lag(own, others, bool(held), missing)
+        return Lag(own, others, held, withdrawn, missing)
     return Lag(missing=missing)
 
 
