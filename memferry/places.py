@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 APP = "memferry"
 CONFIG_FILE = "memferry.yaml"
+DATABASE = "state.db"
+"""In the state folder: what this machine remembers."""
 
 
 def config_file(environ: Mapping[str, str]) -> str:

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +154,19 @@ def test_a_disk_that_is_nearly_full_is_a_problem(demo: Demo, monkeypatch: pytest
     assert re.search(r"^  ! state .*/state: [\d.]+ MB are left on its disk", shown, re.MULTILINE)
     assert demo.json("status", exit_code=1)["problems_total"] == 1
     assert "MB are left on its disk" in demo.text("doctor", exit_code=1)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="about limits of POSIX")
+@pytest.mark.parametrize("command", [("status",), ("recall", "--tier", "core", "ticket")])
+def test_a_disk_that_is_full_ends_no_answer(demo: Demo, command: Sequence[str]) -> None:
+    """No file may grow: for SQLite that is a disk without room."""
+    demo.text("recall", "ticket", "--tier", "core")
+    demo.append("the tide table is wrong")
+    demo.text("push")
+    limited = f"ulimit -f 0; exec {sys.executable} -m memferry --config {demo.base}/memferry.yaml {' '.join(command)}"
+    done = subprocess.run(["sh", "-c", limited], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "ticket" in done.stdout or "everything acknowledged" in done.stdout
 
 
 def test_status_before_anything_was_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ from memferry.agent.sending.deliver import Delivered
 from memferry.agent.sending.dispatch import Dispatch
 from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.checkpoints import Checkpoints
-from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
 from memferry.agent.state.known import FOREIGN
 from memferry.agent.state.received import Received
@@ -45,6 +45,7 @@ from memferry.config import Config, Space
 from memferry.errors import BackendError, Halted
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
+from memferry.places import DATABASE
 
 RUNS_KEPT = 100
 REST = Backoff(base_s=1.0, cap_s=300.0)

@@ -19,7 +19,7 @@ from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured
 from memferry.cli.output import safe
 from memferry.config import TIERS, Config
-from memferry.errors import ConfigError, IndexBroken, StateLocked
+from memferry.errors import ConfigError, IndexBroken, StateError, StateLocked
 from memferry.recall.local import parts, searcher
 from memferry.recall.lookup import Filters
 from memferry.recall.search import Answers, Hit, Wanted
@@ -133,7 +133,7 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
         if must:
             raise
         return [f"memferry is at other work; up to {due.own:,} records are not in the index yet"]
-    except IndexBroken as error:  # a full disk, say: what is in the index answers
+    except (StateError, IndexBroken) as error:  # a full disk, say: what is in the index answers
         if must:
             raise
         return [f"{error}; {error.hint}"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import math
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from memferry.errors import IndexBroken
+from memferry.looking import looking
 from memferry.recall.base import Passage
 from memferry.recall.layout import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
@@ -87,7 +87,7 @@ class Reader:
     def __init__(self, path: Path) -> None:
         self.path = path
         with explained(path):
-            self._database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
+            self._database = looking(str(path), timeout_s=10)
             (version,) = self._database.execute("pragma user_version").fetchone()
         if version != VERSION:
             raise IndexBroken(f"{path} is of another memferry (version {version})", hint=REBUILD)

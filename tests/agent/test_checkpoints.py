@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from memferry.agent.state.checkpoints import Checkpoints
-from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.database import State
 from memferry.backends.wrappers import Backoff
 from memferry.errors import QuotaExceeded, TransientError
+from memferry.places import DATABASE
 
 AWAY = TransientError("the disk is not there", hint="mount it")
 FULL = QuotaExceeded("the disk is full", hint="make room")

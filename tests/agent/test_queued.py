@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.database import State
 from memferry.agent.state.queued import BEYOND, WAITING
+from memferry.places import DATABASE
 
 ROWS = [(1, 1), (2, 5), (6, 6), (9, 12), (20, 20)]
 """The first and the last seq of each. What lay between them was withdrawn."""

@@ -14,12 +14,12 @@ from memferry.agent.lock import StateLock, holder
 from memferry.agent.recovery import identity
 from memferry.agent.recovery.rebuild import set_aside
 from memferry.agent.service import opened
-from memferry.agent.state.database import DATABASE
 from memferry.backends.base import Backend, Capacity, Probed, Readable
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import MemferryError
+from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, REBUILD
 
 SAFE_SQLITE = (3, 51, 3)

@@ -11,7 +11,7 @@ from memferry.agent.recovery import heirs, identity
 from memferry.agent.recovery.rebuild import set_aside
 from memferry.agent.sending.connections import require_backends
 from memferry.agent.service import Agent, Progress, no_progress, opened
-from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.database import State
 from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
 from memferry.backends.encryption import invites
 from memferry.backends.encryption import ring as rings
@@ -21,6 +21,7 @@ from memferry.backends.encryption.ring import Member, Ring
 from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import AlreadyExists, BackendError, ConfigError, TargetRefused
+from memferry.places import DATABASE
 
 Report = dict[str, Any]
 REVOKE_ATTEMPTS = 5

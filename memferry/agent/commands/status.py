@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from memferry.agent.state.queued import WAITING
 from memferry.errors import StateError
+from memferry.looking import looked_at
+from memferry.places import DATABASE
 
 if TYPE_CHECKING:
     from memferry.config import Config
@@ -23,7 +25,7 @@ LEAST_FREE_BYTES = 16 << 20
 
 def status(config: Config) -> dict[str, object]:
     """Counted from what was acknowledged; never touches backends, nor files but those of topics."""
-    path = os.path.join(config.state, "state.db")
+    path = os.path.join(config.state, DATABASE)
     if not os.path.exists(path):
         return {
             "state": "new",
@@ -35,11 +37,8 @@ def status(config: Config) -> dict[str, object]:
             "problems": [],
         }
     try:
-        database = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, timeout=5)
-        try:
+        with looked_at(path) as database:
             return _read(database, config)
-        finally:
-            database.close()
     except sqlite3.Error as error:
         if "no such" in str(error):  # column or table: looked at only now, for it costs time
             text = f"{path} was written by another version of memferry"
@@ -171,7 +170,3 @@ def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: 
         "recovery_key_to_write_down": os.path.exists(_recovery_key(config, name)),
         "parked_operations": [dict(zip(("seq", "attempts", "reason"), one, strict=True)) for one in parked],
     }  # fmt: skip
-
-
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

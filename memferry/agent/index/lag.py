@@ -7,6 +7,8 @@ import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
+from memferry.looking import looked_at
+from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, VERSION
 
 
@@ -34,7 +36,9 @@ def lag(state: Path) -> Lag:
     positions = [_positions(state / name) for name in (INDEX, HELD)]
     missing = None in positions
     known = positions[0] or {}
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(state / "state.db")) as database:
+    if not (state / DATABASE).exists():
+        return Lag(missing=missing)
+    with contextlib.suppress(sqlite3.Error), looked_at(str(state / DATABASE)) as database:
         meta = dict(database.execute("select name, value from meta where name in ('seq', 'machine')"))
         waiting = "select exists (select 1 from held_change), exists (select 1 from withdrawn)"
         held, withdrawn = map(bool, database.execute(waiting).fetchone())
@@ -45,12 +49,12 @@ def lag(state: Path) -> Lag:
         others = any(applied > known.get(machine, 0) for machine, applied in peers)
         own = max(0, int(meta.get("seq") or 0) - known.get(meta.get("machine"), 0))
         return Lag(own, others, held, withdrawn, missing)
-    return Lag(missing=missing)
+    return Lag(withdrawn=True, missing=missing)  # nobody can say
 
 
 def machine_names(state: Path) -> dict[str, str]:
     """Of all machines that were met, by id."""
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(state / "state.db")) as database:
+    with contextlib.suppress(sqlite3.Error), looked_at(str(state / DATABASE)) as database:
         meta = dict(database.execute("select name, value from meta where name in ('machine', 'machine name')"))
         names = dict(database.execute("select machine, name from peer"))
         return names | ({meta["machine"]: meta["machine name"]} if len(meta) == 2 else {})
@@ -61,11 +65,7 @@ def _positions(path: Path) -> dict[str | None, int] | None:
     """How far the index has got, by machine; None: there is none that can be used. One that is damaged is no lag."""
     if not path.exists():
         return None
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(_opened(path)) as database:
+    with contextlib.suppress(sqlite3.Error), looked_at(str(path)) as database:
         (version,) = database.execute("pragma user_version").fetchone()
         return dict(database.execute("select machine, seq from position")) if version == VERSION else None
     return {}
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=5)

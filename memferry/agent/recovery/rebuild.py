@@ -11,7 +11,7 @@ from memferry.agent.files import scan
 from memferry.agent.files.tree import Tree
 from memferry.agent.pulling import apply
 from memferry.agent.state.catalog import Catalog
-from memferry.agent.state.database import DATABASE, State
+from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
 from memferry.agent.state.known import WITHDRAWN, KnownFile, digest_number
 from memferry.agent.state.received import Received
@@ -19,6 +19,7 @@ from memferry.formats import registry
 from memferry.formats.base import Whole
 from memferry.keys import Fingerprinter, digest
 from memferry.model import Note, Op, Place, Put, Retract, Settle, Sighting
+from memferry.places import DATABASE
 
 BATCH = 2000
 

@@ -14,7 +14,6 @@ from memferry.errors import StateError
 
 SCHEMA_VERSION = 4
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
-DATABASE = "state.db"
 
 SCHEMA = """
 create table meta(name text primary key, value) without rowid;

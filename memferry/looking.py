@@ -1,0 +1,46 @@
+"""Reading a database beside whoever writes it, also where the disk is full."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def looking(path: str, *, timeout_s: float = 5) -> sqlite3.Connection:
+    """A connection that only reads, without transactions of its own. Raises sqlite3.Error. On a full disk SQLite has no
+    room for the file by which readers and a writer agree; where nothing is in the log beside the database, nobody
+    writes, and it is read as it lies."""
+    database = _opened(path, "mode=ro", timeout_s)
+    try:
+        database.execute("select 1 from sqlite_schema limit 1").fetchone()
+    except sqlite3.OperationalError:
+        database.close()
+        if _has_log(path):
+            raise
+        return _opened(path, "immutable=1", timeout_s)
+    return database
+
+
+@contextmanager
+def looked_at(path: str) -> Iterator[sqlite3.Connection]:
+    """`looking`, closed when the block ends."""
+    database = looking(path)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _has_log(path: str) -> bool:
+    """A reader may have left an empty one."""
+    try:
+        return os.path.getsize(f"{path}-wal") > 0
+    except FileNotFoundError:
+        return False
+
+
+def _opened(path: str, how: str, timeout_s: float) -> sqlite3.Connection:
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    return sqlite3.connect(f"file:{quoted}?{how}", uri=True, timeout=timeout_s, isolation_level=None)
