@@ -262,7 +262,7 @@ def speed(some: Many, tiers: Sequence[str]) -> Iterator[Figure]:
 
 
 def served(some: Many, tiers: Sequence[str], folder: Path, together_s: float) -> Iterator[Figure]:
-    """As users have it: verbs, a service, and both at once. Linux."""
+    """As users have it: commands, a service, and both at once. Linux."""
     for tier in tiers:
         yield from asking.as_commands(some.config, tier, some.questions[:10])
         yield from asking.through_service(some.config, tier, some.questions, folder)

@@ -185,7 +185,7 @@ def test_the_service_fills_in_vectors_while_nothing_else_is_to_be_done(
         loop = run._Loop(agent, run.NOBODY, run._Stop())
         turns = 0
         while turns == 0 or loop._busy:
-            loop._tend()
+            loop._busy = loop._tend()
             turns += 1
             assert (loop._patience() == 0.0) is loop._busy
     assert turns == 3, "two pages, and a look that finds nothing"

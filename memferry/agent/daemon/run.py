@@ -1,4 +1,4 @@
-"""The agent in the foreground: woken by changes, by the clock and by other verbs, until it is told to stop."""
+"""The agent in the foreground: woken by changes, by the clock and by other commands, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class _Loop:
         self._pull_problems = set(agent.config.backends)  # an earlier run may have left one
         self._warned: str | None = None
         self._overflows = 0
-        self._busy = False
+        self._busy = False  # with what can wait: then the next turn comes at once
         self._last: dict[str, object] = {}
 
     def run(self) -> None:
@@ -129,8 +129,7 @@ class _Loop:
         if wake is not None:
             self._cycle(wake)
         elif not self._stop.asked:
-            self._busy = self._agent.indexing.keep_up()
-            self._tend()
+            self._busy = any([self._agent.indexing.keep_up(), self._tend()])
         self._on_time()
 
     def _step(self, what: str, done: int, total: int) -> None:
@@ -217,9 +216,9 @@ class _Loop:
             if one.error:
                 log.warning("backend %s: %s", name, one.error)
 
-    def _tend(self) -> None:
-        """What can wait, at every backend that is not known to be away. Where there is more of it, the next turn comes
-        at once."""
+    def _tend(self) -> bool:
+        """What can wait, at every backend that is not known to be away; whether there is more of it."""
+        busy = False
         for name in self._agent.config.backends:
             if self._agent.checkpoints.is_away(name):
                 continue
@@ -229,7 +228,8 @@ class _Loop:
                 log.warning("backend %s: %s", name, error)
                 self._agent.checkpoints.failed(name, error)
                 continue
-            self._busy = self._busy or more
+            busy = busy or more
+        return busy
 
     def _pull(self) -> None:
         """From every backend whose time has come, but for those that are known to be away."""
