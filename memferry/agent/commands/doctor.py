@@ -19,6 +19,7 @@ from memferry.backends.encryption.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import MemferryError
+from memferry.looking import looked_at
 from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, REBUILD
 
@@ -88,7 +89,7 @@ def _index(config: Config) -> Iterator[Check]:
 def _broken(path: Path) -> str | None:
     """What SQLite finds wrong with a database."""
     try:
-        with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10)) as database:
+        with looked_at(str(path)) as database:
             (verdict,) = database.execute("pragma quick_check").fetchone()
     except sqlite3.Error as error:
         verdict = str(error)
