@@ -206,10 +206,8 @@ class Agent:
 
     @property
     def here(self) -> Here:
-        """What a pull works on."""
-        return Here(
-            self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me
-        )  # fmt: skip
+        """What pulls and their files work on."""
+        return Here(self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me)
 
     # -- by name
 
@@ -256,10 +254,7 @@ class Agent:
     def reconcile(self, *, dry_run: bool = False) -> Reconcile:
         """Brings files in line with what is known of other machines' versions."""
         names = self.machine_names()
-        return Reconcile(
-            self.state, self.catalog, self.received, self.trees, lambda machine: names.get(machine, machine),
-            dry_run=dry_run,
-        )  # fmt: skip
+        return Reconcile(self.here, lambda machine: names.get(machine, machine), dry_run=dry_run)
 
     def remember_run(self, kind: str, started: float, report: SyncReport) -> None:
         with self.state.transaction():

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from memferry.agent.pulling.here import Here
 from memferry.agent.state import clock
-from memferry.agent.state.database import State
-from memferry.agent.state.journal import Journal
-from memferry.agent.state.received import Received
 from memferry.backends.base import MachineLog
-from memferry.model import Identity, Op, Sighting
+from memferry.model import Op, Sighting
 
 SET_CLOCK = "set that machine's clock right; it then says by itself when its operations were written"
 SET_OWN_CLOCK = "set it right; until then its newest versions count as older than they are"
@@ -19,11 +17,11 @@ class Clocks:
     """Hears what every log says while one pull takes it in, and judges once all have spoken. Call inside a transaction
     of the state. `ahead`: names of the machines whose clock is, once judged."""
 
-    def __init__(self, state: State, journal: Journal, received: Received, me: Identity) -> None:
-        self._state = state
-        self._journal = journal
-        self._received = received
-        self._me = me
+    def __init__(self, here: Here) -> None:
+        self._state = here.state
+        self._journal = here.journal
+        self._received = here.received
+        self._me = here.me
         self._sightable: dict[str, tuple[MachineLog, int, str]] = {}
         self.ahead: list[str] = []
 

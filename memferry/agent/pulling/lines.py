@@ -11,17 +11,23 @@ from memferry.agent.pulling.here import Here
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
 from memferry.agent.state.received import Line
 from memferry.backends.base import MachineLog
+from memferry.formats.base import Kind, Whole
 from memferry.model import Put
 
 Texts = Mapping[tuple[str, str], list[bytes]]
 """What is to be added, by space and shard."""
 
 
-class Arrived(NamedTuple):
-    """A line that arrived, and the id of its record."""
+class Arrival(NamedTuple):
+    """A version that may be taken in, the id of its record, and the `kind` of its file."""
 
     put: Put
     id: int
+    kind: Kind
+
+    @property
+    def is_line(self) -> bool:
+        return not isinstance(self.kind.reader, Whole)
 
 
 class Lines:
@@ -31,7 +37,7 @@ class Lines:
         self._here = here
         self._log = log
 
-    def sort(self, arrivals: Sequence[Arrived]) -> tuple[list[Line], Texts]:
+    def sort(self, arrivals: Sequence[Arrival]) -> tuple[list[Line], Texts]:
         """Where each lies from now on, and what is to be added to which shard. What this machine has itself is added to
         none."""
         ids = [one.id for one in arrivals]

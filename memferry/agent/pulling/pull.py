@@ -60,11 +60,8 @@ class Pull:
     def __init__(self, here: Here, backend: str, *, dry_run: bool = False, recognise: bool = False) -> None:
         self._here = here
         self._peers = Peers(here.state, backend, here.me)
-        self._clocks = Clocks(here.state, here.journal, here.received, here.me)
-        self._files = Reconcile(
-            here.state, here.catalog, here.received, here.trees, self._peers.name_of,
-            dry_run=dry_run, recognise=recognise,
-        )  # fmt: skip
+        self._clocks = Clocks(here)
+        self._files = Reconcile(here, self._peers.name_of, dry_run=dry_run, recognise=recognise)
         self._machines: list[str] = []
         self._refused: list[Refused] = []
         self._counts: Counter[str] = Counter()

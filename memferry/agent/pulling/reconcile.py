@@ -11,7 +11,6 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from memferry import durable
-from memferry.agent.files.tree import Tree
 from memferry.agent.pulling import apply
 from memferry.agent.pulling.edits import (
     AddLines,
@@ -23,11 +22,11 @@ from memferry.agent.pulling.edits import (
     WriteDocument,
     carry_out,
 )
+from memferry.agent.pulling.here import Here
 from memferry.agent.state.catalog import Catalog
-from memferry.agent.state.database import State
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
 from memferry.agent.state.merge import Merged, Version, merge
-from memferry.agent.state.received import Received, Rival
+from memferry.agent.state.received import Rival
 from memferry.backends import names
 from memferry.errors import MemferryError, StateError
 from memferry.formats.base import Whole
@@ -78,13 +77,12 @@ class Reconcile:
     what lies in a file as all agree is known again; the rest is left to the next pull."""
 
     def __init__(
-        self, state: State, catalog: Catalog, received: Received, trees: Mapping[str, Tree],
-        name_of: Callable[[str], str], *, dry_run: bool = False, recognise: bool = False,
-    ) -> None:  # fmt: skip
-        self._state = state
-        self._catalog = catalog
-        self._received = received
-        self._trees = trees
+        self, here: Here, name_of: Callable[[str], str], *, dry_run: bool = False, recognise: bool = False
+    ) -> None:
+        self._state = here.state
+        self._catalog = here.catalog
+        self._received = here.received
+        self._trees = here.trees
         self._name_of = name_of
         self._dry_run = dry_run
         self._recognise = recognise

@@ -5,36 +5,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from memferry.agent.pulling import incoming
 from memferry.agent.pulling.clocks import Clocks
 from memferry.agent.pulling.here import Here
-from memferry.agent.pulling.lines import Arrived, Lines
+from memferry.agent.pulling.lines import Arrival, Lines
 from memferry.agent.pulling.peers import Peers
 from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.pulling.withdrawn import Withdrawn
 from memferry.agent.state import clock
 from memferry.agent.state.known import digest_number
 from memferry.backends.base import MachineLog
-from memferry.formats.base import Kind, Whole
 from memferry.model import Op, Put, Retract, Settle, Sighting
 
 STRANGE = "operations"
 """What a complaint about single operations is about."""
 WHO_ELSE = "no memferry writes this: ask who else can write to that backend"
-
-
-class _Arrival(NamedTuple):
-    """A version that may be taken in. `kind`: of its file."""
-
-    put: Put
-    id: int
-    kind: Kind
-
-    @property
-    def is_line(self) -> bool:
-        return not isinstance(self.kind.reader, Whole)
 
 
 class Taking:
@@ -58,7 +44,7 @@ class Taking:
         dead = self._here.received.dead_of(self._log.id, ops[0].seq, ops[-1].seq)
         arrivals = [one for op in sound if isinstance(op, Put) and op.seq not in dead and (one := self._arrival(op))]
         arrivals = [one for one in arrivals if self._is_true(one)]
-        lines, texts = self._lines.sort([Arrived(one.put, one.id) for one in arrivals if one.is_line])
+        lines, texts = self._lines.sort([one for one in arrivals if one.is_line])
         self.counts["taken"] += sum(map(len, texts.values()))
         stuck = self._lines.numbers(self._files.add_lines(texts))
         with self._here.state.transaction():
@@ -78,7 +64,7 @@ class Taking:
             self._complain(op.seq, why)
         return why is not None
 
-    def _is_true(self, one: _Arrival) -> bool:
+    def _is_true(self, one: Arrival) -> bool:
         true = incoming.is_true(one.put, one.kind)
         if not true:
             self._complain(one.put.seq, "is not what its digest says")
@@ -87,27 +73,25 @@ class Taking:
     def _complain(self, seq: int, why: str) -> None:
         self.counts["strange"] += 1
         with self._here.state.transaction():
-            self._peers.complain(
-                self._log.id, f"operation {seq} {why}; it was left out", WHO_ELSE, about=STRANGE
-            )  # fmt: skip
+            self._peers.complain(self._log.id, f"operation {seq} {why}; it was left out", WHO_ELSE, about=STRANGE)
 
     # -- what it says
 
-    def _arrival(self, put: Put) -> _Arrival | None:
+    def _arrival(self, put: Put) -> Arrival | None:
         """None: it is of a space or a file that is not carried here."""
         tree = self._here.trees.get(put.space)
         kind = tree.format.kind(put.file) if tree else None
         if tree is None or kind is None or kind.local or tree.rules.verdict(put.file) is not None:
             self.counts["skipped"] += 1
             return None
-        return _Arrival(put, self._here.fingerprint.key(put.space, put.key), kind)
+        return Arrival(put, self._here.fingerprint.key(put.space, put.key), kind)
 
-    def _add_rivals(self, arrivals: Sequence[_Arrival]) -> None:
+    def _add_rivals(self, arrivals: Sequence[Arrival]) -> None:
         for one in arrivals:
             added = self._here.received.add_rival(self._log.id, one.put, one.id)
             self.counts["taken"] += added and self._is_news(one)
 
-    def _is_news(self, one: _Arrival) -> bool:
+    def _is_news(self, one: Arrival) -> bool:
         seen = self._here.catalog.seen([one.id]).get(one.id)
         return seen is None or seen.digest != digest_number(bytes.fromhex(one.put.digest))
 
