@@ -6,12 +6,19 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 
-def looking(path: str, *, timeout_s: float = 5) -> sqlite3.Connection:
-    """A connection that only reads, without transactions of its own. Raises sqlite3.Error. On a full disk SQLite has no
-    room for the file by which readers and a writer agree; where nothing is in the log beside the database, nobody
-    writes, and it is read as it lies."""
+class Look(NamedTuple):
+    """A connection that only reads, without transactions of its own. `frozen`: it will not see what is written."""
+
+    database: sqlite3.Connection
+    frozen: bool
+
+
+def looking(path: str, *, timeout_s: float = 5) -> Look:
+    """Raises sqlite3.Error. On a full disk SQLite has no room for the file by which readers and a writer agree; where
+    nothing is in the log beside the database, nobody writes, and it is read as it lies."""
     database = _opened(path, "mode=ro", timeout_s)
     try:
         database.execute("select 1 from sqlite_schema limit 1").fetchone()
@@ -19,14 +26,14 @@ def looking(path: str, *, timeout_s: float = 5) -> sqlite3.Connection:
         database.close()
         if _has_log(path):
             raise
-        return _opened(path, "immutable=1", timeout_s)
-    return database
+        return Look(_opened(path, "immutable=1", timeout_s), frozen=True)
+    return Look(database, frozen=False)
 
 
 @contextmanager
 def looked_at(path: str) -> Iterator[sqlite3.Connection]:
-    """`looking`, closed when the block ends."""
-    database = looking(path)
+    """For a moment: closed when the block ends."""
+    database = looking(path).database
     try:
         yield database
     finally:

@@ -86,11 +86,14 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with explained(path):
-            self._database = looking(str(path), timeout_s=10)
+        self._open()
+
+    def _open(self) -> None:
+        with explained(self.path):
+            self._database, self._frozen = looking(str(self.path), timeout_s=10)
             (version,) = self._database.execute("pragma user_version").fetchone()
         if version != VERSION:
-            raise IndexBroken(f"{path} is of another memferry (version {version})", hint=REBUILD)
+            raise IndexBroken(f"{self.path} is of another memferry (version {version})", hint=REBUILD)
 
     def close(self) -> None:
         self._database.close()
@@ -98,6 +101,9 @@ class Reader:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """Meanwhile it sees the index as it was at the first look, whatever is added or taken out."""
+        if self._frozen:
+            self.close()
+            self._open()
         with explained(self.path):
             self._database.execute("begin")
         try:

@@ -75,6 +75,29 @@ def test_what_is_held_is_found_here_and_lies_in_a_part_of_its_own(ant: Machine) 
     assert b"zanzibar" not in bytes_of(ant, INDEX) + bytes_of(ant, "state.db")
 
 
+def test_what_was_opened_on_a_full_disk_sees_what_comes_once_there_is_room(ant: Machine) -> None:
+    """No file may grow: for SQLite that is a disk without room."""
+    resource = pytest.importorskip("resource")
+    ant.write("log.jsonl", line(1, "zanzibar"))
+    ant.do("push")
+    assert keys(find(ant, "zanzibar")) == ["r1"]
+    for beside in ("-shm", "-wal"):
+        (ant.state / f"{INDEX}{beside}").unlink(missing_ok=True)
+    config, before = ant.config, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        asked = searcher(config, shareable=True, tier="core")
+        hits = asked.search(Wanted("zanzibar")).hits
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    with contextlib.closing(asked):
+        assert keys(hits) == ["r1"]
+        ant.write("log.jsonl", line(1, "zanzibar", private=True) + line(2, "zanzibar again"))
+        ant.do("push")
+        ant.do("index")
+        assert keys(asked.search(Wanted("zanzibar")).hits) == ["r2"]
+
+
 def test_what_is_held_in_an_archive_is_found(ant: Machine) -> None:
     """Also of several members, in more than one piece, and as far as a damaged one can be read."""
     words = ["harbour", "fees", "sails", "rope", "anchor", "tide"]
