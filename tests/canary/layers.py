@@ -11,6 +11,7 @@ import html
 import io
 import lzma
 import re
+import string
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from itertools import islice
 from typing import NamedTuple, TypeAlias
 from urllib.parse import unquote_to_bytes
 
+import numpy as np
 import pyrage
 import zstandard
 
@@ -39,19 +41,24 @@ class Layer(NamedTuple):
     data: bytes
 
 
-def layers(data: bytes, keys: Sequence[str] = ()) -> Iterator[Layer]:
-    """The bytes themselves and everything in them. `keys`: age identities, as text."""
+Seen: TypeAlias = dict[bytes, int]
+"""Marks of bytes that were read, and below how few layers: what lies too deep is not opened any further."""
+
+
+def layers(data: bytes, keys: Sequence[str] = (), seen: Seen | None = None) -> Iterator[Layer]:
+    """The bytes themselves and everything in them. `keys`: age identities, as text. `seen`: what was given before,
+    which is not given again; it learns of what is given now."""
     openers: dict[str, Opener] = {"age": _age(keys), **OPENERS}
-    seen: set[bytes] = set()
+    seen = {} if seen is None else seen
     pending = [Layer((), data)]
     while pending:
         layer = pending.pop()
-        mark = hashlib.blake2b(layer.data, digest_size=16).digest()
-        if mark in seen or not layer.data:
+        mark, depth = hashlib.blake2b(layer.data, digest_size=16).digest(), len(layer.path)
+        if seen.get(mark, DEEPEST + 1) <= depth or not layer.data:
             continue
-        seen.add(mark)
+        seen[mark] = depth
         yield layer
-        if len(layer.path) < DEEPEST:
+        if depth < DEEPEST:
             pending += [
                 Layer((*layer.path, name), inner[:MOST_BYTES])
                 for name, opener in openers.items()
@@ -64,14 +71,13 @@ def layers(data: bytes, keys: Sequence[str] = ()) -> Iterator[Layer]:
 
 
 def _at_magic(*magics: bytes, opened: Callable[[memoryview], bytes]) -> Opener:
-    """Wherever these first bytes stand, what opens from there, all of it together; what is behind is passed over."""
+    """Wherever these first bytes stand, what opens from there; what is behind is passed over."""
 
     def opener(data: bytes) -> Iterator[bytes]:
-        view, found = memoryview(data), []
+        view = memoryview(data)
         for at in islice(_sites(data, magics), SITES):
             with contextlib.suppress(OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zstandard.ZstdError):
-                found.append(opened(view[at:]))
-        yield b"\n".join(filter(None, found))
+                yield opened(view[at:])
 
     return opener
 
@@ -92,12 +98,18 @@ def _inflated(data: memoryview) -> bytes:
     return zlib.decompressobj().decompress(data, MOST_BYTES)
 
 
+_PART = 1 << 14
+"""Bytes that are unpacked at once: what can lie in more might be a bomb."""
+
+
 def _unzstd(data: memoryview) -> bytes:
     """One frame, and what a torn one still gives."""
-    inner = io.BytesIO()
-    with contextlib.suppress(zstandard.ZstdError), zstandard.ZstdDecompressor().stream_reader(data) as reader:
-        while inner.tell() < MOST_BYTES and (part := reader.read(1 << 20)):
-            inner.write(part)
+    inner, frame = io.BytesIO(), zstandard.ZstdDecompressor().decompressobj()
+    with contextlib.suppress(zstandard.ZstdError):
+        for at in range(0, len(data), _PART):
+            inner.write(frame.decompress(data[at : at + _PART]))
+            if frame.eof or inner.tell() >= MOST_BYTES:
+                break
     return inner.getvalue()
 
 
@@ -121,18 +133,53 @@ def _age(keys: Sequence[str]) -> Opener:
 
 # -- encoded
 
-_BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{22,}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{4,})*")
-_BASE32 = re.compile(rb"[A-Z2-7]{32,}")
+_DIGITS = b"0123456789abcdefABCDEF"
+_BASE64 = string.ascii_letters.encode() + string.digits.encode() + b"+/_-"
+_BASE32 = string.ascii_uppercase.encode() + b"234567"
+_MORE_LINES = re.compile(rb"(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{4,})*")
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}[ :]?){16,}")
 _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _STEPS = range(4)
 
+Runs: TypeAlias = Callable[[bytes], Iterable[tuple[int, int]]]
+
+
+def _runs_of(letters: bytes, least: int) -> Runs:
+    """Where at least so many of these letters stand together, from and to: hardly anywhere, and found in no time."""
+    table = np.isin(np.arange(256), np.frombuffer(letters, np.uint8))
+
+    def runs(data: bytes) -> Iterable[tuple[int, int]]:
+        inside = table[np.frombuffer(data, np.uint8)]
+        edges = np.flatnonzero(np.diff(inside, prepend=False, append=False))
+        starts, ends = edges[::2], edges[1::2]
+        long = ends - starts >= least
+        return zip(starts[long].tolist(), ends[long].tolist(), strict=True)
+
+    return runs
+
+
+def _within(runs: Runs, pattern: re.Pattern[bytes], data: bytes) -> Iterator[re.Match[bytes]]:
+    return (match for start, end in runs(data) for match in pattern.finditer(data, start, end))
+
+
+_BASE64_RUNS = _runs_of(_BASE64, 22)
+_BASE32_RUNS = _runs_of(_BASE32, 32)
+_HEX_RUNS = _runs_of(_DIGITS + b" :", 32)
+
 
 def _base64(data: bytes) -> Iterator[bytes]:
     """Every run, from each of the four places in it at which a group may begin; lines are joined."""
-    runs = [re.sub(rb"\s", b"", run).translate(_TO_STANDARD) for run in _BASE64.findall(data)]
+    runs = [re.sub(rb"\s", b"", run).translate(_TO_STANDARD) for run in _base64_runs(data)]
     for step in _STEPS if runs else ():
         yield b"\n".join(_unbase64(run[step:]) for run in runs)
+
+
+def _base64_runs(data: bytes) -> Iterator[bytes]:
+    last = 0
+    for start, end in _BASE64_RUNS(data):
+        if start >= last and (more := _MORE_LINES.match(data, end)):
+            last = more.end()
+            yield data[start:last]
 
 
 def _unbase64(run: bytes) -> bytes:
@@ -145,15 +192,15 @@ def _unbase64(run: bytes) -> bytes:
 
 def _base32(data: bytes) -> Iterator[bytes]:
     found = []
-    for run in _BASE32.findall(data):
+    for start, end in _BASE32_RUNS(data):
         with contextlib.suppress(binascii.Error):
-            found.append(base64.b32decode(run + b"=" * (-len(run) % 8)))
+            found.append(base64.b32decode(data[start:end] + b"=" * (-(end - start) % 8)))
     yield b"\n".join(found)
 
 
 def _unhex(data: bytes) -> Iterator[bytes]:
     """Runs of hex digits, from either digit."""
-    runs = [re.sub(rb"[ :]", b"", run) for run in _HEX.findall(data)]
+    runs = [re.sub(rb"[ :]", b"", match[0]) for match in _within(_HEX_RUNS, _HEX, data)]
     for step in range(2) if runs else ():
         yield b"\n".join(binascii.unhexlify(run[step : len(run) - (len(run) - step) % 2]) for run in runs)
 
@@ -162,9 +209,6 @@ def _unhex(data: bytes) -> Iterator[bytes]:
 
 _SHORTEST = 24
 """Characters of a run that could hide a digest; fewer digits betray nothing."""
-
-
-_LONGEST_START = 512
 
 
 _LONGEST_START = 512
@@ -207,18 +251,22 @@ def _from_html(run: bytes) -> bytes:
 
 
 _WIDE = re.compile(rb"\0{1,3}[\x20-\x7e](?:\0{1,3}[\x20-\x7e]){14,}")
+_WIDE_RUNS = _runs_of(bytes((0, *range(0x20, 0x7F))), 30)
 _BROKEN = re.compile(rb"(?<![0-9a-fA-F])[0-9a-fA-F]{4,}(?:[\s-]+[0-9a-fA-F]{4,})+")
+_BROKEN_RUNS = _runs_of(_DIGITS + string.whitespace.encode() + b"-", _SHORTEST + 1)
 
 
 def _narrowed(data: bytes) -> Iterator[bytes]:
     """UTF-16 and UTF-32 of plain letters, wherever they stand, with the letter before their first zero."""
-    wide = (data[max(0, match.start() - 1) : match.end()] for match in _WIDE.finditer(data))
+    found = _within(_WIDE_RUNS, _WIDE, data) if b"\0" in data else ()
+    wide = (data[max(0, match.start() - 1) : match.end()] for match in found)
     yield b"\n".join(run.replace(b"\0", b"") for run in wide)
 
 
 def _joined(data: bytes) -> Iterator[bytes]:
     """Digits that were broken over lines, or into groups."""
-    yield b"\n".join(re.sub(rb"[\s-]+", b"", run) for run in _BROKEN.findall(data) if len(run) > _SHORTEST)
+    broken = (match[0] for match in _within(_BROKEN_RUNS, _BROKEN, data))
+    yield b"\n".join(re.sub(rb"[\s-]+", b"", run) for run in broken if len(run) > _SHORTEST)
 
 
 OPENERS: Mapping[str, Opener] = {

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from tests.canary.layers import layers
+from tests.canary.layers import Seen, layers
 from tests.canary.traces import Traces
 
 SECRETS = frozenset({"secret.key"})
@@ -39,12 +39,14 @@ class Leak(NamedTuple):
 
 
 def search(traces: Traces, places: Iterable[Place], keys: Sequence[str] = ()) -> list[Leak]:
-    """Every leak. `keys`: age identities that open what is encrypted for them."""
+    """Every leak, where it lies first: the same bytes are read once, wherever else they lie, and under any layers.
+    `keys`: age identities that open what is encrypted for them."""
+    seen: Seen = {}
     return [
         Leak(piece.name, layer.path, trace)
         for place in places
         for piece in place
-        for layer in layers(piece.data, keys)
+        for layer in layers(piece.data, keys, seen)
         for trace in sorted(traces.find(layer.data))
     ]
 
