@@ -15,7 +15,7 @@ SEED = int(os.environ.get("MEMFERRY_SEED", "20260"))
 
 pytestmark = [
     pytest.mark.skipif(not usable(), reason="made of signals, strace and inotify: needs Linux"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(480),
 ]
 
 
