@@ -235,6 +235,11 @@ class Reader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.damaged("changed", self.head_key(machine), f"covers operation {seq}, which is none") from error
 
+    def nothing_yet(self) -> NotFound:
+        """The error that there is no vault to speak of."""
+        hint = "correct its path; if it is right: the first `memferry push` makes a vault"
+        return NotFound(f"there is no vault in {self._name}", backend=self._name, hint=hint)
+
     def damaged(self, problem: str, key: str, why: str) -> Damaged:
         """The error about one object of the vault; `why` ends the sentence that its key begins."""
         hint = f"memferry verify --backend {self._name} --repair"
