@@ -192,7 +192,6 @@ class Vault:
 
     def _meet(self) -> Log:
         """The log as it lies there, if it is ours to continue, sealed with the newest keys."""
-        self._writer.forget()
         if not self._reader.found():
             self._settle()
         self._cipher.unlock()
@@ -314,7 +313,6 @@ class Vault:
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """See `Readable`. NotFound if the machine has no log here."""
-        self._reader.found()
         return self._reader.operations(machine, after)
 
     def probe(self) -> Iterator[Probe]:
