@@ -126,9 +126,9 @@ class Folder:
 
         `replace=False`: FileExistsError if there is something under that name by then.
         """
-        temp = f".memferry-{os.urandom(8).hex()}.tmp"
+        temp = _temp()
         try:
-            with os.fdopen(os.open(self.at(temp), _WRITE, 0o600, dir_fd=self.descriptor), "wb") as draft:
+            with os.fdopen(self._create(temp), "wb") as draft:
                 yield draft
                 draft.flush()
                 if sys.platform != "win32":
@@ -142,6 +142,15 @@ class Folder:
                 os.unlink(self.at(temp), dir_fd=self.descriptor)
             raise
         self.sync()
+
+    def try_writing(self) -> None:
+        """Make a temp file and remove it: the OSError says what hinders."""
+        temp = _temp()
+        os.close(self._create(temp))
+        os.unlink(self.at(temp), dir_fd=self.descriptor)
+
+    def _create(self, temp: str) -> int:
+        return os.open(self.at(temp), _WRITE, 0o600, dir_fd=self.descriptor)
 
     def remove(self, name: str) -> None:
         """Durably; what is gone already is an OSError."""
@@ -201,6 +210,10 @@ class Folder:
             self.stat(name)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path / name))
         os.rename(temp, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+
+def _temp() -> str:
+    return f".memferry-{os.urandom(8).hex()}.tmp"
 
 
 def write_durably(path: Path, content: bytes) -> None:

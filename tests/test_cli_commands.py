@@ -242,6 +242,51 @@ def test_doctor_finds_what_is_wrong(demo: Demo) -> None:
     assert "mount its disk" in shown
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/sys is where nobody can make a file, not even root")
+def test_doctor_finds_folders_that_cannot_be_written_to(demo: Demo) -> None:
+    settings = demo.base / "memferry.yaml"
+    space, vault = demo.base / "sample" / "notes", demo.base / "vault"
+    text = settings.read_text()
+    settings.write_text(text.replace('"sample/notes"', "/sys/kernel").replace('"vault"', "/sys/kernel"))
+    shown = demo.text("doctor", exit_code=1)
+    assert "!!  space notes: it cannot be read and written: /sys/kernel" in shown
+    assert "!!  backend vault, folder: nothing can be written there: /sys/kernel" in shown
+    assert shown.count("    let this user write to /sys/kernel") == 2
+    settings.write_text(text)
+    before = {folder: sorted(os.listdir(folder)) for folder in (space, vault, vault / "machines")}
+    demo.text("doctor")
+    assert {folder: sorted(os.listdir(folder)) for folder in before} == before
+
+
+def test_a_vault_that_is_gone_is_told_by_whoever_looks(demo: Demo) -> None:
+    """As an unmounted disk leaves its folder: empty."""
+    vault = demo.base / "vault"
+    vault.rename(demo.base / "unmounted")
+    vault.mkdir()
+    assert "!!  backend vault: no log lies there" in demo.text("doctor", exit_code=1)
+    assert "! removed FORMAT: nothing lies there, though there was a vault" in demo.text("verify", exit_code=1)
+    for command in ("pull", "machines"):
+        shown = demo.text(command, exit_code=1)
+        assert "vault is empty, though there was a vault" in shown
+        assert "mount its disk" in shown
+    assert list(vault.iterdir()) == []
+    assert "repaired: " in demo.text("verify", "--repair")
+    assert demo.text("verify") == "vault: whole\n"
+    assert "machines: sample-machine" in demo.text("doctor")
+
+
+def test_where_no_vault_was_yet_nothing_is_called_whole(demo: Demo) -> None:
+    for name in ("state", "vault"):
+        (demo.base / name).rename(demo.base / f"{name}-before")
+    shown = demo.text("verify", exit_code=1)
+    assert "! vault: there is no vault in vault" in shown
+    assert "correct its path" in shown
+    assert demo.json("verify", exit_code=1)["backends"][0]["findings"] == []
+    demo.text("pull")
+    demo.text("push")
+    assert demo.text("verify") == "vault: whole\n"
+
+
 # -- taking back
 
 

@@ -131,6 +131,22 @@ def test_a_sync_that_finds_nothing_new_takes_three_round_trips(laptop: Typed, de
     assert trips == [3, 2, 3, 2]
 
 
+def test_what_a_command_of_its_own_costs_where_there_is_something_to_do(laptop: Typed, desktop: Typed) -> None:
+    """Beside the connection, in round trips."""
+
+    def trips(machine: Typed, command: str) -> int:
+        with opened(machine.config, "test") as agent, agent.backend("vault") as backend:
+            verbs.perform(agent, command, {})
+            return round_trips(backend)
+
+    laptop.log("the tide is high")
+    laptop.do("push")
+    desktop.do("pull")
+    laptop.log("the tide is low")
+    assert trips(laptop, "push") <= 22
+    assert trips(desktop, "pull") == 6
+
+
 def test_a_push_with_nothing_to_send_connects_to_nobody(laptop: Typed, server: Sshd) -> None:
     laptop.log("the tide is high")
     laptop.do("push")

@@ -13,13 +13,14 @@ from pathlib import Path
 
 from memferry import durable
 from memferry.backends import names
-from memferry.backends.base import Entry, Room
+from memferry.backends.base import Entry, Probe, Room
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.vault import backend
 from memferry.backends.vault.backend import Vault
 from memferry.durable import Folder
 from memferry.errors import (
     AlreadyExists,
+    BackendError,
     ConfigError,
     NotFound,
     TargetRefused,
@@ -34,8 +35,8 @@ MAX_NAMES = 200_000
 
 
 class LocalStore:
-    """A `Store` and `Measured`. `path`: made (0700) by the first put; the folder above it must exist, because where it
-    does not, a disk is not mounted. Below it no link is ever followed.
+    """A `Store`, `Measured` and `Probed`. `path`: made (0700) by the first put; the folder above it must exist, because
+    where it does not, a disk is not mounted. Below it no link is ever followed.
 
     A version is size, mtime in nanoseconds and inode: every put writes a new file with a time of its own, so an equal
     version means that nobody has put since. One writer per key: comparing and replacing are two steps.
@@ -103,6 +104,18 @@ class LocalStore:
         with self._explained(""):
             usage = shutil.disk_usage(there)
         return Room(usage.free, usage.total)
+
+    def probe(self) -> Iterator[Probe]:
+        """See `Probed`."""
+        self._refuse_closed()
+        there = [path for path in (self._path / names.MACHINES, self._path, self._path.parent) if path.is_dir()]
+        if not there:
+            return  # what is asked next says so
+        try:
+            with durable.explained(there[0]), Folder.open(there[0]) as folder:
+                folder.try_writing()
+        except BackendError as error:
+            yield Probe("folder", False, f"nothing can be written there: {error}", error.hint)
 
     # -- ways to a folder
 

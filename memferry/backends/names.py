@@ -18,6 +18,9 @@ LOST = "lost+found/"
 """Where `repair` moves what does not belong to a vault. Also what file systems call the folder that they keep for
 themselves."""
 
+RENAME_THERE = "rename it on the machine that wrote it, and `memferry forget` its old name there"
+"""What frees a file that cannot be written here: that its old name is gone from a disk withdraws nothing."""
+
 ON_WINDOWS = sys.platform == "win32"
 ABANDONED_S = 24 * 3600
 _LITTER = frozenset({".DS_Store", ".directory", ".localized", "Thumbs.db", "desktop.ini"})
@@ -111,7 +114,7 @@ def check_key(key: str) -> str:
 def check_file(file: str) -> str:
     """`file` itself, if a file of this name may be written below a folder of this computer. Else TargetRefused."""
     if why := problem(file, portable=ON_WINDOWS):
-        hint = "rename it on the machine that wrote it; if nobody did, run `memferry verify`"
+        hint = f"{RENAME_THERE}; if nobody did, run `memferry verify`"
         raise TargetRefused(f"a log names the file {shown(file)!r}, which {why}", key=shown(file), hint=hint)
     return file
 

@@ -496,10 +496,24 @@ def test_gather_takes_no_link_for_a_head(store: SshStore, root: Path, likely: tu
 
 def test_probe_tells_the_way(store: SshStore, server: Sshd) -> None:
     told = {probe.what: probe for probe in store.probe()}
-    assert list(told) == ["way", "login", "SFTP", "answer"]
+    assert list(told) == ["way", "login", "SFTP", "answer", "folder"]
     assert all(probe.good for probe in told.values())
+    assert told["folder"].finding == "the first push makes it"
     assert f"port {server.port}" in told["way"].finding
     assert "SHA256:" in told["login"].finding
+
+
+def test_probe_tells_whether_something_can_be_written(store: SshStore, server: Sshd, root: Path) -> None:
+    store.put("machines/a/head.json", b"a", if_version=None)
+    *_, last = store.probe()
+    assert (last.good, last.finding) == (True, f"{root}/machines can be written to")
+    list(store.entries())  # what was posted before has been done by then
+    assert list(root.rglob(".memferry-*")) == []
+    sealed = SshStore(server.settings("/sys/kernel"), name="nas")
+    *_, last = sealed.probe()
+    assert not last.good
+    assert "/sys/kernel" in last.finding + last.hint
+    sealed.close()
 
 
 def test_probe_tells_what_is_wrong(server: Sshd, tmp_path: Path) -> None:

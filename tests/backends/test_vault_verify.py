@@ -324,8 +324,9 @@ def test_the_vault_that_wrote_it_repairs_it_too(site: Site) -> None:
 
 def test_everything_gone(site: Site) -> None:
     site.store.values.clear()
-    assert site.findings() == [("missing-head", MINE + "head.json"), ("missing-head", THEIRS + "head.json")]
-    assert [done for done, _ in site.repair(ME)] == [True, False]
+    heads = [("missing-head", MINE + "head.json"), ("missing-head", THEIRS + "head.json")]
+    assert site.findings() == [("removed", "FORMAT"), *heads]
+    assert [done for done, _ in site.repair(ME)] == [True, True, False]
     assert [done for done, _ in site.repair(OTHER)] == [True]
     assert site.findings() == []
     assert site.is_whole()

@@ -6,9 +6,10 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from memferry.agent.commands.status import narrow
+from memferry import durable
+from memferry.agent.commands.status import is_narrow, narrow, status
 from memferry.agent.index.lag import lag
 from memferry.agent.lock import StateLock, holder
 from memferry.agent.recovery import identity
@@ -18,7 +19,7 @@ from memferry.backends.base import Backend, Capacity, Probed, Readable
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
-from memferry.errors import MemferryError
+from memferry.errors import BackendError, MemferryError, StateError
 from memferry.looking import looked_at
 from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, REBUILD
@@ -36,11 +37,12 @@ class Check(NamedTuple):
 
 
 def doctor(config: Config, *, rebuild: bool = False) -> list[Check]:
-    """Looks, and changes nothing; with `rebuild` a damaged state is set aside and made again from the logs."""
+    """Looks, and leaves nothing changed; with `rebuild` a damaged state is set aside and made again from the logs."""
     checks = [] if not rebuild else [_rebuild(config)]
     checks += [_sqlite(), *_state(config), *_index(config), *_spaces(config)]
+    delivered = _delivered(config)
     for name in config.backends:
-        checks += _backend(config, name)
+        checks += _backend(config, name, delivered=name in delivered)
     return checks
 
 
@@ -98,32 +100,66 @@ def _broken(path: Path) -> str | None:
 
 def _spaces(config: Config) -> Iterator[Check]:
     for space in config.spaces:
-        there = space.path.is_dir()
-        hint = "" if there else "mount its disk or correct `path` in the configuration"
-        yield Check(f"space {space.name}", there, f"{space.path}{'' if there else ' is not there'}", hint)
+        what = f"space {space.name}"
+        if not space.path.is_dir():
+            hint = "mount its disk or correct `path` in the configuration"
+            yield Check(what, False, f"{space.path} is not there", hint)
+        elif error := _unusable(space.path):
+            yield Check(what, False, f"it cannot be read and written: {error}", error.hint)
+        else:
+            yield Check(what, True, str(space.path))
 
 
-def _backend(config: Config, name: str) -> Iterator[Check]:
+def _unusable(folder: Path) -> BackendError | None:
+    """Why memory cannot be read from a folder, or what others wrote not be written there."""
+    try:
+        with durable.explained(folder), durable.Folder.open(folder) as opened_:
+            opened_.names()
+            opened_.try_writing()
+    except BackendError as error:
+        return error
+    return None
+
+
+def _delivered(config: Config) -> frozenset[str]:
+    """Backends that have acknowledged something, as far as the state can be read."""
+    try:
+        backends: list[Any] = status(config)["backends"]  # type: ignore[assignment]
+    except StateError:
+        return frozenset()
+    return frozenset(one["name"] for one in backends if one["acknowledged_through"])
+
+
+def _backend(config: Config, name: str, *, delivered: bool) -> Iterator[Check]:
+    """`delivered`: something was acknowledged there."""
+    what = f"backend {name}"
     visitor = identity.new(config.state, config.machine, ())
     try:
         with contextlib.closing(open_backend(name, config.backends[name], visitor, Keys(config.state))) as backend:
             for probe in backend.probe() if isinstance(backend, Probed) else ():
-                yield Check(f"backend {name}, {probe.what}", probe.good, probe.finding, probe.hint)
+                yield Check(f"{what}, {probe.what}", probe.good, probe.finding, probe.hint)
                 if not probe.good:
                     return
             capacity = backend.capacity()
-            holds = _held(backend, capacity)
+            yield _holding(what, backend, capacity, delivered)
     except MemferryError as error:
-        yield Check(f"backend {name}", False, str(error), error.hint)
+        yield Check(what, False, str(error), error.hint)
         return
+    if capacity.free_bytes is not None and is_narrow(capacity.free_bytes):
+        yield Check(what, False, f"{capacity.free_bytes / 1e6:.1f} MB are left there", "free some, or move it")
+
+
+def _holding(what: str, backend: Backend, capacity: Capacity, delivered: bool) -> Check:
     free = "" if capacity.free_bytes is None else f", {capacity.free_bytes / 1e9:.1f} GB free"
-    yield Check(f"backend {name}", True, holds + free)
-
-
-def _held(backend: Backend, capacity: Capacity) -> str:
-    if isinstance(backend, Readable):
-        return f"machines: {', '.join(log.name for log in backend.survey().logs) or 'none yet'}"
-    return "an index" if capacity.points is None else f"an index of {capacity.points} points"
+    if not isinstance(backend, Readable):
+        points = "" if capacity.points is None else f" of {capacity.points} points"
+        return Check(what, True, f"an index{points}{free}")
+    logs = backend.survey().logs
+    if not logs and delivered:
+        repair = f"memferry verify --backend {backend.name} --repair"
+        hint = f"mount its disk, or correct its path; if the vault is lost: {repair}"
+        return Check(what, False, "no log lies there, though this machine has delivered to it", hint)
+    return Check(what, True, f"machines: {', '.join(log.name for log in logs) or 'none yet'}{free}")
 
 
 def _rebuild(config: Config) -> Check:

@@ -88,11 +88,16 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
 def narrow(config: Config) -> list[dict[str, Any]]:
     """The problem that there is hardly any room left for the state."""
     free = _free_bytes(config.state)
-    if free >= LEAST_FREE_BYTES:
+    if not is_narrow(free):
         return []
     text = f"{free / 1e6:.1f} MB are left on its disk; without room nothing new is read, and nothing is lost"
     hint = "free some, or move it and set `state` in the configuration"
     return [{"area": "state", "subject": str(config.state), "text": text, "hint": hint, "since": time.time()}]
+
+
+def is_narrow(free_bytes: int) -> bool:
+    """Whether so little room is hardly any."""
+    return free_bytes < LEAST_FREE_BYTES
 
 
 def _free_bytes(folder: os.PathLike[str]) -> int:

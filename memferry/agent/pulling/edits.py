@@ -67,6 +67,19 @@ class Edit:
     ids: frozenset[int] = field(default=frozenset())
 
 
+def takes_away(change: Change) -> bool:
+    """Whether a change adds nothing."""
+    match change:
+        case DropLines() | RemoveDocument():
+            return True
+        case EditEntries():
+            return not change.put
+        case AddLines() | WriteDocument():
+            return False
+        case _:
+            assert_never(change)
+
+
 def carry_out(tree: Tree, edit: Edit) -> None:
     """Do it; again does nothing. Raises MemferryError where the file cannot be written, or was changed meanwhile."""
     change, file = edit.change, edit.file

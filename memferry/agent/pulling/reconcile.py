@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 
 from memferry import durable
-from memferry.agent.pulling import apply
+from memferry.agent.files.tree import Tree
+from memferry.agent.pulling import apply, spelling
 from memferry.agent.pulling.edits import (
     AddLines,
     DropLines,
@@ -21,6 +22,7 @@ from memferry.agent.pulling.edits import (
     RemoveDocument,
     WriteDocument,
     carry_out,
+    takes_away,
 )
 from memferry.agent.pulling.here import Here
 from memferry.agent.state.catalog import Catalog
@@ -141,14 +143,23 @@ class Reconcile:
         tree = self._trees[edit.space]
         try:
             names.check_file(edit.file)
-            if not self._dry_run:
-                with durable.explained(tree.root / edit.file):
+            with durable.explained(tree.root / edit.file):
+                if self._is_elsewhere(tree, edit):
+                    return None
+                if not self._dry_run:
                     carry_out(tree, edit)
         except StateError:
             raise
         except MemferryError as error:
             return error
         return None
+
+    def _is_elsewhere(self, tree: Tree, edit: Edit) -> bool:
+        """Whether there is nothing to take away, for what would be met there is another file."""
+        other = spelling.taken(tree.root, edit.file)
+        if other is not None and not takes_away(edit.change):
+            raise spelling.clash(edit.file, other)
+        return other is not None
 
     def _fail(self, edit: Edit, error: MemferryError) -> None:
         subject = f"{edit.space}/{edit.file}"

@@ -164,6 +164,7 @@ class SshStore:
                 yield self._recognised()
                 yield _offered(tree.sftp.extensions)
                 yield self._measured(tree)
+                yield self._tried(tree)
         except MemferryError as error:
             yield Probe("connection", False, str(error), error.hint)
 
@@ -177,6 +178,13 @@ class SshStore:
         tree.look(["FORMAT"])
         took_ms = (time.perf_counter() - started) * 1000
         return Probe("answer", True, f"in {took_ms:.0f} ms")
+
+    def _tried(self, tree: Tree) -> Probe:
+        try:
+            folder = tree.try_writing((names.MACHINES.rstrip("/"), ""))
+        except BackendError as error:
+            return Probe("folder", False, f"nothing can be written there: {error}", error.hint)
+        return Probe("folder", True, f"{folder} can be written to" if folder else "the first push makes it")
 
     # -- values and versions
 

@@ -333,6 +333,16 @@ class Tree:
             raise errors.refused(named, self._at(key), self._server)
         return True
 
+    def try_writing(self, folders: Sequence[str]) -> str | None:
+        """Make a temp file in the first of these that is there, and remove it. Returns the folder's path; None: none of
+        them is there."""
+        for folder in folders:
+            if not self._missing([*_folders_of(folder), folder] if folder else [""]):
+                _, temp, handle = self.begin(_join(folder, names.FORMAT_KEY))
+                self.discard(temp, handle)
+                return self._at(folder)
+        return None
+
     def discard(self, temp: str, handle: Handle) -> None:
         """A temp file that is not wanted. No round trip."""
         self.sftp.post(sftp.close(handle))

@@ -14,6 +14,7 @@ from memferry.errors import Damaged, NotFound, PermanentError, TargetRefused
 from memferry.model import Identity
 
 _LOOKS = 5
+GONE = "nothing lies there, though there was a vault: mount its disk; only if it is lost, let it be repaired"
 
 
 class _View(NamedTuple):
@@ -37,6 +38,8 @@ class Audit:
         """A log that its owner replaces while we look is looked at again: that is no finding."""
         for _ in range(_LOOKS):
             view = self._look(seen)
+            if not view.sizes and not seen:
+                raise self._reader.nothing_yet()
             found = [*self._format(view), *self._foreign(view), *self._reader.cipher.findings(view.sizes)]
             for machine in sorted(view.heads):
                 found += self._log(machine, view, seen.get(machine))
@@ -74,6 +77,7 @@ class Audit:
         """Where nothing else says that this is a vault of this version, it is refused: nothing in it is ours to
         judge."""
         if not view.sizes:
+            yield Finding("removed", "", names.FORMAT_KEY, GONE)
             return
         if names.FORMAT_KEY not in view.sizes:
             if not any(key.startswith(names.MACHINES) for key in view.sizes):

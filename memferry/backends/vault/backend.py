@@ -80,6 +80,7 @@ class Vault:
         self._writer = Writer(store, self._reader, me, self._limits)
         self._log: Log | None = None
         self._written: int | None = None
+        self._peers_known = False
         self.expect(seen)
 
     @property
@@ -153,6 +154,7 @@ class Vault:
         """What this machine has seen of the others' logs here; an encrypted vault tells it to the others."""
         self._cipher.attest(peers)
         self._reader.likely = (self._me.id, *peers)
+        self._peers_known = bool(peers)
 
     def sound_logs(self) -> Sequence[MachineLog]:
         """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,
@@ -190,7 +192,6 @@ class Vault:
 
     def _meet(self) -> Log:
         """The log as it lies there, if it is ours to continue, sealed with the newest keys."""
-        self._writer.forget()
         if not self._reader.found():
             self._settle()
         self._cipher.unlock()
@@ -201,15 +202,15 @@ class Vault:
 
     def _settle(self) -> None:
         if self._seen is not None:
-            raise TransientError(
-                f"{self.name} is empty, though this machine has delivered to it",
-                backend=self.name,
-                hint="mount its disk; if the vault is lost: memferry verify --repair",
-            )
+            raise self._lost()
         if not self._create:
             raise TargetRefused(f"there is no vault in {self.name}", backend=self.name, hint="check its path")
         self._cipher.settle(self._me)
         self._store.put(names.FORMAT_KEY, heads.format_file(self._cipher.encryption), if_version=None)
+
+    def _lost(self) -> TransientError:
+        hint = f"mount its disk; if the vault is lost: memferry verify --backend {self.name} --repair"
+        return TransientError(f"{self.name} is empty, though there was a vault", backend=self.name, hint=hint)
 
     def _recognise(self, log: Log) -> None:
         """After a crash the head may be newer than the one acknowledged: then `deliver` compares every operation.
@@ -297,8 +298,10 @@ class Vault:
     # -- Readable
 
     def survey(self) -> Survey:
-        """See `Readable`."""
+        """See `Readable`. TransientError where nothing lies any more, though this machine has met a log there."""
         found, refused = self._reader.survey()
+        if not found and not refused and (self._seen or self._peers_known) and not self._reader.found():
+            raise self._lost()
         return Survey([stored.log for stored in found.values()], refused)
 
     def machines(self) -> Sequence[MachineLog]:
@@ -310,7 +313,6 @@ class Vault:
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """See `Readable`. NotFound if the machine has no log here."""
-        self._reader.found()
         return self._reader.operations(machine, after)
 
     def probe(self) -> Iterator[Probe]:
@@ -321,7 +323,8 @@ class Vault:
     # -- Verifiable
 
     def verify(self, seen: Mapping[str, HeadSeen]) -> Sequence[Finding]:
-        """See `Verifiable`. TargetRefused only where no vault of this version lies, or its keys are not known here."""
+        """See `Verifiable`. NotFound where nothing lies yet; TargetRefused only where something else than a vault of
+        this version lies, or its keys are not known here."""
         if self._me.id in seen:
             self.expect(seen[self._me.id])
         return Audit(self._store, self._reader, self._me).findings(seen)

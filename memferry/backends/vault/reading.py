@@ -33,6 +33,7 @@ class Reader:
         self._limits = limits
         self.cipher = cipher
         self.likely: Collection[str] = ()
+        self._surveyed: dict[str, StoredHead] = {}
 
     def found(self) -> bool:
         """Whether there is a vault, rather than nothing yet. TargetRefused if something else lies there."""
@@ -98,6 +99,7 @@ class Reader:
                 self._sort_in(machine, data, found, refused)
             behind = [one for one in heads.behind(found, self.cipher.is_expelled) if one.machine not in refused]
             if not behind:
+                self._surveyed = dict(found)
                 return found, refused
             looked_at = {one.machine: None for one in behind}
         for one in behind:
@@ -203,9 +205,9 @@ class Reader:
             raise self.damaged("changed", names.segments_prefix(machine) + segment.name, str(error)) from error
 
     def operations(self, machine: str, after: int) -> Iterator[Op]:
-        """A machine's operations beyond `after`, ascending. A log that its owner replaces meanwhile is read on from
-        where it was. NotFound if there is no such log."""
-        found = self.head(machine) if names.is_machine(machine) else None
+        """A machine's operations beyond `after`, ascending; as far as the last survey saw, where this comes next. A log
+        that its owner replaces meanwhile is read on from where it was. NotFound if there is no such log."""
+        found = self._surveyed.pop(machine, None) or self._found_head(machine)
         if found is None:
             raise NotFound(
                 f"{self._name} holds no log of machine {names.shown(machine)}",
@@ -224,6 +226,9 @@ class Reader:
                     raise
                 found = newer
 
+    def _found_head(self, machine: str) -> StoredHead | None:
+        return self.head(machine) if names.is_machine(machine) and self.found() else None
+
     def _after(self, machine: str, found: StoredHead, after: int) -> Lines:
         for segment in found.head.segments:
             if segment.last > after:
@@ -234,6 +239,11 @@ class Reader:
             return _parse(line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise self.damaged("changed", self.head_key(machine), f"covers operation {seq}, which is none") from error
+
+    def nothing_yet(self) -> NotFound:
+        """The error that there is no vault to speak of."""
+        hint = "correct its path; if it is right: the first `memferry push` makes a vault"
+        return NotFound(f"there is no vault in {self._name}", backend=self._name, hint=hint)
 
     def damaged(self, problem: str, key: str, why: str) -> Damaged:
         """The error about one object of the vault; `why` ends the sentence that its key begins."""

@@ -52,9 +52,9 @@ class Writer:
 
     def look(self) -> Log:
         """The log as it is now. The version is asked for first, so that a head written meanwhile is never
-        overwritten."""
-        key = self._reader.head_key(self._me.id)
-        version = next((entry.version for entry in self._store.entries(key) if entry.key == key), None)
+        overwritten; and with it what else lies there, which `tidy` needs to know."""
+        self.forget()
+        version = self._objects().get(self._reader.head_key(self._me.id))
         return Log(self._reader.head(self._me.id), version) if version is not None else Log()
 
     def publish(self, log: Log, parts: Sequence[Part], last_seq: int) -> Log:
