@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from memferry.agent.files.tree import Tree
 from memferry.agent.outcome import Outcome
 from memferry.agent.pulling import apply
-from memferry.agent.pulling.reconcile import merged_here
+from memferry.agent.pulling.planning import merged_here
 from memferry.agent.report import Report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
