@@ -15,9 +15,10 @@ import pytest
 
 from memferry.backends.qdrant import rewriting
 from memferry.backends.qdrant.backend import open_backend
-from memferry.backends.qdrant.embedded import CONFIG_FILE, LOCK_FILE, Embedded
+from memferry.backends.qdrant.embedded import Embedded
 from memferry.backends.qdrant.engine import Point, Vector
 from memferry.backends.qdrant.settings import Settings
+from memferry.backends.qdrant.shards import CONFIG_FILE, LOCK_FILE
 from memferry.backends.registry import open_backend as open_any
 from memferry.errors import (
     AccessDenied,
@@ -336,8 +337,8 @@ def test_every_word_of_the_engine_says_what_to_do(
         def close(self) -> None:
             pass
 
-    engine._shards["memory"].close()
-    monkeypatch.setitem(engine._shards, "memory", Failing())
+    engine._shards.open["memory"].close()
+    monkeypatch.setitem(engine._shards.open, "memory", Failing())
     with pytest.raises(kind) as caught:
         engine.put("memory", VECTOR.name, [Point(ID, {}, ROW)])
     assert type(caught.value) is kind
