@@ -184,10 +184,10 @@ def test_a_thorough_look_finds_an_edit_that_the_stat_hides(ant: Machine) -> None
     ant.do("push")
     with opened(ant.config, "test") as agent:  # as if the stat had been the same
         ant.write("a.jsonl", '{"id": "k1", "text": "two"}\n{"id": "k2"}\n')
-        known = agent.catalog.file("notes", "a.jsonl")
+        known = agent.catalog.files.find("notes", "a.jsonl")
         assert known is not None
         with agent.state.transaction():
-            agent.catalog.save_file(known._replace(stat=stat_of((ant.tree / "a.jsonl").stat())))
+            agent.catalog.files.save(known._replace(stat=stat_of((ant.tree / "a.jsonl").stat())))
         assert verbs.perform(agent, "push", {})["modified"] == 0
         assert verbs.perform(agent, "push", {"thorough": True})["modified"] == 1
     assert any("two" in body for body in ant.bodies())

@@ -217,9 +217,9 @@ class Agent:
         for space in self.trees:
             ids = [self.fingerprint.key(space, target)]
             file = target.removeprefix(f"{space}/")
-            known = self.catalog.file(space, file) if file != target else None
+            known = self.catalog.files.find(space, file) if file != target else None
             if known is not None:
-                ids += self.catalog.lying_in(known.id)
+                ids += self.catalog.files.lying_in(known.id)
             stored = [id_ for id_, seen in self.catalog.seen(ids).items() if seen.seq > 0 or seen.seq == FOREIGN]
             if stored:
                 found[space] = stored

@@ -65,7 +65,7 @@ def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
     if agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file):
         yield Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
         return
-    known = agent.catalog.file(tree.name, file)
+    known = agent.catalog.files.find(tree.name, file)
     if known is None:
         if isinstance(seen, scan.Found):
             yield Explanation(subject, "waiting", "scan", "it was not read yet; run `memferry push`")

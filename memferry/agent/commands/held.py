@@ -122,7 +122,7 @@ def decide(agent: Agent, name: str, do: Do, reason: str) -> list[Decision]:
     else:
         made = list(_decide_about(agent, find(agent, name), do, reason))
     with agent.state.transaction():
-        agent.catalog.reconsider_findings()
+        agent.catalog.files.reconsider_findings()
     return made
 
 

@@ -45,7 +45,7 @@ class Holding:
         while held:
             self._withdraw([one.id for one in held])
             for one in held:
-                known = self._catalog.file(one.record.source.space, one.record.source.file)
+                known = self._catalog.files.find(one.record.source.space, one.record.source.file)
                 self._catalog.hold([one], known.id if known else 0, self._fingerprint)
                 self._outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
             held = self._derived(held)
@@ -69,7 +69,7 @@ class Holding:
 
     def _refresh(self, this: Pass) -> None:
         """What a withdrawal has changed of the file that is being read."""
-        now = self._catalog.file(self._space, this.known.path)
+        now = self._catalog.files.find(self._space, this.known.path)
         if now is not None:
             this.known = this.known._replace(cleared=now.cleared, noted_mtime_ns=now.noted_mtime_ns, frame=now.frame)
 

@@ -113,12 +113,12 @@ class Ingest:
 
     def _rename(self, descriptor: int, stat: Stat, was: str, path: str) -> None:
         """The same ledger under a new name keeps what is known of it."""
-        known = self._catalog.file(self._space, was)
+        known = self._catalog.files.find(self._space, was)
         if known is None or not self._goes_on(descriptor, stat, known):
             return
         with self._state.transaction():
-            self._catalog.displace(self._space, path)
-            self._catalog.save_file(known._replace(path=path, gone=False))
+            self._catalog.files.displace(self._space, path)
+            self._catalog.files.save(known._replace(path=path, gone=False))
             if known.cleared:
                 self._work.tell(known, was=was, path=path)
 
@@ -130,7 +130,7 @@ class Ingest:
 
     def is_renamed(self, path: str, was: str) -> bool:
         """Whether the file at `path` surely is the one that was called `was`, grown or not."""
-        known = self._catalog.file(self._space, was)
+        known = self._catalog.files.find(self._space, was)
         if known is None or known.stat is None:
             return False
         try:
@@ -142,11 +142,11 @@ class Ingest:
 
     def note_vanished(self, path: str) -> None:
         """The file is gone. That withdraws nothing; a restore must only know."""
-        known = self._catalog.file(self._space, path)
+        known = self._catalog.files.find(self._space, path)
         if known is None or known.gone:
             return
         with self._state.transaction():
-            self._catalog.save_file(known._replace(gone=True))
+            self._catalog.files.save(known._replace(gone=True))
             self._catalog.lose_held(known.id)
             if known.cleared:
                 self._work.tell(known, gone=True)
@@ -165,7 +165,7 @@ class Ingest:
         mark = self._fingerprint(content)
         if known.content == mark and not known.gone and not self._reading.force:
             with self._state.transaction():
-                self._catalog.save_file(known._replace(stat=stat))
+                self._catalog.files.save(known._replace(stat=stat))
         elif known.cleared and not content.strip():
             self._refuse_blank(known, stat)
         elif (snapshot := reader.parse(Source(self._space, path, kind.format, kind.derived), content)) is None:
@@ -179,7 +179,7 @@ class Ingest:
     def _refuse_blank(self, known: KnownFile, stat: Stat) -> None:
         """A blank version never replaces a full one silently."""
         with self._state.transaction():
-            self._catalog.save_file(known._replace(stat=stat))
+            self._catalog.files.save(known._replace(stat=stat))
             self._state.report_problem(
                 "file",
                 f"{known.space}/{known.path}",
@@ -193,7 +193,7 @@ class Ingest:
         text, hint = "is not complete (it does not parse)", "repair the file; its last good version is kept"
         self._outcome.failed[subject] = (text, hint)
         with self._state.transaction():
-            self._catalog.save_file(known._replace(stat=stat))
+            self._catalog.files.save(known._replace(stat=stat))
             self._state.report_problem("file", subject, text, hint)
 
     # -- the end of a file
@@ -218,12 +218,12 @@ class Ingest:
                 known = known._replace(noted_mtime_ns=stat.mtime_ns)
             if isinstance(this.kind.reader, Whole) and this.kind.reader.removes:
                 known = self._compare_members(this, known)
-            self._catalog.save_file(known)
+            self._catalog.files.save(known)
             self._state.clear_problem("file", f"{known.space}/{known.path}")
 
     def _compare_members(self, this: Pass, known: KnownFile) -> KnownFile:
-        removed = frozenset(self._catalog.members(known.id) - this.present)
-        self._catalog.add_members(known.id, this.present)
+        removed = frozenset(self._catalog.files.members(known.id) - this.present)
+        self._catalog.files.add_members(known.id, this.present)
         if not removed:
             return known
         self.removals.append((known.id, removed))
@@ -239,12 +239,12 @@ class Ingest:
         with self._state.transaction():
             for file, ids in self.removals:
                 self._outcome.removed += len(self._withdrawal.withdraw(self._space, ids, WITHDRAWN))
-                self._catalog.drop_members(file, ids)
+                self._catalog.files.drop_members(file, ids)
         self.removals.clear()
 
     def _meet(self, path: str, kind: Kind) -> KnownFile:
         with self._state.transaction():
-            return self._catalog.meet_file(self._space, path, kind.format)._replace(format=kind.format)
+            return self._catalog.files.meet(self._space, path, kind.format)._replace(format=kind.format)
 
 
 def _up_to(size: int, parts: Iterable[tail.Chunk | tail.Oversize]) -> Iterator[tail.Chunk | tail.Oversize]:

@@ -57,7 +57,7 @@ def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
                 work.withdrawal.withdraw_own(tree.name, cut, WITHDRAWN)
     work.outcome.held = counted  # what is read again is counted then
     with state.transaction():
-        catalog.reconsider_all(tree.name)
+        catalog.files.reconsider_all(tree.name)
         state.set_meta(name, version)
     return True
 
@@ -68,7 +68,7 @@ def _may_not_leave(put: Put, verdict: Kept | Held) -> bool:
 
 
 def _is_gone(put: Put, catalog: Catalog) -> bool:
-    known = catalog.file(put.space, put.file)
+    known = catalog.files.find(put.space, put.file)
     return known is None or known.gone
 
 

@@ -59,11 +59,11 @@ class Storing:
             if cursor is not None:
                 placed = max(this.position, this.known.placed)
                 this.known = this.known._replace(cursor=cursor, position=this.position, placed=placed)
-                self._catalog.save_file(this.known)
+                self._catalog.files.save(this.known)
 
     def renew_layout(self, this: Pass) -> None:
         """Positions from here on will hold other lines than they did."""
-        this.known = self._catalog.relay(this.known, this.position)
+        this.known = self._catalog.files.relay(this.known, this.position)
         if this.known.cleared:
             self._work.tell(this.known, keep=this.position)
 
@@ -117,7 +117,7 @@ class Storing:
         if sealing is not None:
             self._journal.append(sealing(), this.known.id)
             this.wrote = True
-            this.known = self._catalog.save_file(this.known._replace(cleared=True))
+            this.known = self._catalog.files.save(this.known._replace(cleared=True))
         if made.held:
             self._holding.hold(this, made)
         self.released |= bool(made.released)

@@ -74,7 +74,7 @@ class Cycle:
     def run_some(self, files: Iterable[str]) -> None:
         """Only these files, which the watcher saw change. Nothing is concluded from what is missing."""
         seen = [one for file in files if (one := scan.look(self._tree.root, file)) is not None]
-        known = self._catalog.stats(self._tree.name, [one.file for one in seen])
+        known = self._catalog.files.stats(self._tree.name, [one.file for one in seen])
         self._read(scan.changes(seen, known))
         if self._holds_copies or self._reconsiders():
             self.run()
@@ -86,14 +86,14 @@ class Cycle:
         if not self._ingest.has_released():
             return False
         with self._state.transaction():
-            self._catalog.reconsider(self._tree.name)
+            self._catalog.files.reconsider(self._tree.name)
         return True
 
     # -- scanning
 
     def _scan(self, all_files: bool) -> scan.Changes:
         try:
-            known = self._catalog.stats(self._tree.name)
+            known = self._catalog.files.stats(self._tree.name)
             seen = list(scan.walk(self._tree.root, descend=self._tree.rules.descends))
         except SpaceMissing as error:
             self._halt(str(error), error.hint)
@@ -139,7 +139,7 @@ class Cycle:
     def _read(self, changes: scan.Changes) -> None:
         """Derived files first: what they repeat is then read after them, never before it was written."""
         self._holds_copies = False
-        self._pulled = self._catalog.pulled_files(self._tree.name)
+        self._pulled = self._catalog.files.pulled(self._tree.name)
         kinds = {one.file: kind for one in changes.changed if (kind := self._kind(one.file)) is not None}
         moved = _renames_in_order(changes.moved)
         rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
@@ -171,7 +171,7 @@ class Cycle:
     def _refuse_mass_vanishing(self, changes: scan.Changes) -> None:
         if not changes.vanished or self._accept_deletions:
             return
-        known = len(self._catalog.stats(self._tree.name))
+        known = len(self._catalog.files.stats(self._tree.name))
         lost = len(changes.vanished)
         if self._guard.refuses(lost, known):
             lost = len(set(changes.vanished) - self._renamed(changes))

@@ -55,7 +55,7 @@ class Work:
         seq, hlc = self.journal.next()
         note = Note(seq, hlc, known.space, path or known.path, known.format, **facts)  # type: ignore[arg-type]
         self.journal.append_ops([note])
-        self.catalog.add_note(known.id, seq)
+        self.catalog.files.add_note(known.id, seq)
 
 
 @dataclass(slots=True)

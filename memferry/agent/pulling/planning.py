@@ -201,6 +201,6 @@ class Planning:
             return
         arrays[space, file].removed.add(key)
         arrays[space, file].ids.add(id_)
-        known = self._catalog.file(space, file)
+        known = self._catalog.files.find(space, file)
         if known is not None:
-            self._catalog.drop_members(known.id, [id_])  # its owner removed it, so nobody removes it here
+            self._catalog.files.drop_members(known.id, [id_])  # its owner removed it, so nobody removes it here

@@ -73,7 +73,7 @@ class Bygone:
         return {id_ for file in self._files() if file.found.file == path for one in self._read(file) for id_ in one}
 
     def _files(self) -> Iterator[_File]:
-        pulled = self._catalog.pulled_files(self._tree.name)
+        pulled = self._catalog.files.pulled(self._tree.name)
         for one in scan.walk(self._tree.root, descend=self._tree.rules.descends):
             if not isinstance(one, scan.Found) or one.file in pulled or self._tree.rules.verdict(one.file) is not None:
                 continue

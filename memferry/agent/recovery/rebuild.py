@@ -45,7 +45,7 @@ def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Col
         kind = tree.format.kind(one.file)
         if kind is None or isinstance(kind.reader, Whole) or not isinstance(one, scan.Found):
             continue
-        known = catalog.file(tree.name, one.file)
+        known = catalog.files.find(tree.name, one.file)
         if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
             lines = apply.content(tree.root, one.file).split(b"\n")[:-1]
             received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
@@ -97,7 +97,7 @@ class _Builder:
         if op.redacted:
             self._state.execute("insert or ignore into redacted values(?, 0)", (id_,))
         if op.key not in (op.file, op.digest) and _is_array(op):
-            self._catalog.add_members(known.id, [id_])
+            self._catalog.files.add_members(known.id, [id_])
 
     def _place(self, op: Place) -> None:
         known = self._reach(op.space, op.file, op.position)
@@ -107,23 +107,23 @@ class _Builder:
             self._state.execute("insert or replace into place values(?, ?, ?)", row)
 
     def _note(self, op: Note) -> None:
-        if op.was is not None and (old := self._catalog.file(op.space, op.was)) is not None:
-            self._catalog.displace(op.space, op.file)
-            self._catalog.save_file(old._replace(path=op.file))
-        known = self._catalog.meet_file(op.space, op.file, op.format)
+        if op.was is not None and (old := self._catalog.files.find(op.space, op.was)) is not None:
+            self._catalog.files.displace(op.space, op.file)
+            self._catalog.files.save(old._replace(path=op.file))
+        known = self._catalog.files.meet(op.space, op.file, op.format)
         if op.keep is not None and op.keep < known.placed:
-            known = self._catalog.relay(known, op.keep)
+            known = self._catalog.files.relay(known, op.keep)
         frame = "\0".join(op.frame) if op.frame else known.frame
-        self._catalog.save_file(
+        self._catalog.files.save(
             known._replace(gone=op.gone, frame=frame, cleared=True, noted_mtime_ns=op.mtime_ns or known.noted_mtime_ns)
         )
-        self._catalog.add_note(known.id, op.seq)
+        self._catalog.files.add_note(known.id, op.seq)
 
     def _reach(self, space: str, file: str, position: int) -> KnownFile:
-        known = self._catalog.meet_file(space, file, "")
+        known = self._catalog.files.meet(space, file, "")
         if position < known.placed and known.cleared:
             return known
-        return self._catalog.save_file(known._replace(placed=max(known.placed, position + 1), cleared=True))
+        return self._catalog.files.save(known._replace(placed=max(known.placed, position + 1), cleared=True))
 
 
 def _is_array(op: Put) -> bool:

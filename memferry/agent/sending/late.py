@@ -22,7 +22,7 @@ def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
     did. Raises Halted where the rules or the scanner broke meanwhile."""
     changed: defaultdict[str, list[str]] = defaultdict(list)
     gone: set[str] = set()
-    for space, file, before in agent.catalog.stats_of(agent.journal.files(first, last)):
+    for space, file, before in agent.catalog.files.stats_of(agent.journal.files(first, last)):
         if space not in agent.trees:
             continue
         now = scan.stat_at(agent.trees[space].root, file)

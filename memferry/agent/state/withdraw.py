@@ -68,7 +68,7 @@ class Withdrawal:
         forgotten = [id_ for id_, seen in self._catalog.seen(ids).items() if seen.seq == FORGOTTEN]
         self._state.execute_many("delete from record where id = ?", ((id_,) for id_ in forgotten))
         if forgotten:
-            self._catalog.reconsider_all(space)
+            self._catalog.files.reconsider_all(space)
         return forgotten
 
     def _retract_others(self, space: str, ids: Collection[int]) -> list[int]:
