@@ -78,6 +78,8 @@ class Bar:
     title: str
     body: Body
     tools: tuple[str, ...] = ()
+    forbidden: Callable[[], str] = str
+    """Why it cannot be tried here, whatever is installed; empty where it can."""
 
     def missing(self) -> list[str]:
         return [tool for tool in self.tools if shutil.which(tool) is None]
@@ -102,11 +104,13 @@ def by_number(name: str) -> tuple[int, str]:
     return int(number), where
 
 
-def bar(name: str, title: str, *, tools: tuple[str, ...] = ()) -> Callable[[Body], Body]:
+def bar(
+    name: str, title: str, *, tools: tuple[str, ...] = (), forbidden: Callable[[], str] = str
+) -> Callable[[Body], Body]:
     """Enter a function in the list of bars."""
 
     def enter(body: Body) -> Body:
-        BARS[name] = Bar(name, title, body, tools)
+        BARS[name] = Bar(name, title, body, tools, forbidden)
         return body
 
     return enter

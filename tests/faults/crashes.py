@@ -61,10 +61,12 @@ def _kill_at_random(trial: Trial, machine: Machine, *, longest_s: float) -> None
     trial.result.expect(verified.code == 0, f"verify: {said(verified)}")
 
 
-def killed(machine: Machine, command: str, after_s: float) -> int:
+def killed(machine: Machine, command: str, after_s: float, *, first: Callable[[], None] = lambda: None) -> int:
+    """How it ended. `first`: done just before."""
     process = machine.spawn(command)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=after_s)
+    first()
     process.kill()
     return process.wait()
 

@@ -1,4 +1,5 @@
-"""Bugs that would let something private out, each as one changed function, and the bar that must notice it.
+"""Bugs that would let something private out, or lose something, each as one changed function, and the bar that must
+notice it.
 
 `python -m tests.faults --teeth` tries them all. A bug is sown by its name in the environment, in this process and in
 every one that a bar starts (`tests.faults.launch`).
@@ -122,6 +123,8 @@ def _repair_at_once(honest: Any) -> Any:
 
 
 MUTANTS: Mapping[str, Mutant] = {
+    "a file is not synced": Mutant("B3", "memferry.durable:os.fsync", _never(None)),
+    "a folder is not synced": Mutant("B3", "memferry.durable:Folder.sync", _never(None)),
     "the last of two equal keys wins": Mutant("B31", "memferry.formats.ledger:decode_lines", _last_wins),
     "labels count at the top only": Mutant("B31", "memferry.policies.chain:contents_of", _top_only),
     "a misspelled label is none": Mutant("B31", "memferry.policies.labels:looks_like", _never(False)),

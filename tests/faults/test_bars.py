@@ -27,6 +27,8 @@ def test_bar(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    if reason := bar.forbidden():
+        pytest.skip(f"{bar.title}: {reason}")
     with cleaned(tmp_path / name) as base:
         result = bar.run(base, "small", SEED)
     with capsys.disabled():
