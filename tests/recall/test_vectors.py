@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,9 +13,12 @@ from memferry.errors import EmbedderBroken
 from memferry.model import Put, Retract
 from memferry.recall.base import Passage
 from memferry.recall.embed import feed, wire
+from memferry.recall.embed.base import Question, asked
 from memferry.recall.embed.child import Worker
 from memferry.recall.embed.feed import embed
+from memferry.recall.embed.minilm import MiniLM
 from memferry.recall.embed.registry import Choice
+from memferry.recall.embed.search import Search
 from memferry.recall.embed.tier import ByModel
 from memferry.recall.index import HELD_FROM, PASSAGE_BITS, Index, remove
 from memferry.recall.vectors import LONGEST_RECORD, Vectors
@@ -101,6 +105,47 @@ def test_what_is_asked_finds_what_shares_no_word(place: Place, worker: Worker) -
     assert max(near, key=near.__getitem__) >> PASSAGE_BITS == 1
     scores = found.scores("an artist at dawn", [Passage(n << PASSAGE_BITS, text) for n, text in enumerate(TEXTS, 1)])
     assert scores.index(max(scores)) == 2
+
+
+def test_on_a_full_disk_the_model_finds_what_was_there_and_later_what_comes(place: Place, worker: Worker) -> None:
+    """No file may grow: for SQLite that is a disk without room. The connection that adds has left its log empty."""
+    resource = pytest.importorskip("resource")
+    place.write(TEXTS[:3])
+    embed(place.vectors, worker)
+    place.close()
+    model, question = worker.model, _asked("the kitten")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        search = Search(place.file)
+        found = [search.of(model), len(search.nearest(question, 9))]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        place.open()
+    with contextlib.closing(search):
+        assert found == [True, 3]
+        place.write(TEXTS[3:], first=4)
+        embed(place.vectors, worker)
+        assert search.of(model)
+        assert len(search.nearest(question, 9)) == len(TEXTS)
+
+
+def test_a_file_of_vectors_that_is_damaged_is_an_error_and_not_the_end_of_the_model(
+    place: Place, worker: Worker, tmp_path: Path
+) -> None:
+    place.write(TEXTS)
+    embed(place.vectors, worker)
+    running = worker.running
+    damaged = tmp_path / "damaged.vectors"
+    damaged.write_bytes(place.file.read_bytes()[:5000] + b"\xff" * 20_000)
+    with pytest.raises(EmbedderBroken, match="cannot be used"):
+        ByModel(worker, [damaged]).nearest("the kitten", 2)
+    assert worker.running == running
+    assert ByModel(worker, [place.file]).nearest("the kitten", 2)
+
+
+def _asked(text: str) -> Question:
+    return asked(MiniLM(), text)
 
 
 def test_only_what_is_new_is_read(place: Place, counting: Counting) -> None:

@@ -8,17 +8,18 @@ enough up to there (docs/adr/0015-vectors.md).
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memferry.embedder import Model
+from memferry.looking import looking
 from memferry.recall.embed.base import TOKEN_LIMIT, Question
 from memferry.recall.embed.matrix import Matrix
 from memferry.recall.embed.memory import give_back
+from memferry.recall.layout import explained
 
 BEFORE = 0.6
 """How much a word counts that is not in a record itself, but in the one before it in the same file."""
@@ -27,20 +28,29 @@ AT_ONCE = 20_000
 
 
 class Search:
-    """Reads a file of `vectors.Vectors` while that is added to. Whoever opens it closes it."""
+    """Reads a file of `vectors.Vectors` while that is added to. Whoever opens it closes it. Every method: IndexBroken
+    where the file cannot be read."""
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=10, isolation_level=None)
-        self._seen: int | None = None
+        self._path = path
         self._stamps: dict[str, str] = {}
         self._matrix = Matrix()
+        self._open()
+
+    def _open(self) -> None:
+        with explained(self._path):
+            self._database, self._frozen = looking(str(self._path), timeout_s=10)
+        self._seen: int | None = None
 
     def close(self) -> None:
         self._database.close()
 
     def of(self, model: Model) -> bool:
         """Whether the vectors are of this model. Looks for changes first."""
-        (version,) = self._database.execute("pragma data_version").fetchone()
+        if self._frozen:
+            self.close()
+            self._open()
+        ((version,),) = self._rows("pragma data_version")
         if version != self._seen:
             self._refresh()
             self._seen = version
@@ -60,11 +70,13 @@ class Search:
 
     def _refresh(self) -> None:
         """Take in what was added, leave out what is gone; all again after the stamps have changed."""
-        stamps = dict(self._database.execute("select name, value from stamp"))
+        stamps = dict(self._rows("select name, value from stamp"))
         if stamps != self._stamps:
             self._matrix = Matrix()
             self._stamps = stamps
-        there = _column(self._database, "select id from passage where id > 0 order by id")
+        with explained(self._path):
+            ids = self._database.execute("select id from passage where id > 0 order by id")
+            there = np.fromiter((id_ for (id_,) in ids), np.int64)
         self._matrix.keep(np.isin(self._matrix.ids, there, assume_unique=True))
         new = np.setdiff1d(there, self._matrix.ids, assume_unique=True)
         for start in range(0, len(new), AT_ONCE):
@@ -99,9 +111,12 @@ class Search:
         scores = np.maximum(best[[rows[id_] for id_ in own]], previous) @ weights
         return dict(zip(own, scores.tolist(), strict=True))
 
-    def _among(self, sql: str, ids: Collection[int] | NDArray[np.int64]) -> Iterator[tuple]:  # type: ignore[type-arg]
-        wanted = json.dumps([int(id_) for id_ in ids])
-        return self._database.execute(f"{sql} (select value from json_each(?))", (wanted,))
+    def _among(self, sql: str, ids: Collection[int] | NDArray[np.int64]) -> list[tuple]:  # type: ignore[type-arg]
+        return self._rows(f"{sql} (select value from json_each(?))", json.dumps([int(id_) for id_ in ids]))
+
+    def _rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
+        with explained(self._path):
+            return self._database.execute(sql, values).fetchall()
 
 
 def _best(tokens: NDArray[np.float32], packed: Sequence[bytes]) -> NDArray[np.float32]:
@@ -111,7 +126,3 @@ def _best(tokens: NDArray[np.float32], packed: Sequence[bytes]) -> NDArray[np.fl
     starts = np.cumsum([0, *(len(one) // width for one in packed[:-1])])
     result: NDArray[np.float32] = np.maximum.reduceat(rows @ tokens.T, starts, axis=0) * np.float32(TOKEN_LIMIT / 127)
     return result
-
-
-def _column(database: sqlite3.Connection, sql: str) -> NDArray[np.int64]:
-    return np.fromiter((row[0] for row in database.execute(sql)), np.int64)
