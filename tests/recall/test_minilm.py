@@ -11,7 +11,8 @@ from memferry.embedder import Embedder
 from memferry.errors import EmbedderBroken
 from memferry.recall.embed import minilm
 from memferry.recall.embed.base import TOKEN_LIMIT, TokenEmbedder, packed_tokens, packed_vector
-from memferry.recall.embed.minilm import HERE, MiniLM
+from memferry.recall.embed.minilm import HERE, MiniLM, packaged_weights
+from memferry.recall.embed.wordless import wordless
 from memferry.recall.embed.wordpiece import WordPiece
 
 CAT, KITTEN, MIGRATION = (
@@ -123,3 +124,26 @@ def test_it_is_what_it_says(model: MiniLM) -> None:
     embedder: Embedder = model
     assert isinstance(embedder, TokenEmbedder)
     assert not model.model.remote
+
+
+def test_without_its_table_of_words_it_says_the_same_to_the_last_bit(model: MiniLM) -> None:
+    """onnxruntime with the file as it is."""
+    onnxruntime = pytest.importorskip("onnxruntime")
+    whole = onnxruntime.InferenceSession(str(packaged_weights()), providers=["CPUExecutionProvider"])
+    for text in ("We moved the database to the new cluster.", "naïve 42 中文", ""):
+        numbers = np.array([model.numbers(text)])
+        more = {"attention_mask": np.ones_like(numbers), "token_type_ids": np.zeros_like(numbers)}
+        (states,) = whole.run(["last_hidden_state"], {"input_ids": numbers, **more})
+        np.testing.assert_array_equal(model.states([model.numbers(text)])[0], states[0])
+
+
+def test_the_table_of_words_stays_in_the_file(model: MiniLM) -> None:
+    """In float32 it would be 47 MB."""
+    assert model._words.table.shape == (30_522, 384)
+    assert not model._words.table.flags.owndata
+    assert len(model._words.graph) < packaged_weights().stat().st_size - model._words.table.nbytes
+
+
+def test_another_model_is_refused() -> None:
+    with pytest.raises(KeyError):
+        wordless(packaged_weights(), "input_ids", "another.table", "embedding")

@@ -6,6 +6,17 @@ import contextlib
 import ctypes
 import sys
 
+LARGE = 1 << 20
+"""Bytes from which on memory is taken from the system each time and given back at once."""
+_M_MMAP_THRESHOLD = -3
+
+
+def keep_little() -> None:
+    """Of what a model needs for a moment. glibc raises its own bound to what was freed last, and keeps 60 MB then."""
+    if sys.platform == "linux":
+        with contextlib.suppress(AttributeError):  # another libc has no such thing
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
+
 
 def give_back() -> None:
     """What loading took for a moment, to the system: glibc keeps it otherwise, 60 MB of MiniLM's 214."""

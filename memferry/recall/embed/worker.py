@@ -20,7 +20,7 @@ from memferry.embedder import Embedder
 from memferry.errors import MemferryError
 from memferry.recall.embed import wire
 from memferry.recall.embed.base import Question, TokenEmbedder, asked, packed_tokens, packed_vector, reads
-from memferry.recall.embed.memory import give_back
+from memferry.recall.embed.memory import give_back, keep_little
 from memferry.recall.embed.registry import Choice, made
 
 if TYPE_CHECKING:
@@ -120,6 +120,7 @@ def main() -> None:
     outgoing = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy's threads wait for each other by spinning
+    keep_little()
     with contextlib.suppress(BrokenPipeError):  # the parent is gone
         serve(sys.stdin.buffer, outgoing)
     os._exit(0)  # a reader that waits for stdin would hold up a usual end
