@@ -14,26 +14,24 @@ import queue
 import sys
 import threading
 from _operator import _compare_digest  # as `hmac` has it, which would bring OpenSSL with it, 4 MB
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-import memferry
 from memferry.config import Config, load
 from memferry.errors import ConfigError, IndexBroken
-from memferry.recall.asking import NOTE, PATIENCE_S, Note, Question, encode, forget, settings_of
+from memferry.recall.asking import NOTE, PATIENCE_S, Question, encode, settings_of
 from memferry.recall.line import Line, Listener
 from memferry.recall.local import parts, searcher
+from memferry.recall.meeting import Note, address, forget, random_hex, tell
 from memferry.recall.search import Answers, Searcher
 from memferry.recall.vectors import all_beside
 
 A_MOMENT_S = 1.0
 """Whoever has a line asks at once."""
 LONGEST_QUESTION = 1 << 20
-LONGEST_ADDRESS = 100
-"""Bytes: Linux takes 107 for a socket's path, macOS 103."""
 WAITING = 16
 
 _questions = msgspec.json.Decoder(Question)
@@ -94,11 +92,6 @@ class Desk:
             self._files = files
 
 
-def _random(count: int) -> str:
-    """So many bytes, for nobody to guess, in hex."""
-    return os.urandom(count).hex()
-
-
 def _identity(index: Path) -> tuple[object, ...]:
     with contextlib.suppress(FileNotFoundError):
         found = index.stat()
@@ -110,15 +103,15 @@ def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None)
     """Until the descriptor `parent` ends, or nobody has asked for `recall.idle_s`. `ready`: called once, when whoever
     asks is heard."""
     waiting: queue.Queue[Line | None] = queue.Queue(WAITING)
-    key = _random(32)
+    key = random_hex(32)
     with (
-        _address(config.state) as address,
-        contextlib.closing(Listener(address, WAITING, PATIENCE_S)) as listener,
+        address(config.state, "answering") as where,
+        contextlib.closing(Listener(where, WAITING, PATIENCE_S)) as listener,
         contextlib.closing(Desk(config, key)) as desk,
     ):
         threading.Thread(target=_watch, args=(parent, waiting), daemon=True).start()
         threading.Thread(target=_accept, args=(listener, waiting), daemon=True).start()
-        _tell(config.state, Note(address, key, memferry.__version__))
+        tell(config.state / NOTE, Note(where, key))
         ready()
         try:
             for line in iter(partial(waiting.get, timeout=config.recall.idle_s), None):
@@ -128,7 +121,7 @@ def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None)
         except queue.Empty:
             return
         finally:
-            forget(config.state, key)
+            forget(config.state / NOTE, key)
 
 
 def _accept(listener: Listener, waiting: queue.Queue[Line | None]) -> None:
@@ -143,30 +136,6 @@ def _watch(parent: int, waiting: queue.Queue[Line | None]) -> None:
     while os.read(parent, 1):
         pass
     waiting.put(None)
-
-
-@contextlib.contextmanager
-def _address(state: Path) -> Iterator[str]:
-    """Where nobody else may connect: in the state directory, in one of its own where that has too long a name."""
-    name = f"answering-{_random(4)}.sock"
-    if sys.platform == "win32":
-        yield rf"\\.\pipe\memferry-{_random(16)}"
-    elif len(os.fsencode(state / name)) <= LONGEST_ADDRESS:
-        for left in state.glob("answering-*.sock"):  # by one that was killed
-            left.unlink(missing_ok=True)
-        yield str(state / name)
-    else:
-        import tempfile
-
-        with tempfile.TemporaryDirectory(prefix="memferry-", ignore_cleanup_errors=True) as folder:
-            yield os.path.join(folder, "answering.sock")
-
-
-def _tell(state: Path, note: Note) -> None:
-    draft = state / f"{NOTE}.draft"
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(encode(note))
-    draft.replace(state / NOTE)
 
 
 def main(argv: list[str]) -> None:

@@ -7,14 +7,12 @@ below.
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
-import memferry
 from memferry.config import Config
 from memferry.recall.line import connected
+from memferry.recall.meeting import noted
 from memferry.recall.search import Answers, Wanted
 
 NOTE = "answering.json"
@@ -22,14 +20,6 @@ NOTE = "answering.json"
 PATIENCE_S = 10
 """For an answer: a model may have to be loaded first."""
 LONGEST_ANSWER = 1 << 28
-
-
-class Note(NamedTuple):
-    """Where it listens. `key`: whoever asks has read this file. `version`: of its memferry."""
-
-    address: str
-    key: str
-    version: str
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -43,17 +33,16 @@ class Question(msgspec.Struct, frozen=True):
 
 
 encode = msgspec.json.Encoder().encode
-_note = msgspec.json.Decoder(Note)
 _answers = msgspec.json.Decoder(Answers | None)
 """None: refused. Asking the index itself also tells what is wrong."""
 
 
 def ask(config: Config, wanted: Wanted, *, shareable: bool, tier: str | None) -> Answers | None:
     """None: nobody answers, or not in time."""
+    note = noted(config.state / NOTE)
+    if note is None:
+        return None
     try:
-        note = _note.decode((config.state / NOTE).read_bytes())
-        if note.version != memferry.__version__:
-            return None
         question = Question(note.key, settings_of(config), shareable, tier, wanted)
         with contextlib.closing(connected(note.address, PATIENCE_S)) as line:
             line.say(encode(question))
@@ -66,11 +55,3 @@ def ask(config: Config, wanted: Wanted, *, shareable: bool, tier: str | None) ->
 def settings_of(config: Config) -> str:
     """Of recall, without a secret."""
     return repr(config.recall)
-
-
-def forget(state: Path, key: str) -> None:
-    """Take the note away, unless it is another's by now."""
-    path = state / NOTE
-    with contextlib.suppress(OSError, msgspec.MsgspecError):
-        if _note.decode(path.read_bytes()).key == key:
-            path.unlink()

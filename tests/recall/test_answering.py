@@ -22,8 +22,9 @@ from memferry.agent.index.answering import Answering
 from memferry.config import Config
 from memferry.recall import asking
 from memferry.recall.answering import serve
-from memferry.recall.asking import NOTE, Note
+from memferry.recall.asking import NOTE
 from memferry.recall.local import searcher
+from memferry.recall.meeting import Note, noted
 from memferry.recall.search import Answers, Wanted
 from tests.agent.machines import Machine
 
@@ -66,6 +67,12 @@ def answering(config: Config) -> Iterator[threading.Thread]:
 
 def ask(config: Config, query: str, *, shareable: bool = False, tier: str | None = "core") -> Answers | None:
     return asking.ask(config, Wanted(query), shareable=shareable, tier=tier)
+
+
+def the_note(machine: Machine) -> Note:
+    note = noted(machine.state / NOTE)
+    assert note is not None
+    return note
 
 
 def keys(answers: Answers | None) -> list[str]:
@@ -118,7 +125,7 @@ def test_what_is_new_withdrawn_or_made_again_is_noticed(ant: Machine) -> None:
 def test_what_cannot_be_answered_is_left_to_the_asker_and_ends_nothing(ant: Machine) -> None:
     with answering(ant.config):
         assert ask(ant.config, "?!") is None  # which is an error that the asker meets, too
-        note = asking._note.decode((ant.state / NOTE).read_bytes())
+        note = the_note(ant)
         for said in (b"", b"\x80\x04\x95", b"{}", b"[" * 9999):
             with contextlib.closing(asking.connected(note.address, 5)) as line:
                 line.say(said)
@@ -129,7 +136,7 @@ def test_what_cannot_be_answered_is_left_to_the_asker_and_ends_nothing(ant: Mach
 
 def test_nobody_is_answered_who_has_not_read_the_key(ant: Machine) -> None:
     with answering(ant.config):
-        note = asking._note.decode((ant.state / NOTE).read_bytes())
+        note = the_note(ant)
         (ant.state / NOTE).write_bytes(asking.encode(note._replace(key=secrets.token_hex(32))))
         assert ask(ant.config, "harbour") is None
         (ant.state / NOTE).write_bytes(asking.encode(note))
@@ -138,7 +145,7 @@ def test_nobody_is_answered_who_has_not_read_the_key(ant: Machine) -> None:
 
 def test_one_of_another_version_is_not_asked(ant: Machine) -> None:
     with answering(ant.config):
-        note = asking._note.decode((ant.state / NOTE).read_bytes())
+        note = the_note(ant)
         (ant.state / NOTE).write_bytes(asking.encode(note._replace(version="0.0.1")))
         assert ask(ant.config, "harbour") is None
         (ant.state / NOTE).write_bytes(asking.encode(note))
@@ -178,7 +185,7 @@ def test_a_state_directory_with_a_long_name_has_its_socket_elsewhere(tmp_path: P
     far.do("index")
     with answering(far.config):
         assert keys(ask(far.config, "harbour")) == ["open"]
-        address = Path(asking._note.decode((far.state / NOTE).read_bytes()).address)
+        address = Path(the_note(far).address)
         assert stat.S_IMODE(address.parent.stat().st_mode) == 0o700
     assert not address.parent.exists()
 

@@ -1,0 +1,76 @@
+"""Where a process that keeps something in memory for others of this user is found: an address, and a note with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+import memferry
+
+LONGEST_ADDRESS = 100
+"""Bytes: Linux takes 107 for a socket's path, macOS 103."""
+
+
+class Note(NamedTuple):
+    """Where it listens. `key`: whoever asks has read this file. `version`: of its memferry."""
+
+    address: str
+    key: str
+    version: str = memferry.__version__
+
+
+_decode = msgspec.json.Decoder(Note).decode
+
+
+def noted(path: Path) -> Note | None:
+    """None: there is nobody, or one of another memferry."""
+    try:
+        note = _decode(path.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return None
+    return note if note.version == memferry.__version__ else None
+
+
+def tell(path: Path, note: Note) -> None:
+    """Readable by its owner alone. Raises OSError."""
+    draft = path.with_name(f"{path.name}.draft")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(msgspec.json.encode(note))
+    draft.replace(path)
+
+
+def forget(path: Path, key: str) -> None:
+    """Take the note away, unless it is another's by now."""
+    note = noted(path)
+    if note is not None and note.key == key:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@contextlib.contextmanager
+def address(folder: Path | None, name: str) -> Iterator[str]:
+    """Where nobody else may connect: in `folder`, or in one of its own where that has too long a name, or there is
+    none."""
+    end = f"-{random_hex(4)}.sock"
+    if sys.platform == "win32":
+        yield rf"\\.\pipe\memferry-{random_hex(16)}"
+    elif folder is not None and len(os.fsencode(folder / f"{name}{end}")) <= LONGEST_ADDRESS:
+        for left in folder.glob(f"{name}-*.sock"):  # by one that was killed
+            left.unlink(missing_ok=True)
+        yield str(folder / f"{name}{end}")
+    else:
+        import tempfile
+
+        with tempfile.TemporaryDirectory(prefix="memferry-", ignore_cleanup_errors=True) as own:
+            yield os.path.join(own, f"{name}.sock")
+
+
+def random_hex(count: int) -> str:
+    """So many bytes, for nobody to guess."""
+    return os.urandom(count).hex()
