@@ -59,7 +59,7 @@ def made(config: Config, read: int = READ) -> Iterator[Figure]:
 def _embed(config: Config, read: int) -> None:
     with opened(config, "index") as agent:
         verbs.perform(agent, "index", {"embed": read})
-    shared(of_settings(config.recall), config.recall.idle_s).close()
+    shared(of_settings(config.recall), config.state, config.recall.idle_s).close()
 
 
 def _model_alone(config: Config, read: int) -> None:

@@ -25,7 +25,8 @@ class Model(NamedTuple):
 
 
 class Embedder(Protocol):
-    """Texts to vectors of unit length. The same text gives the same vector."""
+    """Texts to vectors of unit length. The same text gives the same vector. Any number of threads may ask at once; one
+    waits no longer than a batch of another takes."""
 
     @property
     def model(self) -> Model:

@@ -126,4 +126,4 @@ def means_of(settings: Recall) -> Means:
         return WORDS._replace(notice=wanted if settings.tier == "model" else None)
     from memferry.recall.embed.child import shared
 
-    return Means(ByMeaning(shared(choice, settings.idle_s).embed_documents, bounds), ("words", choice.model))
+    return Means(ByMeaning(shared(choice, None, settings.idle_s).embed_documents, bounds), ("words", choice.model))

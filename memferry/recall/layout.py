@@ -12,6 +12,8 @@ from memferry.errors import IndexBroken
 INDEX = "index.db"
 HELD = "held.db"
 """In the state directory: what is carried, and what stays at home."""
+REST = "model.rest"
+"""There, too, while the model's process died at the last try (`embed.rests`)."""
 VERSION = 5
 """Of the tables and of what is put into them; one of another version is made again."""
 PASSAGE_BITS = 16

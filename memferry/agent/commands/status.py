@@ -14,6 +14,7 @@ from memferry.agent.state.queued import WAITING
 from memferry.errors import StateError
 from memferry.looking import looked_at
 from memferry.places import DATABASE
+from memferry.recall.layout import REST
 
 if TYPE_CHECKING:
     from memferry.config import Config
@@ -52,11 +53,12 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
     problems = database.execute(
         "select area, subject, text, hint, since from problem order by area = 'skipped', area, subject limit ?",
         (SHOWN_PROBLEMS,),
-    )
+    ).fetchall()
     counted = database.execute("select count(*) from problem").fetchone()[0]
     backends = [_backend(database, config, name, last_seq) for name in config.backends]
-    tight = narrow(config)
-    shown = tight + [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
+    unkept = narrow(config) + resting(config)
+    kept = [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
+    shown = unkept + [one for one in kept if one["subject"] not in {new["subject"] for new in unkept}]
     return {
         "state": "halted" if any(one["text"].startswith("halted") for one in shown) else "problems" if shown else "ok",
         "config": str(config.source),
@@ -75,7 +77,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "counters": dict(database.execute("select name, value from counter order by name")),
         "notices": json.loads(meta.get("notices") or "[]"),
         "problems": shown,
-        "problems_total": counted + len(tight),
+        "problems_total": counted + len(shown) - len(problems),
         "last_runs": [
             {"kind": kind, "finished_at": finished, "seconds": round(finished - started, 3)}
             for kind, started, finished in database.execute(
@@ -98,6 +100,19 @@ def narrow(config: Config) -> list[dict[str, Any]]:
 def is_narrow(free_bytes: int) -> bool:
     """Whether so little room is hardly any."""
     return free_bytes < LEAST_FREE_BYTES
+
+
+def resting(config: Config) -> list[dict[str, Any]]:
+    """The problem that the process of the model died, newer than what the service knows: who asks cannot write it into
+    the state."""
+    if not os.path.exists(os.path.join(config.state, REST)):
+        return []
+    from memferry.recall.embed import rests
+
+    rest = rests.resting(config.state, config.recall.model)
+    if rest is None:
+        return []
+    return [{"area": "index", "subject": "model", "text": str(rest), "hint": rests.HINT, "since": rest.since}]
 
 
 def _free_bytes(folder: os.PathLike[str]) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from memferry.config import Config
 from memferry.errors import ConfigError, EmbedderBroken, IndexBroken, MemferryError
-from memferry.recall.embed.child import shared
+from memferry.recall.embed.child import Worker, shared
 from memferry.recall.embed.feed import embed, silent
-from memferry.recall.embed.registry import of_settings
+from memferry.recall.embed.registry import Choice, of_settings
 from memferry.recall.embed.tier import is_wanted
 from memferry.recall.index import remove
 from memferry.recall.layout import HELD, INDEX
@@ -24,8 +24,8 @@ Progress = Callable[[str, int, int], None]
 QUIET_S = 5.0
 """So long after a change the model is left alone: what comes next may change as well, and a short life needs none."""
 REST_S = 30.0
-"""So long at least between two times that the model is loaded for what is new: it ends when that is done, for the
-process that answers questions may have another in memory."""
+"""So long at least between two times that the model is loaded for what is new: it ends when that is done, unless
+somebody asks questions."""
 RETRY_S = 60.0
 """After this long a model that did not work is tried again."""
 
@@ -77,7 +77,7 @@ class Embedding:
         """Make what is missing now, of at most `limit` records of each part; returns of how many. EmbedderBroken,
         ConfigError."""
         choice = of_settings(self._config.recall)
-        worker = shared(choice, self._config.recall.idle_s)
+        worker = self._worker(choice)
         done = 0
         for index, held in self._parts():
             with contextlib.closing(Vectors(beside(index, choice.label), index, held=held)) as vectors:
@@ -90,13 +90,17 @@ class Embedding:
     def _work(self) -> None:
         try:
             self.finish()
-            shared(of_settings(self._config.recall), self._config.recall.idle_s).close()
+            self._worker(of_settings(self._config.recall)).close()
             self.problem = None
             self._begin_at = time.monotonic() + REST_S
         except (EmbedderBroken, IndexBroken, ConfigError) as error:
             self.problem = error
             self._behind = True
             self._begin_at = time.monotonic() + RETRY_S
+
+    def _worker(self, choice: Choice) -> Worker:
+        """The one that questions have, too."""
+        return shared(choice, self._config.state, self._config.recall.idle_s)
 
     def _drop_others(self, index: Path, label: str) -> None:
         """Of models that were chosen before, now that this one has everything."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
@@ -28,7 +29,7 @@ _HINTS = {401: "check recall.api_key", 403: "check recall.api_key", 404: "check 
 
 
 class Endpoint:
-    """An `Embedder`. One connection, opened when it is first asked and again after it was cut; not for two threads."""
+    """An `Embedder`. One connection, opened when it is first asked and again after it was cut; a thread at a time."""
 
     def __init__(self, url: str, name: str, *, key: str | None = None, batch: int = 32) -> None:
         """`url`: up to and without `/embeddings`. `name`: the model's there. `key`: the bearer token itself."""
@@ -38,6 +39,7 @@ class Endpoint:
         self._batch = batch
         self._line: http.client.HTTPConnection | None = None
         self._identity: Model | None = None
+        self._turn = threading.Lock()
 
     def __repr__(self) -> str:
         return f"Endpoint({self._address.hostname}, {self._name})"
@@ -74,7 +76,8 @@ class Endpoint:
         # many servers refuse an empty text, and one of blanks alone has no direction
         body = {"model": self._name, "input": [text.strip() or "." for text in texts], "encoding_format": "float"}
         try:
-            answer = json.loads(self._post(json.dumps(body).encode()))
+            with self._turn:
+                answer = json.loads(self._post(json.dumps(body).encode()))
         except ValueError as error:
             raise self._broken("its answer is not JSON") from error
         return self._rows(answer, len(texts))

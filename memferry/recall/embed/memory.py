@@ -19,7 +19,7 @@ def keep_little() -> None:
 
 
 def give_back() -> None:
-    """What loading took for a moment, to the system: glibc keeps it otherwise, 60 MB of MiniLM's 214."""
+    """What loading took for a moment, to the system: glibc keeps it otherwise."""
     if sys.platform == "linux":
         with contextlib.suppress(AttributeError):  # another libc has no such thing
             ctypes.CDLL(None).malloc_trim(0)

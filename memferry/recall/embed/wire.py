@@ -1,4 +1,8 @@
-"""What a worker is asked and answers: frames over its stdin and stdout, each a length in 4 bytes and MessagePack."""
+"""What the process of a model is asked and answers: MessagePack, a message a time.
+
+It is started with `Start` on its stdin and says on its stdout where it listens, each behind a length of 4 bytes.
+Whoever wants it connects there and says `Hello`; what follows are questions, an answer each.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,11 @@ import msgspec
 
 from memferry.embedder import Model
 from memferry.recall.embed.registry import Choice
+from memferry.recall.line import Line
 
 LONGEST = 1 << 30
+NOTE = "model.json"
+"""In the folder of `Start`, readable by its owner alone: where the process listens."""
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
@@ -17,10 +24,23 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True):
 
 
 class Start(Message, frozen=True):
-    """The first: which model, and after how many seconds without a question the worker ends."""
+    """Which model, after how many seconds without a question it ends, and where others find it. -> Listening"""
 
     choice: Choice
     idle_s: float
+    folder: str | None
+
+
+class Hello(Message, frozen=True):
+    """The first on a line. No answer, but the end of the line, to whoever has another key or wants another model.
+    -> Welcome"""
+
+    key: str
+    choice: Choice
+
+
+class Leave(Message, frozen=True):
+    """The last on a line. It is answered at once, whatever the model is at. -> Left"""
 
 
 class Describe(Message, frozen=True):
@@ -61,6 +81,23 @@ class Compare(Message, frozen=True):
     ids: list[int]
 
 
+class Listening(Message, frozen=True):
+    """Where, and the key for `Hello`."""
+
+    address: str
+    key: str
+
+
+class Welcome(Message, frozen=True):
+    """To `Hello`."""
+
+
+class Left(Message, frozen=True):
+    """`alone`: nobody else is there, so the process ends."""
+
+    alone: bool
+
+
 class Described(Message, frozen=True):
     """`tokens`: it compares token by token."""
 
@@ -94,17 +131,33 @@ class Failed(Message, frozen=True):
     hint: str
 
 
-Request: TypeAlias = Start | Describe | EmbedDocuments | EmbedQuery | Read | Nearest | Compare
-Answer: TypeAlias = Described | Vectors | Readings | Scored | Failed
+Request: TypeAlias = Start | Hello | Leave | Describe | EmbedDocuments | EmbedQuery | Read | Nearest | Compare
+Answer: TypeAlias = Listening | Welcome | Left | Described | Vectors | Readings | Scored | Failed
 _T = TypeVar("_T")
-_encode = msgspec.msgpack.Encoder().encode
+encode = msgspec.msgpack.Encoder().encode
 _requests = msgspec.msgpack.Decoder(Request)
 _answers = msgspec.msgpack.Decoder(Answer)
 
 
+def asked(line: Line, request: Request, patience_s: float | None = None) -> Answer:
+    """None: as long as it takes. Raises OSError, EOFError, msgspec.MsgspecError."""
+    line.say(encode(request))
+    answered: Answer = _answers.decode(line.hear(LONGEST, patience_s))
+    return answered
+
+
+def heard(line: Line) -> Request:
+    """The next, whenever it comes. Raises likewise."""
+    found: Request = _requests.decode(line.hear(LONGEST, None))
+    return found
+
+
+# -- before there is a line
+
+
 def send(stream: IO[bytes], message: Message) -> None:
     """OSError: nobody listens."""
-    body = _encode(message)
+    body = encode(message)
     stream.write(len(body).to_bytes(4, "big") + body)
     stream.flush()
 
