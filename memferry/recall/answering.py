@@ -25,7 +25,7 @@ from memferry.errors import ConfigError, IndexBroken
 from memferry.recall.asking import NOTE, PATIENCE_S, Question, encode, settings_of
 from memferry.recall.line import Line, Listener
 from memferry.recall.local import parts, searcher
-from memferry.recall.meeting import Note, address, forget, random_hex, tell
+from memferry.recall.meeting import Note, forget, listening, random_hex, tell
 from memferry.recall.search import Answers, Searcher
 from memferry.recall.vectors import all_beside
 
@@ -105,8 +105,7 @@ def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None)
     waiting: queue.Queue[Line | None] = queue.Queue(WAITING)
     key = random_hex(32)
     with (
-        address(config.state, "answering") as where,
-        contextlib.closing(Listener(where, WAITING, PATIENCE_S)) as listener,
+        listening(config.state, "answering", WAITING, PATIENCE_S) as (where, listener),
         contextlib.closing(Desk(config, key)) as desk,
     ):
         threading.Thread(target=_watch, args=(parent, waiting), daemon=True).start()

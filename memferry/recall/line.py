@@ -96,8 +96,12 @@ else:
             self._address = address
             self._patience_s = patience_s
             self._socket = socket.socket(socket.AF_UNIX)
-            self._socket.bind(address)
-            self._socket.listen(waiting)
+            try:
+                self._socket.bind(address)
+                self._socket.listen(waiting)
+            except OSError:
+                self._socket.close()
+                raise
 
         def close(self) -> None:
             self._socket.close()

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 import memferry
+from memferry.recall.line import Listener
 
 LONGEST_ADDRESS = 100
 """Bytes: Linux takes 107 for a socket's path, macOS 103."""
@@ -51,6 +52,21 @@ def forget(path: Path, key: str) -> None:
     if note is not None and note.key == key:
         with contextlib.suppress(OSError):
             path.unlink()
+
+
+@contextlib.contextmanager
+def listening(folder: Path | None, name: str, waiting: int, patience_s: float) -> Iterator[tuple[str, Listener]]:
+    """An address and who listens there. Where no socket can be made in `folder` (a share, another system's disk), it
+    lies elsewhere. Raises OSError."""
+    with contextlib.ExitStack() as kept:
+        where = kept.enter_context(address(folder, name))
+        try:
+            listener = Listener(where, waiting, patience_s)
+        except OSError:
+            where = kept.enter_context(address(None, name))
+            listener = Listener(where, waiting, patience_s)
+        kept.enter_context(contextlib.closing(listener))
+        yield where, listener
 
 
 @contextlib.contextmanager

@@ -23,8 +23,9 @@ from memferry.config import Config
 from memferry.recall import asking
 from memferry.recall.answering import serve
 from memferry.recall.asking import NOTE
+from memferry.recall.line import connected
 from memferry.recall.local import searcher
-from memferry.recall.meeting import Note, noted
+from memferry.recall.meeting import Note, listening, noted
 from memferry.recall.search import Answers, Wanted
 from tests.agent.machines import Machine
 
@@ -127,10 +128,10 @@ def test_what_cannot_be_answered_is_left_to_the_asker_and_ends_nothing(ant: Mach
         assert ask(ant.config, "?!") is None  # which is an error that the asker meets, too
         note = the_note(ant)
         for said in (b"", b"\x80\x04\x95", b"{}", b"[" * 9999):
-            with contextlib.closing(asking.connected(note.address, 5)) as line:
+            with contextlib.closing(connected(note.address, 5)) as line:
                 line.say(said)
                 assert json.loads(line.hear(99, 5)) is None
-        asking.connected(note.address, 5).close()
+        connected(note.address, 5).close()
         assert keys(ask(ant.config, "harbour")) == ["open", "own"]
 
 
@@ -235,3 +236,15 @@ def test_one_that_was_killed_is_no_answer_and_another_takes_its_place(ant: Machi
         eventually(lambda: ask(ant.config, "harbour"))
         assert len(list(ant.state.glob("answering*.sock"))) == (0 if sys.platform == "win32" else 1)
     assert list(ant.state.glob("answering*")) == []
+
+
+@posix
+def test_where_no_socket_can_be_made_it_lies_elsewhere(near: Path) -> None:
+    """A folder that is not there refuses one as a share does."""
+    with (
+        listening(near / "missing", "answering", 1, 20) as (where, listener),
+        contextlib.closing(connected(where, 20)),
+        contextlib.closing(listener.accept()),
+    ):
+        assert not where.startswith(str(near))
+    assert not Path(where).exists()

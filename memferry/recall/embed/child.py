@@ -135,8 +135,9 @@ class Worker:
         if self._folder is None:
             yield
             return
-        path = self._folder / LOCK
-        lock = next((one for _ in turns(PATIENCE_S) if (one := taken(path)) is not None), None)
+        path, lock = self._folder / LOCK, None
+        with contextlib.suppress(OSError):  # a full disk
+            lock = next((one for _ in turns(PATIENCE_S) if (one := taken(path)) is not None), None)
         try:
             yield
         finally:

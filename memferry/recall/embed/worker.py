@@ -27,7 +27,7 @@ from memferry.recall.embed.base import Question, TokenEmbedder, asked, packed_to
 from memferry.recall.embed.memory import give_back, keep_little
 from memferry.recall.embed.registry import Choice, made
 from memferry.recall.line import Line, Listener
-from memferry.recall.meeting import Note, address, forget, random_hex, tell
+from memferry.recall.meeting import Note, forget, listening, random_hex, tell
 
 if TYPE_CHECKING:
     from memferry.recall.embed.search import Search
@@ -191,8 +191,7 @@ def serve(incoming: IO[bytes], outgoing: IO[bytes]) -> None:
     folder = Path(start.folder) if start.folder is not None else None
     key = random_hex(32)
     with (
-        address(folder, "model") as where,
-        contextlib.closing(Listener(where, WAITING, PATIENCE_S)) as listener,
+        listening(folder, "model", WAITING, PATIENCE_S) as (where, listener),
         contextlib.ExitStack() as told,
     ):
         house = House(start.choice, key, start.idle_s)
