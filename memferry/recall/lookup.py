@@ -256,7 +256,7 @@ def _leading(terms: Sequence[_Term]) -> int:
 
 def _best_of_each(scores: Mapping[int, float], limit: int) -> dict[int, float]:
     best: dict[int, int] = {}
-    for _, id_ in sorted(zip(scores.values(), scores, strict=True), reverse=True):
+    for id_ in sorted(scores, key=scores.__getitem__, reverse=True):
         best.setdefault(id_ >> PASSAGE_BITS, id_)
         if len(best) == limit:
             break

@@ -121,6 +121,8 @@ class Searcher:
         found: dict[int, float] = {}
         for reader in self._readers:
             found |= reader.candidates(asked, filters, CANDIDATES)
+        if len(found) <= CANDIDATES:
+            return found
         return {id_: found[id_] for id_ in nlargest(CANDIDATES, found, key=found.__getitem__)}
 
     def _by_meaning(self, wanted: Wanted, full: Scores) -> dict[str, tuple[Scores, float]]:
