@@ -11,9 +11,10 @@ from memferry.recall.words import has_cjk
 
 WIDTH = 240
 _BEGIN, _END, _NEXT = "\x01", "\x02", "\x03"
-_OURS = str.maketrans({_BEGIN: " ", _END: " ", _NEXT: " "})
+_OURS = str.maketrans(dict.fromkeys(("\0", _BEGIN, _END, _NEXT), " "))
+"""Not to stand in a text; behind a NUL FTS5 shows nothing."""
 _MARKED = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
-_HAS_OURS = re.compile(f"[{_BEGIN}-{_NEXT}]").search
+_HAS_OURS = re.compile("[\\0-\\3]").search
 _BLANK = re.compile(r"\s+")
 
 
