@@ -35,6 +35,8 @@ _MONTHS = (
 )  # fmt: skip
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _LONGEST_HEAD = 120
+_USUAL = 64
+"""Names of a record; what has more is not kept in memory."""
 
 
 class Prose(NamedTuple):
@@ -111,7 +113,7 @@ def _shape(names: tuple[str, ...]) -> _Shape:
 
 
 def _of_fields(put: Put, fields: Mapping[str, object]) -> Prose:
-    shape = _shape(tuple(fields))
+    shape = (_shape if len(fields) <= _USUAL else _shape.__wrapped__)(tuple(fields))
     speaker = _first(fields, shape.speakers) or _first_inside(fields.get("message"), SPEAKERS)
     return Prose(
         _head(_first(fields, shape.titles), speaker, put.ts),
