@@ -60,6 +60,11 @@ _KINDS = (
 """The first that a question fits is the one."""
 
 
+def asks_for_something(query: str) -> bool:
+    """Whether some texts hold what it asks for and others do not."""
+    return _asked(query) is not None
+
+
 def holds_what_is_asked(query: str, text: str) -> bool:
     """Whether `text` has a number, a time, a place or a reason where `query` asks for one."""
     kind = _asked(query)

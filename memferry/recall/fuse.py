@@ -15,6 +15,8 @@ from memferry.recall.base import Scores
 def fuse(lists: Iterable[tuple[Scores, float]]) -> dict[int, float]:
     """Each list scaled to 0..1, times its weight, added up; 0..1 again. What a list lacks counts as its last."""
     scaled = [(_scaled(scores), weight) for scores, weight in lists if scores and weight]
+    if len(scaled) == 1:
+        return scaled[0][0]
     total = sum(weight for _, weight in scaled)
     ids = dict.fromkeys(chain.from_iterable(scores for scores, _ in scaled))
     return {id_: sum(weight * scores.get(id_, 0.0) for scores, weight in scaled) / total for id_ in ids}

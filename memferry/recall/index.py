@@ -170,12 +170,13 @@ class Index:
         rows = []
         words: list[tuple[int, str, str]] = []
         for id_, op in enumerate(puts, last + 1):
-            said = prose(op)
-            end = ends.get((op.space, op.file)) or self._end(machine, op)
+            said, file = prose(op), (op.space, op.file)
+            end = ends.get(file) or self._end(machine, op)
             before, context = (end.id, end.context) if self._goes_on(end, op, said) else (None, "")
-            rows.append(_row(id_, machine, op, said, before, current=True))
-            words += _words(id_, context, said.head, said.body, rows[-1][_TAGS])
-            ends[op.space, op.file] = _End(id_, op.position, context_of(said.head, said.body))
+            row = _row(id_, machine, op, said, before, current=True)
+            rows.append(row)
+            words += _words(id_, context, said.head, said.body, row[_TAGS])
+            ends[file] = _End(id_, op.position, context_of(said.head, said.body))
         self._database.executemany(_INSERT, rows)
         self._database.executemany("insert into words(rowid, text, before) values(?, ?, ?)", words)
 
@@ -296,7 +297,7 @@ class Index:
 
 def _row(id_: int | None, machine: str, op: Put, said: Prose, before: int | None, *, current: bool) -> tuple[Any, ...]:
     """As `_STORED` says."""
-    tags = "".join(f"\n{tag}" for tag in op.tags) + "\n"
+    tags = "\n".join(("", *op.tags, "")) if op.tags else "\n"
     return (
         id_, machine, op.seq, op.space, op.key, op.file, op.position, before, current, op.hlc, op.digest, op.type, tags,
         op.ts, said.scope, said.sensitivity, said.importance, said.used, said.head, said.body,
@@ -305,9 +306,11 @@ def _row(id_: int | None, machine: str, op: Put, said: Prose, before: int | None
 
 def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tuple[int, str, str]]:
     """Rows of `words`: the first passage has the record before it."""
-    first, *more = (prepared(f"{passage}{tags}") for passage in passages(head, text))
-    rows = [(id_ << PASSAGE_BITS, first, prepared(context))]
-    return rows + [(id_ << PASSAGE_BITS | number, one, "") for number, one in enumerate(more, 1)]
+    first, *more = passages(head, text)
+    rows = [(id_ << PASSAGE_BITS, prepared(first + tags), prepared(context))]
+    if more:
+        rows += [(id_ << PASSAGE_BITS | number, prepared(one + tags), "") for number, one in enumerate(more, 1)]
+    return rows
 
 
 def remove(path: Path) -> None:

@@ -6,12 +6,12 @@ import contextlib
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from memferry.errors import IndexBroken
 from memferry.looking import looking
 from memferry.recall.base import Passage
-from memferry.recall.layout import PASSAGE_BITS, REBUILD, VERSION, context_of, explained
+from memferry.recall.layout import CONTEXT, PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
 from memferry.recall.rank import Facts
 
@@ -20,6 +20,9 @@ LOOKED_AT = 600
 merely finds. So the frequent words of a question decide only between passages that hold one of its rarer ones."""
 
 
+_BEFORE = f"""(select head from entry as one where one.id = entry.before),
+    (select substr(text, -{CONTEXT}) from entry as one where one.id = entry.before)"""
+_SAID = f"id, head, text, {_BEFORE}"
 _NUMBER = (1 << PASSAGE_BITS) - 1
 BEFORE = 0.5
 """How much a word counts that stands in the record before, not in a record itself. Tuned on five conversations."""
@@ -59,7 +62,8 @@ _CONDITIONS = {
 
 
 class Found(NamedTuple):
-    """A record of the index. `origins`: ids of all machines that hold this very version."""
+    """A record of the index. `origins`: ids of all machines that hold this very version. `head`: title, speaker and
+    date; `before`: the end of the record before it in the same file, if there is one."""
 
     id: int
     space: str
@@ -73,6 +77,13 @@ class Found(NamedTuple):
     text: str
     machine: str
     origins: tuple[str, ...]
+    head: str
+    before: str
+
+    def passage(self, id_: int) -> Passage:
+        """One of its own, by its id."""
+        number = id_ & _NUMBER
+        return Passage(id_, passages(self.head, self.text)[number], "" if number else self.before)
 
 
 class _Term(NamedTuple):
@@ -169,12 +180,10 @@ class Reader:
 
     def passages(self, ids: Collection[int]) -> list[Passage]:
         """Those of the ids that the index knows."""
-        rows = self._among("id, before, head, text", {id_ >> PASSAGE_BITS for id_ in ids})
-        texts = {id_: passages(head, text) for id_, _, head, text in rows}
-        before = {id_: one for id_, one, *_ in rows if one is not None}
-        contexts = {id_: context_of(*said) for id_, *said in self._among("id, head, text", before.values())}
+        said = {row[0]: row[1:] for row in self._among(_SAID, {id_ >> PASSAGE_BITS for id_ in ids})}
+        texts = {id_: passages(head, text) for id_, (head, text, *_) in said.items()}
         return [
-            Passage(id_, texts[entry][number], "" if number else contexts.get(before.get(entry, 0), ""))
+            Passage(id_, texts[entry][number], "" if number else _context(*said[entry][2:]))
             for id_ in ids
             if (number := id_ & _NUMBER) < len(texts.get(entry := id_ >> PASSAGE_BITS, ()))
         ]
@@ -203,16 +212,23 @@ class Reader:
         columns = (
             "id, space, key, file, type, tags, ts, scope, sensitivity, text, machine,"
             " (select group_concat(one.machine, char(10)) from entry as one where one.key = entry.key"
-            " and one.space = entry.space and one.digest = entry.digest)"
+            f" and one.space = entry.space and one.digest = entry.digest), head, {_BEFORE}"
         )
-        return {
-            row[0]: Found._make((*row[:5], tuple(row[5].split("\n")[1:-1]), *row[6:11], tuple(row[11].split("\n"))))
-            for row in self._among(columns, ids, "and current")
-        }
+        return {row[0]: _found(*row) for row in self._among(columns, ids, "and current")}
 
     def _among(self, columns: str, ids: Iterable[int], further: str = "") -> list[tuple]:  # type: ignore[type-arg]
         sql = f"select {columns} from entry where id in (select value from json_each(?)) {further}"
         return self.rows(sql, repr(list(ids)))
+
+
+def _found(*row: Any) -> Found:
+    tags, origins = tuple(row[5].split("\n")[1:-1]), tuple(row[11].split("\n"))
+    return Found._make((*row[:5], tags, *row[6:11], origins, row[12], _context(*row[13:])))
+
+
+def _context(head: str | None, text: str | None) -> str:
+    """Of the record before, if there is one."""
+    return "" if head is None or text is None else context_of(head, text)
 
 
 def _matching(filters: Filters) -> tuple[str, list[str]]:
@@ -239,9 +255,9 @@ def _leading(terms: Sequence[_Term]) -> int:
 
 
 def _best_of_each(scores: Mapping[int, float], limit: int) -> dict[int, float]:
-    best: dict[int, tuple[int, float]] = {}
-    for score, id_ in sorted(zip(scores.values(), scores, strict=True), reverse=True):
-        best.setdefault(id_ >> PASSAGE_BITS, (id_, score))
+    best: dict[int, int] = {}
+    for id_ in sorted(scores, key=scores.__getitem__, reverse=True):
+        best.setdefault(id_ >> PASSAGE_BITS, id_)
         if len(best) == limit:
             break
-    return dict(best.values())
+    return {id_: scores[id_] for id_ in best.values()}

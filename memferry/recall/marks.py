@@ -10,8 +10,11 @@ from memferry.recall.hanzi import fold
 from memferry.recall.words import has_cjk
 
 WIDTH = 240
-_BEGIN, _END = "\x01", "\x02"
+_BEGIN, _END, _NEXT = "\x01", "\x02", "\x03"
+_OURS = str.maketrans(dict.fromkeys(("\0", _BEGIN, _END, _NEXT), " "))
+"""Not to stand in a text; behind a NUL FTS5 shows nothing."""
 _MARKED = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
+_HAS_OURS = re.compile("[\\0-\\3]").search
 _BLANK = re.compile(r"\s+")
 
 
@@ -29,7 +32,7 @@ class Marker:
 
     def mark(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
         """`terms`: as `words.terms` makes them. The texts, in order, for `words_in` and `snippet`."""
-        clean = [text.replace(_BEGIN, " ").replace(_END, " ") for text in texts]
+        clean = [text.translate(_OURS) if _HAS_OURS(text) else text for text in texts]
         latin = [term for term in terms if not has_cjk(term)]
         cjk = [term.strip('"') for term in terms if has_cjk(term)]
         pairs = [one for one in cjk if len(one) > 1] or cjk
@@ -37,16 +40,14 @@ class Marker:
         shown = self._mark_words(latin, clean) if latin else clean
         return [text if text.isascii() else _mark_runs(pairs, asked, text) for text in shown]
 
-    def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> list[str]:
+    def _mark_words(self, terms: Sequence[str], texts: Sequence[str]) -> Sequence[str]:
+        """All of them in one row, which takes two thirds of the time of a row each."""
         self._database.execute("begin")  # and taken back: FTS5 writes no segment of what is never kept
-        self._database.executemany("insert into shown(rowid, text) values(?, ?)", enumerate(texts))
-        found = self._database.execute(
-            f"select rowid, highlight(shown, 0, '{_BEGIN}', '{_END}') from shown where text match ?",
-            (" OR ".join(terms),),
-        )
-        by_number = dict(found)
+        self._database.execute("insert into shown(text) values(?)", (_NEXT.join(texts),))
+        sql = f"select highlight(shown, 0, '{_BEGIN}', '{_END}') from shown where text match ?"
+        found = self._database.execute(sql, (" OR ".join(terms),)).fetchone()
         self._database.execute("rollback")
-        return [by_number.get(number, text) for number, text in enumerate(texts)]
+        return found[0].split(_NEXT) if found else texts
 
 
 def _mark_runs(pairs: Sequence[str], asked: Collection[str], text: str) -> str:

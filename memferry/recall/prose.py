@@ -7,7 +7,7 @@ with them.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -18,6 +18,9 @@ from memferry.model import Put
 TITLES = ("title", "subject", "topic", "name")
 SPEAKERS = ("speaker", "author", "sender", "from", "agent", "actor", "role")
 TIMES = ("ts", "ts_wall", "timestamp", "date", "created_at", "updated_at", "last_accessed")
+SCOPES = ("scope",)
+SENSITIVITIES = ("sensitivity", "visibility")
+USES = ("last_accessed", "updated_at")
 WORDS = frozenset(
     {"text", "content", "summary", "message", "body", "description", "note", "value", "answer", "question"}
 )
@@ -32,6 +35,8 @@ _MONTHS = (
 )  # fmt: skip
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t#]*$", re.MULTILINE)
 _LONGEST_HEAD = 120
+_USUAL = 64
+"""Names of a record; what has more is not kept in memory."""
 
 
 class Prose(NamedTuple):
@@ -83,28 +88,57 @@ def _of_document(put: Put) -> Prose:
     title = _first(fields, TITLES) or (heading[1] if heading else put.file.rpartition("/")[2].rpartition(".")[0])
     said = _first(fields, ("description",))
     body = f"{said}\n{text.strip()}" if said else text.strip()
-    return Prose(_head(title, "", put.ts), body, _first(fields, ("scope",)) or None, _sensitivity(fields))
+    scope, sensitivity = _first(fields, SCOPES) or None, _first(fields, SENSITIVITIES) or None
+    return Prose(_head(title, "", put.ts), body, scope, sensitivity)
+
+
+class _Shape(NamedTuple):
+    """Which of a record's names are titles, speakers, ... there, in order of preference; most records of a file are
+    alike. `told`: names of what may be words; `in_head`: those of them that are so only with names of their own."""
+
+    titles: Sequence[str]
+    speakers: Sequence[str]
+    scopes: Sequence[str]
+    sensitivities: Sequence[str]
+    uses: Sequence[str]
+    told: Sequence[str]
+    in_head: Collection[str]
+
+
+@lru_cache(256)
+def _shape(names: tuple[str, ...]) -> _Shape:
+    told = tuple(name for name in names if name not in _NOT_WORDS)
+    known = (tuple(name for name in one if name in names) for one in (TITLES, SPEAKERS, SCOPES, SENSITIVITIES, USES))
+    return _Shape._make((*known, told, _IN_HEAD.intersection(told)))
 
 
 def _of_fields(put: Put, fields: Mapping[str, object]) -> Prose:
-    message = fields.get("message")
-    inner = message if isinstance(message, dict) else {}
-    speaker = _first(fields, SPEAKERS) or _first(inner, SPEAKERS)
+    shape = (_shape if len(fields) <= _USUAL else _shape.__wrapped__)(tuple(fields))
+    speaker = _first(fields, shape.speakers) or _first_inside(fields.get("message"), SPEAKERS)
     return Prose(
-        _head(_first(fields, TITLES), speaker, put.ts),
-        _joined(fields) or put.body,
-        _first(fields, ("scope",)) or None,
-        _sensitivity(fields),
+        _head(_first(fields, shape.titles), speaker, put.ts),
+        _told(fields, shape) or put.body,
+        _first(fields, shape.scopes) or None,
+        _first(fields, shape.sensitivities) or None,
         _importance(fields),
-        _first(fields, ("last_accessed", "updated_at")) or put.ts,
+        _first(fields, shape.uses) or put.ts,
         bool(speaker),
     )
+
+
+def _told(fields: Mapping[str, object], shape: _Shape) -> str:
+    found: list[str] = []
+    for name in shape.told:
+        inner = fields[name]
+        if name not in shape.in_head or isinstance(inner, dict):
+            _collect(inner, name, found)
+    return "\n".join(found)
 
 
 def _head(title: str, speaker: str, ts: str | None) -> str:
     when = day(ts)
     who = f"{speaker} ({when})" if speaker and when else speaker or when
-    return " · ".join(filter(None, (title[:_LONGEST_HEAD], who)))
+    return f"{title[:_LONGEST_HEAD]} · {who}" if title and who else title[:_LONGEST_HEAD] or who
 
 
 def _first(fields: Mapping[Any, object], names: Sequence[str]) -> str:
@@ -116,14 +150,15 @@ def _first(fields: Mapping[Any, object], names: Sequence[str]) -> str:
     return ""
 
 
-def _sensitivity(fields: Mapping[Any, object]) -> str | None:
-    return _first(fields, ("sensitivity", "visibility")) or None
+def _first_inside(value: object, names: Sequence[str]) -> str:
+    return _first(value, names) if isinstance(value, dict) else ""
 
 
 def _importance(fields: Mapping[str, object]) -> float | None:
-    own, uses = fields.get("importance"), fields.get("access_count")
-    if not isinstance(own, int | float) or isinstance(own, bool):
+    own = fields.get("importance")
+    if own is None or not isinstance(own, int | float) or isinstance(own, bool):
         return None
+    uses = fields.get("access_count")
     return float(own) + 0.02 * (uses if isinstance(uses, int) else 0)
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 from memferry.config import Recall
 from memferry.errors import ConfigError, EmbedderBroken
 from memferry.recall import rank
-from memferry.recall.base import CORE, Scores, Tier
+from memferry.recall.base import CORE, Passage, Scores, Tier
+from memferry.recall.expected import asks_for_something
 from memferry.recall.fuse import fuse
 from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
@@ -120,6 +121,8 @@ class Searcher:
         found: dict[int, float] = {}
         for reader in self._readers:
             found |= reader.candidates(asked, filters, CANDIDATES)
+        if len(found) <= CANDIDATES:
+            return found
         return {id_: found[id_] for id_ in nlargest(CANDIDATES, found, key=found.__getitem__)}
 
     def _by_meaning(self, wanted: Wanted, full: Scores) -> dict[str, tuple[Scores, float]]:
@@ -156,13 +159,14 @@ class Searcher:
             best.setdefault(id_ >> PASSAGE_BITS, id_)
         added = self._added(wanted.query, best)
         total = {id_: fused[best[id_]] + sum(further.values()) for id_, further in added.items()}
-        for id_, text in self._texts(rank.contenders(total, wanted.limit)).items():
+        contenders = rank.contenders(total, wanted.limit) if asks_for_something(wanted.query) else ()
+        for id_, text in self._texts(contenders).items():
             found = rank.by_passage(wanted.query, _passage(text, best[id_]))
             added[id_] |= found
             total[id_] += sum(found.values())
         chosen = nlargest(wanted.limit, zip(total.values(), total, strict=True))
         records = self._found([id_ for _, id_ in chosen])
-        marked = self._marked(asked, [best[id_] for _, id_ in chosen])
+        marked = self._marked(asked, [records[id_].passage(best[id_]) for _, id_ in chosen])
         places = {name: sorted(scores.values()) for name, scores in parts.items()}
         return [
             _hit(records[id_], score, own, _why(best[id_], parts, places, added[id_], words_in(own), previous))
@@ -179,17 +183,20 @@ class Searcher:
         }
 
     def _texts(self, ids: Sequence[int]) -> dict[int, str]:
+        if not ids:
+            return {}
         return {id_: text for reader in self._readers for id_, text in reader.texts(ids).items()}
 
     def _found(self, ids: Sequence[int]) -> dict[int, Found]:
         return {id_: found for reader in self._readers for id_, found in reader.found(ids).items()}
 
-    def _marked(self, asked: Sequence[str], ids: Sequence[int]) -> list[tuple[str, tuple[str, ...]]]:
+    def _marked(
+        self, asked: Sequence[str], passages: Sequence[Passage]
+    ) -> list[tuple[str, tuple[str, ...]]]:  # fmt: skip
         """For each passage its text with what matched marked, and what matched in the record before it."""
-        passages = {one.id: one for reader in self._readers for one in reader.passages(ids)}
-        texts = [passages[id_].text for id_ in ids] + [passages[id_].before for id_ in ids]
-        marked = self._marker.mark(asked, texts)
-        return [(own, words_in(before)) for own, before in zip(marked[: len(ids)], marked[len(ids) :], strict=True)]
+        texts = [one.text for one in passages] + [one.before for one in passages]
+        marked, count = self._marker.mark(asked, texts), len(passages)
+        return [(own, words_in(before)) for own, before in zip(marked[:count], marked[count:], strict=True)]
 
 
 def _passage(text: str, id_: int) -> str:

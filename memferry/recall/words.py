@@ -67,6 +67,7 @@ def _characters(run: str) -> list[str]:
     return [*run, *(run[at : at + 2] for at in range(len(run) - 1))]
 
 
+@lru_cache(1024)  # what was said on one day by one speaker has one head
 def named(query: str, head: str) -> int:
     """How many words of a record's head (title, speaker, date) a question names."""
     asked, words = _whole(query), _whole(head)

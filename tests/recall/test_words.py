@@ -126,6 +126,14 @@ def test_matches_are_marked_by_their_stems_and_shown_with_what_surrounds_them() 
     assert (words_in(none), snippet(none)) == ((), "nothing")
 
 
+def test_each_text_is_marked_for_itself_whatever_is_in_it() -> None:
+    marker = Marker()
+    marked = marker.mark(terms("boat"), ["a\x03b\x00 \x01boat\x02", "", "nothing", "boat"])
+    marker.close()
+    assert [words_in(one) for one in marked] == [("boat",), (), (), ("boat",)]
+    assert [snippet(one) for one in marked] == ["a b [boat]", "", "nothing", "[boat]"]
+
+
 def test_pairs_are_marked_as_one_run() -> None:
     marker = Marker()
     (found,) = marker.mark(terms("数据库备份"), ["主数据库的备份在三点"])

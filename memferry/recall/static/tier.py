@@ -27,6 +27,8 @@ WEIGHT = 2.0
 BEFORE = 0.7
 """How much a piece counts that stands in the record before; likewise."""
 MOST_PIECES = 512
+FINENESS = np.float32(30_000)
+"""Of a cosine, as an integer: numpy compares integers of two bytes three times as fast as floats of four."""
 REMEMBERED = 4096
 """Passages whose pieces are kept: about 100 bytes each."""
 
@@ -53,14 +55,14 @@ class StaticTokens:
             return ()
         before = [number for number, one in enumerate(passages) if one.before]
         texts = [one.text for one in passages] + [passages[number].before for number in before]
-        best, others = np.split(self._best(asked, texts), [len(passages)], axis=1)
-        best[:, before] = np.maximum(best[:, before], BEFORE * others)
+        best, others = np.split(self._best(asked, texts), [len(passages)])
+        best[before] = np.maximum(best[before], BEFORE * others)
         weights = self._weights[asked]
-        scores: list[float] = (weights @ best / weights.sum()).tolist()
+        scores: list[float] = (best @ weights / weights.sum()).tolist()
         return scores
 
     def _best(self, asked: Sequence[int], texts: Sequence[str]) -> NDArray[np.float32]:
-        """(pieces of the question, texts): how similar the most similar piece of a text is."""
+        """(texts, pieces of the question): how similar the most similar piece of a text is."""
         documents = [self._pieces_of(text) for text in texts]
         starts = np.cumsum([0, *(len(one) for one in documents[:-1])])
         pieces = np.concatenate(documents)
@@ -69,9 +71,9 @@ class StaticTokens:
         different = np.flatnonzero(seen)
         places = np.empty(len(self._table), np.intp)
         places[different] = np.arange(len(different))
-        similar = self._vectors(asked) @ self._vectors(different).T
-        best: NDArray[np.float32] = np.maximum.reduceat(similar[:, places[pieces]], starts, axis=1)
-        return best
+        similar = (self._vectors(different) @ (FINENESS * self._vectors(asked)).T).astype(np.int16)
+        best: NDArray[np.int16] = np.maximum.reduceat(similar.take(places[pieces], axis=0), starts)
+        return np.divide(best, FINENESS, dtype=np.float32)
 
     def _read(self, text: str) -> NDArray[np.uintc]:
         packed = self._pieces.packed(text, MOST_PIECES)
