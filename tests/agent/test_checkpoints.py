@@ -136,3 +136,12 @@ def test_a_clock_that_is_set_back_does_not_make_it_rest_for_a_year(state: State,
     known.failed("vault", AWAY)
     clock.now -= 365 * 86400
     assert known.due("vault", 1)
+
+
+def test_nor_what_was_refused_then(state: State, clock: Clock) -> None:
+    known = checkpoints(state)
+    with state.transaction():
+        state.execute("insert into refused values('vault', 3, 1, ?, 'too large', 0)", (clock.now + 60,))
+    assert known.refused("vault", clock.now) == []
+    clock.now -= 365 * 86400
+    assert known.refused("vault", clock.now) == [3]

@@ -74,12 +74,11 @@ class Checkpoints:
     def refused(self, backend: str, now: float) -> list[int]:
         """The seqs of operations that it would not take, and that are to be tried again by now."""
         return [
-            row[0]
-            for row in self._state.rows(
-                "select seq from refused where backend = ? and not parked and next_attempt_at <= ? order by seq",
-                backend,
-                now,
+            seq
+            for seq, next_at in self._state.rows(
+                "select seq, next_attempt_at from refused where backend = ? and not parked order by seq", backend
             )
+            if self._believed(next_at) <= now
         ]
 
     # -- failing and recovering; in transactions of their own
