@@ -9,6 +9,8 @@ from memferry.agent.state import clock
 from memferry.backends.base import MachineLog
 from memferry.model import Op, Sighting
 
+_UNITS = (("days", 86_400), ("hours", 3_600), ("minutes", 60))
+
 SET_CLOCK = "set that machine's clock right; it then says by itself when its operations were written"
 SET_OWN_CLOCK = "set it right; until then its newest versions count as older than they are"
 
@@ -68,5 +70,11 @@ class Clocks:
 
     def _tell(self, name: str, ahead_by_s: float) -> None:
         self.ahead.append(name)
-        text = f"the clock of machine {name} is {ahead_by_s / 60:,.0f} minutes ahead"
+        text = f"the clock of machine {name} is {_lasting(ahead_by_s)} ahead"
         self._state.report_problem("clock", name, text, SET_CLOCK)
+
+
+def _lasting(seconds: float) -> str:
+    """In the unit in which one would say it."""
+    unit, length_s = next((one for one in _UNITS if seconds >= 2 * one[1]), _UNITS[-1])
+    return f"{seconds / length_s:,.0f} {unit}"
