@@ -280,6 +280,7 @@ def test_where_no_vault_was_yet_nothing_is_called_whole(demo: Demo) -> None:
         (demo.base / name).rename(demo.base / f"{name}-before")
     shown = demo.text("verify", exit_code=1)
     assert "! vault: there is no vault in vault" in shown
+    assert "no machine has written there yet" in demo.text("machines")
     assert "correct its path" in shown
     assert demo.json("verify", exit_code=1)["backends"][0]["findings"] == []
     demo.text("pull")
@@ -318,7 +319,7 @@ def test_verify_finds_damage_and_repairs_it(demo: Demo) -> None:
     segment = next((demo.base / "vault").rglob("*.zst"))
     segment.unlink()
     shown = demo.text("verify", exit_code=1)
-    assert "! removed " in shown
+    assert re.search(r"! removed \S+ \(of sample-machine\): ", shown)
     assert "verify --backend vault --repair" in shown
     assert "repaired: " in demo.text("verify", "--repair")
     assert demo.text("verify") == "vault: whole\n"

@@ -118,6 +118,7 @@ def test_an_invited_machine_takes_part(computers: dict[str, Typed], monkeypatch:
     code = invited(ant)
     typed(monkeypatch, f" {code.lower()}\n")
     assert "compare that" in bee.run("machines", "join")
+    assert "failing" not in bee.run("status"), "what failed was to have no keys"
     bee.run("push")
     bee.run("status")
     ant.run("pull")

@@ -69,6 +69,8 @@ def _listed(backends: list[Mapping[str, Any]]) -> Iterator[str]:
         keys = f", keys {backend['fingerprint']} (generation {backend['generation']})" if backend["fingerprint"] else ""
         yield f"{backend['backend']}: encryption {backend['encryption']}{keys}"
         yield from rows(map(_row, backend["machines"]), "  ")
+        if not backend["machines"] and not backend["refused"]:
+            yield "  no machine has written there yet"
         for one in backend["refused"]:
             yield from problem(f"{one['name']}: {one['error']}", one["hint"])
         if backend["recovery_key_to_write_down"]:

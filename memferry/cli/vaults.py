@@ -54,7 +54,8 @@ def _verified(backend: Mapping[str, Any]) -> Iterator[str]:
     yield f"{name}: {count(len(findings), 'finding') if findings else 'whole'}"
     for finding in (backend["repaired"] or findings)[:SHOWN]:
         done = "repaired: " if finding.get("done") else ""
-        yield from problem(f"{finding['problem']} {finding['object']}: {done}{finding['detail']}", "")
+        whose = f" (of {finding['name']})" if finding["name"] else ""
+        yield from problem(f"{finding['problem']} {finding['object']}{whose}: {done}{finding['detail']}", "")
     if len(findings) > SHOWN:
         yield f"  ... and {len(findings) - SHOWN:,} more; see --json"
     if findings and not backend["repaired"]:

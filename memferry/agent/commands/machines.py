@@ -156,8 +156,7 @@ def _join(config: Config, name: str, keys_from: Callable[[Members], Ring], progr
     with opened(config, "join", progress=progress) as agent, agent.backend(name) as backend:
         members = members_of(backend)
         members.enrol(agent.me)
-        with agent.state.transaction():
-            agent.state.clear_problem("backend", name)
+        agent.checkpoints.recovered(name)
         return {"backend": name, "machine": agent.me.name, "fingerprint": rings.fingerprint(members.ring)}
 
 

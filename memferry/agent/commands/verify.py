@@ -44,11 +44,17 @@ def _verify_one(agent: Agent, name: str, repair: bool) -> VerifyReport:
             agent.state.report_problem("verify", name, text, f"run `memferry verify --backend {name} --repair`")
         else:
             agent.state.clear_problem("verify", name)
+    called = agent.machine_names()
     return VerifyReport(
         name,
-        [finding._asdict() for finding in findings],
-        [{**one.finding._asdict(), "done": one.done, "detail": one.detail} for one in repaired],
+        [_shown(finding, called) for finding in findings],
+        [{**_shown(one.finding, called), "done": one.done, "detail": one.detail} for one in repaired],
     )
+
+
+def _shown(finding: Finding, called: Mapping[str, str]) -> dict[str, str]:
+    """`name`: of the machine whose log it is in, as far as it is known."""
+    return finding._asdict() | {"name": called.get(finding.machine, "")}
 
 
 def _repair(agent: Agent, backend: Verifiable, findings: Sequence[Finding]) -> Sequence[Repaired]:
