@@ -147,3 +147,32 @@ def test_a_settled_conflict_stays_settled_under_the_new_name(ant: Machine, bee: 
 def outside(machine: Machine) -> bytes:
     files = sorted((machine.base / "vault").rglob("*.zst"))
     return b"".join(unpacked(path.read_bytes()) for path in files)
+
+
+def test_a_vault_that_was_set_back_is_whole_again_when_every_machine_has_repaired_it(tmp_path: Path) -> None:
+    """As when a server is restored from an old backup: one log is older than it was, another one is not there yet."""
+    ant, bee, cat = (Machine(tmp_path, name) for name in ("ant", "bee", "cat"))
+    for machine in (ant, bee):
+        machine.log(f"{machine.name} before")
+        machine.sync()
+    shutil.copytree(tmp_path / "vault", tmp_path / "backup")
+    for machine in (ant, bee, cat):
+        machine.log(f"{machine.name} since")
+        machine.write(f"{machine.name}.md", "# since\n")
+    quiet(ant, bee, cat)
+    shutil.rmtree(tmp_path / "vault")
+    (tmp_path / "backup").rename(tmp_path / "vault")
+    for machine in (ant, bee, cat):
+        machine.log(f"{machine.name} after")
+        refused = machine.do("push")
+        assert refused["exit_code"] == 4
+        assert "memferry verify --backend vault --repair" in refused["backends"]["vault"]["hint"]
+        assert "repair" in machine.status()["problems"][0]["hint"]
+    found = {machine.name: machine.do("verify", repair=True)["exit_code"] for machine in (ant, bee, cat)}
+    assert found == {"ant": 1, "bee": 1, "cat": 0}, "the first ones leave something to the others"
+    quiet(ant, bee, cat)
+    assert ant.lines() == bee.lines() == cat.lines()
+    assert len(ant.lines()) == 8
+    for machine in (ant, bee, cat):
+        assert machine.do("verify")["exit_code"] == 0
+        assert machine.status()["problems"] == []
