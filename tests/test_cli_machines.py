@@ -18,11 +18,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 
 from memferry.agent.commands import machines
 from memferry.backends import registry
-from memferry.backends.encryption import invites
+from memferry.backends.encryption import age, invites
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.faulty import Fault, FaultyStore, When
 from memferry.backends.local import LocalStore
@@ -59,6 +60,32 @@ def invited(by: Typed) -> str:
 
 def typed(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+
+
+class QuickCodes:
+    """age with a key of its own for each passphrase, in place of a second's work over it."""
+
+    def __init__(self) -> None:
+        self._identities: dict[str, str] = {}
+
+    def _identity(self, passphrase: str) -> Any:
+        text = self._identities.setdefault(passphrase, age.new_identity())
+        return pyrage.x25519.Identity.from_str(text)
+
+    def encrypt(self, data: bytes, passphrase: str) -> bytes:
+        made: bytes = pyrage.encrypt(data, [self._identity(passphrase).to_public()])
+        return made
+
+    def decrypt(self, data: bytes, passphrase: str) -> bytes:
+        found: bytes = pyrage.decrypt(data, [self._identity(passphrase)])
+        return found
+
+
+@pytest.fixture
+def quick_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of what becomes of a code, not of how it opens."""
+    codes = QuickCodes()
+    monkeypatch.setattr(age, "_by_passphrase", lambda: codes)
 
 
 # -- a new vault
@@ -135,6 +162,7 @@ def test_an_invited_machine_takes_part(computers: dict[str, Typed], monkeypatch:
     assert not Keys(cat.state).pinned("vault")
 
 
+@pytest.mark.usefixtures("quick_codes")
 def test_codes_that_open_nothing(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee = computers["ant"], computers["bee"]
     code = invited(ant)
@@ -193,6 +221,38 @@ def test_two_machines_that_join_at_once_are_both_members(computers: dict[str, Ty
     bee.run("pull", exit_code=4)
 
 
+HEAVY = b"age-encryption.org/v1\n-> scrypt %s 40\n%s\n--- %s\n" % (b"A" * 22, b"A" * 43, b"A" * 43) + bytes(48)
+"""What asks for 2 ** 40 steps of scrypt. age takes its measure of a computer first, and refuses this one on all."""
+
+
+def test_a_code_that_is_too_much_work(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
+    bee = computers["bee"]
+    (bee.base / "vault" / "invites").mkdir()
+    (bee.base / "vault" / "invites" / "12345678.age").write_bytes(HEAVY)
+    typed(monkeypatch, "12345678-AAAA-BBBB-CCCC-DDDD")
+    bee.run("join", exit_code=1)
+    assert "too busy, or too slow" in bee.err
+    assert "--recovery" in bee.err
+
+
+@pytest.mark.usefixtures("quick_codes")
+def test_a_busy_computer_measures_itself_again(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
+    ant, bee = computers["ant"], computers["bee"]
+    by_passphrase, asked = age._by_passphrase, []
+    typed(monkeypatch, invited(ant))
+
+    def busy_twice() -> Any:
+        asked.append(1)
+        if len(asked) > 2:
+            return by_passphrase()
+        raise pyrage.DecryptError("Excessive work parameter for passphrase.")
+
+    monkeypatch.setattr(age, "_by_passphrase", busy_twice)
+    bee.run("join")
+    assert len(asked) == 3
+
+
+@pytest.mark.usefixtures("quick_codes")
 def test_of_two_machines_with_one_code_one_gets_in(computers: dict[str, Typed]) -> None:
     ant, bee, cat = computers["ant"], computers["bee"], computers["cat"]
     code = machines.invite(ant.config, "vault", 0.0)
@@ -244,15 +304,16 @@ def test_a_join_that_dies_at_any_call_is_finished_by_the_next(
         pytest.fail("never got through")
 
 
+@pytest.mark.usefixtures("quick_codes")
 def test_an_invitation_that_is_taken_survives_a_crash_before_it_is_used(
     computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ant, bee = computers["ant"], computers["bee"]
     code = invited(ant)
-    monkeypatch.setattr(machines, "_give_way", lambda *given: (_ for _ in ()).throw(TransientError("the cable")))
-    with pytest.raises(TransientError):
-        machines.join(bee.config, "vault", code, 0.0)
-    monkeypatch.undo()
+    with monkeypatch.context() as cable:
+        cable.setattr(machines, "_give_way", lambda *given: (_ for _ in ()).throw(TransientError("the cable")))
+        with pytest.raises(TransientError):
+            machines.join(bee.config, "vault", code, 0.0)
     typed(monkeypatch, code)
     bee.run("join")
     bee.run("push")
@@ -314,6 +375,7 @@ def test_who_cannot_be_revoked(computers: dict[str, Typed]) -> None:
     assert ant.shows()["generation"] == 1
 
 
+@pytest.mark.usefixtures("quick_codes")
 def test_a_revoked_machine_may_be_invited_again(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee = computers["ant"], computers["bee"]
     ant.let_in(bee)
@@ -330,6 +392,7 @@ def test_a_revoked_machine_may_be_invited_again(computers: dict[str, Typed], mon
     assert "meanwhile" in ant.text()
 
 
+@pytest.mark.usefixtures("quick_codes")
 def test_open_invitations_end_with_a_revocation(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
     ant, bee, cat = computers.values()
     ant.let_in(bee)

@@ -15,11 +15,11 @@ import msgspec
 from memferry.backends import names
 from memferry.backends.encryption import age
 from memferry.backends.encryption import ring as rings
-from memferry.backends.encryption.age import Undecryptable
+from memferry.backends.encryption.age import TooMuchWork, Undecryptable
 from memferry.backends.encryption.members import Members
 from memferry.backends.encryption.ring import Ring, Unacceptable
 from memferry.backends.encryption.stored_rings import MAX_RING_BYTES
-from memferry.errors import AlreadyExists, ConfigError, NotFound
+from memferry.errors import AlreadyExists, ConfigError, NotFound, TransientError
 
 LIFETIME_S = 24 * 3600
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
@@ -46,7 +46,8 @@ def invite(members: Members, now: float) -> str:
 
 def take(members: Members, code: str, now: float) -> Ring:
     """The ring that an invitation holds, for this machine alone from now on. ConfigError if there is no such
-    invitation, or it was used, or has expired, or the code does not fit."""
+    invitation, or it was used, or has expired, or the code does not fit; TransientError where opening it takes more
+    than this computer can do."""
     id_, letters = _parts(code)
     found = _opened(members, id_, letters)
     if now >= found.expires:
@@ -83,6 +84,10 @@ def _opened(members: Members, id_: str, letters: str) -> _Invite:
     except NotFound as error:
         gone = f"there is no invitation {id_} in {members.name}: it was used, or withdrawn"
         raise ConfigError(gone, hint=_NEXT) from error
+    except TooMuchWork:
+        slow = f"this computer is too busy, or too slow, to open the invitation {id_}"
+        hint = "try again when it has less to do, or use the recovery key: memferry machines join --recovery"
+        raise TransientError(slow, backend=members.name, hint=hint) from None
     except (Undecryptable, Unacceptable, msgspec.DecodeError):
         wrong = f"this code does not open the invitation {id_}"
         raise ConfigError(wrong, hint="type it again as it was shown") from None
