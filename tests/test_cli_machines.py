@@ -222,7 +222,7 @@ def test_two_machines_that_join_at_once_are_both_members(computers: dict[str, Ty
 
 
 HEAVY = b"age-encryption.org/v1\n-> scrypt %s 40\n%s\n--- %s\n" % (b"A" * 22, b"A" * 43, b"A" * 43) + bytes(48)
-"""What asks for 2 ** 40 steps of scrypt. age takes its measure of a computer first, and refuses this one on all."""
+"""What asks for 2 ** 40 steps of scrypt, and a petabyte."""
 
 
 def test_a_code_that_is_too_much_work(computers: dict[str, Typed], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,8 +231,23 @@ def test_a_code_that_is_too_much_work(computers: dict[str, Typed], monkeypatch: 
     (bee.base / "vault" / "invites" / "12345678.age").write_bytes(HEAVY)
     typed(monkeypatch, "12345678-AAAA-BBBB-CCCC-DDDD")
     bee.run("join", exit_code=1)
-    assert "too busy, or too slow" in bee.err
+    assert "too busy, or too small" in bee.err
     assert "--recovery" in bee.err
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are kept by Linux")
+def test_a_code_that_needs_more_memory_than_there_is() -> None:
+    """age itself would end the process without a word of ours."""
+    code = (
+        "import resource, sys; from memferry.backends.encryption import age\n"
+        "age.new_identity(); resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))\n"
+        "try: age.decrypt_with_passphrase(sys.stdin.buffer.read(), 'x')\n"
+        "except age.TooMuchWork: print('too much')"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], input=HEAVY.replace(b" 40\n", b" 19\n"), capture_output=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout.strip()) == (0, b"too much"), ran.stderr
 
 
 @pytest.mark.usefixtures("quick_codes")

@@ -5,6 +5,7 @@ Keys are text as `age-keygen` writes them: identities `AGE-SECRET-KEY-1...`, rec
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 _NO_MATCH = "No matching keys found"
 _TOO_MUCH_WORK = "Excessive work parameter"
 _MEASURINGS = 20
+_SCRYPT = re.compile(rb"age-encryption\.org/v1\n-> scrypt \S+ ([0-9]{1,2})\n")
+_BYTES_A_STEP = 1024
+"""What scrypt holds for each of its steps, as age uses it (128 r, with r = 8)."""
 
 
 class Undecryptable(Exception):
@@ -29,7 +33,7 @@ class Undecryptable(Exception):
 
 
 class TooMuchWork(Exception):
-    """This computer would take too long over a passphrase, by age's own measure."""
+    """This computer would take too long over a passphrase, by age's own measure, or has no memory for it."""
 
 
 class _Passphrase(Protocol):
@@ -80,6 +84,8 @@ def decrypt_with_passphrase(data: bytes, passphrase: str) -> bytes:
     16 times the work of a second here. One that is busy may measure wrongly, so it is asked again: TooMuchWork where
     it stays with that.
     """
+    if not _has_memory_for(data):
+        raise TooMuchWork
     for _ in range(_MEASURINGS):
         try:
             return _by_passphrase().decrypt(data, passphrase)
@@ -87,6 +93,17 @@ def decrypt_with_passphrase(data: bytes, passphrase: str) -> bytes:
             if not str(error).startswith(_TOO_MUCH_WORK):
                 raise Undecryptable("does not fit") from None
     raise TooMuchWork
+
+
+def _has_memory_for(data: bytes) -> bool:
+    """Whether what scrypt takes for a file can be had: half a gigabyte for one that was made on a fast computer. age
+    ends the process where it cannot."""
+    found = _SCRYPT.match(data)
+    try:
+        bytearray(_BYTES_A_STEP << int(found[1]) if found else 0)
+    except (MemoryError, OverflowError):
+        return False
+    return True
 
 
 def _by_passphrase() -> _Passphrase:

@@ -85,7 +85,7 @@ def _opened(members: Members, id_: str, letters: str) -> _Invite:
         gone = f"there is no invitation {id_} in {members.name}: it was used, or withdrawn"
         raise ConfigError(gone, hint=_NEXT) from error
     except TooMuchWork:
-        slow = f"this computer is too busy, or too slow, to open the invitation {id_}"
+        slow = f"this computer is too busy, or too small, to open the invitation {id_}"
         hint = "try again when it has less to do, or use the recovery key: memferry machines join --recovery"
         raise TransientError(slow, backend=members.name, hint=hint) from None
     except (Undecryptable, Unacceptable, msgspec.DecodeError):
