@@ -143,7 +143,7 @@ def test_what_a_command_of_its_own_costs_where_there_is_something_to_do(laptop: 
     laptop.do("push")
     desktop.do("pull")
     laptop.log("the tide is low")
-    assert trips(laptop, "push") <= 22
+    assert trips(laptop, "push") <= 18
     assert trips(desktop, "pull") == 6
 
 

@@ -192,9 +192,9 @@ class Vault:
 
     def _meet(self) -> Log:
         """The log as it lies there, if it is ours to continue, sealed with the newest keys."""
-        if not self._reader.found():
+        if not self._reader.entered():
             self._settle()
-        self._cipher.unlock()
+            self._cipher.unlock()
         self._cipher.enter(self._me)
         log = self._writer.look()
         self._recognise(log)

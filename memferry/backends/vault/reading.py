@@ -107,21 +107,35 @@ class Reader:
             refused[one.machine] = self.damaged("rolled-back", self.head_key(one.machine), one.why)
         return found, refused
 
+    def entered(self) -> bool:
+        """As `found`; and what lies there can be read and written from now on."""
+        values = self._gathered()
+        return self._enters(values) if values is not None else self._enters_near()
+
     def _lie_there(self) -> Iterator[tuple[str, bytes | None]]:
         """The machines that have a head here, with what lies in its place where the store gives all at once."""
         values = self._gathered()
         if values is None:
-            if self.found():
-                self.cipher.unlock()
+            if self._enters_near():
                 yield from ((machine, None) for machine in self.machines())
-        elif names.FORMAT_KEY not in values:
-            self._refuse_what_lies_there()
-        else:
-            heads.check_format(values[names.FORMAT_KEY], self._name, self.cipher.encryption)
-            if not values.keys().isdisjoint(self.cipher.news):
-                self.cipher.unlock()
+        elif self._enters(values):
             is_head = self.cipher.scheme.is_head
             yield from ((key.split("/")[1], values[key]) for key in sorted(values) if is_head(key))
+
+    def _enters_near(self) -> bool:
+        if not self.found():
+            return False
+        self.cipher.unlock()
+        return True
+
+    def _enters(self, values: Mapping[str, bytes]) -> bool:
+        """The same by what was gathered."""
+        if names.FORMAT_KEY not in values:
+            return self._refuse_what_lies_there()
+        heads.check_format(values[names.FORMAT_KEY], self._name, self.cipher.encryption)
+        if not values.keys().isdisjoint(self.cipher.news):
+            self.cipher.unlock()
+        return True
 
     def _gathered(self) -> Mapping[str, bytes] | None:
         """None: the store is near, or something lies there that is no file."""
