@@ -71,7 +71,7 @@ def _problems(rule: Rule) -> Sequence[tuple[str, str]]:
 
 
 def _label_problem(text: str) -> str | None:
-    from memferry.policies.labels import LABELS
+    from memferry.policies.shapes import LABELS
 
     name = text.partition("=")[0]
     return None if name in LABELS else f"{name!r} is no label; known: {', '.join(LABELS)}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from memferry.model import Cleared, Hold, Record
 from memferry.policies.findings import Finding
 
@@ -47,7 +49,7 @@ class Search(Protocol):
         ...
 
 
-class Held(NamedTuple):
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A record that stays at home: which rule decided, and by what others will be recognised as derived from it.
 
     `id`: fingerprint of its key; `also`: of other ids by which records name it. `passages`: of its texts; empty where
@@ -61,7 +63,7 @@ class Held(NamedTuple):
     also: tuple[int, ...] = ()
 
 
-class Kept(NamedTuple):
+class Kept(msgspec.Struct, frozen=True, gc=False):
     """A cleared record. `refs`: fingerprints of the ids it names, `echoes`: marks or passages of its texts; by both it
     is found again when a record that it derives from or repeats becomes private later. `removed`: of `<private>` blocks
     that were cut out of it, known under `removed_id`."""

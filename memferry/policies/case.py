@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from memferry.keys import Fingerprinter
 from memferry.model import Hold, Record
-from memferry.policies import labels, lineage, overlap
+from memferry.policies import lineage, overlap
 from memferry.policies.base import Passage
-from memferry.policies.contents import NOTHING
+from memferry.policies.contents import NOTHING, Contents
 
 
-class Case:
-    """`contents`: of the record; `said`: with those of what surrounds it. `refs`: what it names. `traces`: where it may
-    repeat something, empty until somebody asks; `echoes`: by what it is found again. `passages`: what a held one makes
-    known. `cut`: the record without what is to be redacted; `removed`: of blocks that were cut out, known under
-    `removed_id`."""
+class Case(msgspec.Struct, eq=False):
+    """`contents`: of the record; `said`: with those of what surrounds it. `ordinary`: whether it is a line or an entry
+    with a label, which need not be searched word by word. `refs`: what it names. `traces`: where it may repeat
+    something, empty until somebody asks; `echoes`: by what it is found again. `passages`: what a held one makes known.
+    `cut`: the record without what is to be redacted; `removed`: of blocks cut out, known under `removed_id`."""
 
-    __slots__ = (
-        "contents", "cut", "echoes", "id", "passages", "record", "refs", "removed", "removed_id", "said", "traces",
-        "verdict",
-    )  # fmt: skip
-
-    def __init__(self, record: Record, id_: int) -> None:
-        self.record = record
-        self.id = id_
-        self.contents = self.said = NOTHING
-        self.verdict: Hold | None = None
-        self.refs: tuple[int, ...] = ()
-        self.traces = overlap.NO_TRACES
-        self.echoes: tuple[int, ...] = ()
-        self.passages: tuple[Passage, ...] = ()
-        self.cut: Record | None = None
-        self.removed: tuple[Passage, ...] = ()
-        self.removed_id = 0
-
-    @property
-    def is_ordinary(self) -> bool:
-        """Whether it is a line or an entry with a label, which need not be searched word by word."""
-        return self.record.text is None and not self.record.source.derived and labels.is_labelled(self.record)
+    record: Record
+    id: int
+    contents: Contents = NOTHING
+    said: Contents = NOTHING
+    ordinary: bool = False
+    verdict: Hold | None = None
+    refs: tuple[int, ...] = ()
+    traces: overlap.Traces = overlap.NO_TRACES
+    echoes: tuple[int, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    cut: Record | None = None
+    removed: tuple[Passage, ...] = ()
+    removed_id: int = 0
 
     def trace(self, fingerprint: Fingerprinter, *, vouched: bool) -> None:
         """Look where it may repeat something."""

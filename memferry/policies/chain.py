@@ -43,7 +43,8 @@ def judge(
     becomes of findings, and the user's rules."""
     if desk.rules:
         policies = (*policies, ("rules", desk.rules.judge))
-    cases = [_alone(record, fingerprint, policies, desk) for record in records]
+    around = _Around(policies)
+    cases = [_alone(record, fingerprint, policies, desk, around) for record in records]
     _search([case for case in cases if case.verdict is None], fingerprint, policies, desk)
     spread(cases, known, fingerprint)
     return [_closed(case, fingerprint) for case in cases]
@@ -59,7 +60,7 @@ def recheck(
 # -- by itself
 
 
-def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> Case:
+def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk: Desk, around: _Around) -> Case:
     case = Case(record, fingerprint.key(record.source.space, record.key))
     step = "blocks"
     try:
@@ -74,11 +75,11 @@ def _alone(record: Record, fingerprint: Fingerprinter, policies: Policies, desk:
             step = name
             case.verdict = policy(record, case.contents)
             if case.verdict is None and record.around is not None:
-                case.verdict = policy(*_surroundings(record))
+                case.verdict = around.verdict(record, name)
             if case.verdict is not None:
                 return case
         step = "lineage"
-        _name(case, fingerprint)
+        _name(case, fingerprint, around)
     except Exception as exc:  # noqa: BLE001 - whatever a policy raises, the record must not leave
         case.verdict = Hold(f"{step}.failed", f"the policy raised {type(exc).__name__}")
     return case
@@ -93,24 +94,44 @@ def _cut_blocks(case: Case, record: Record, fingerprint: Fingerprinter, desk: De
     found: dict[Passage, None] = {}
     for block in blocks:
         alone = Record(record.source, record.key, record.digest, b"", 0, text=block)
-        found |= dict.fromkeys(overlap.passages(alone, Contents([], [], [block]), fingerprint))
+        found |= dict.fromkeys(overlap.passages(alone, Contents([], [], [], [block]), fingerprint))
     case.removed = tuple(found)
     case.removed_id = fingerprint.key(record.source.space, f"{record.key}\0{BLOCK}")
     return case.record
 
 
-def _surroundings(record: Record) -> tuple[Record, Contents]:
-    """The object around an array entry, to be judged like a record."""
-    assert record.around is not None
-    around = Record(record.source, record.key, record.digest, record.around.body, record.start, record.around.fields)
-    return around, contents_of(around)
+class _Around:
+    """The objects around array entries, judged like records: each once, however many entries it surrounds."""
+
+    def __init__(self, policies: Policies) -> None:
+        self._policies = dict(policies)
+        self._records: dict[int, tuple[Record, Contents]] = {}
+        self._verdicts: dict[tuple[int, str], Hold | None] = {}
+
+    def contents(self, record: Record) -> Contents:
+        return self._as_record(record)[1]
+
+    def verdict(self, record: Record, policy: str) -> Hold | None:
+        key = id(record.around), policy
+        if key not in self._verdicts:
+            self._verdicts[key] = self._policies[policy](*self._as_record(record))
+        return self._verdicts[key]
+
+    def _as_record(self, record: Record) -> tuple[Record, Contents]:
+        around = record.around
+        assert around is not None
+        if id(around) not in self._records:
+            made = Record(record.source, record.key, record.digest, around.body, record.start, around.fields)
+            self._records[id(around)] = made, contents_of(made)
+        return self._records[id(around)]
 
 
-def _name(case: Case, fingerprint: Fingerprinter) -> None:
+def _name(case: Case, fingerprint: Fingerprinter, around: _Around) -> None:
     """Note what the record names, and all that it says."""
     record, said = case.record, case.contents
+    case.ordinary = record.text is None and not record.source.derived and labels.is_labelled(record, said)
     if record.around is not None:
-        said = said.with_those_of(_surroundings(record)[1])
+        said = said.with_those_of(around.contents(record))
     case.said = said
     named = lineage.names(record, said)
     if len(named) > lineage.MOST_NAMES:
@@ -146,8 +167,9 @@ def _search(cases: Sequence[Case], fingerprint: Fingerprinter, policies: Policie
 def _judge_what_is_left(cases: Sequence[Case], fingerprint: Fingerprinter, policies: Policies, desk: Desk) -> None:
     """As a record of its own: it is what would be sent. What it names and may repeat stays that of the whole record."""
     records = [case.cut for case in cases if case.cut is not None]
+    around = _Around(policies)
     for case, record, left in zip(cases, records, desk.judge_again(records), strict=True):
-        once_more = _alone(record, fingerprint, policies, NO_DESK)
+        once_more = _alone(record, fingerprint, policies, NO_DESK, around)
         case.verdict = NOT_CUT if record.problem else once_more.verdict or left
         if case.verdict is None:
             case.record, case.id = record, once_more.id

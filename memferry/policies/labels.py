@@ -7,21 +7,18 @@ like one is held, because the writer may have meant it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
 
 from memferry.model import Hold, Record
 from memferry.policies.contents import Contents
+from memferry.policies.shapes import Shape
 from memferry.policies.spelling import folded, looks_like, plain
 
 HELD_VISIBILITY = frozenset({"private"})
 KEPT_VISIBILITY = frozenset({"project", "global", "public", "shared", "team"})
 HELD_SENSITIVITY = frozenset({"private", "confidential", "restricted", "secret"})
 KEPT_SENSITIVITY = frozenset({"internal", "public"})
-TAGS = frozenset(map(folded, ("tag", "tags", "label", "labels")))
 
-_SHAPES_REMEMBERED = 4096
-_LARGEST_SHAPE = 4096
 _MARK_WINDOW = 64
 
 Check = Callable[[object], Hold | None]
@@ -29,19 +26,17 @@ Check = Callable[[object], Hold | None]
 
 def judge(record: Record, contents: Contents) -> Hold | None:
     """The first thing about a record that says, or may say, that it is private."""
-    for fields in contents.objects:
-        keys = tuple(fields)
-        shape = _shapes.get(keys) or _remember(keys)
-        if shape is not _UNLABELLED:
-            hold = _labels(fields, shape)
-            if hold is not None:
-                return hold
+    for fields, shape in contents.telling:
+        hold = _labels(fields, shape)
+        if hold is not None:
+            return hold
     return MARKED if is_marked(record) else None
 
 
-def is_labelled(record: Record) -> bool:
+def is_labelled(record: Record, contents: Contents) -> bool:
     """Whether the record itself, at its top, says who may see it."""
-    return type(record.fields) is dict and not record.fields.keys().isdisjoint(LABELS)
+    fields, shape = contents.telling[0] if contents.telling else (None, None)
+    return shape is not None and fields is record.fields and bool(shape.labels)
 
 
 # -- labels
@@ -71,68 +66,23 @@ def _flag(rule: str) -> Check:
     return check
 
 
-LABELS: Mapping[str, Check] = {
+_CHECKS: Mapping[str, Check] = {
     "visibility": _word("labels.visibility", HELD_VISIBILITY, KEPT_VISIBILITY),
     "sensitivity": _word("labels.sensitivity", HELD_SENSITIVITY, KEPT_SENSITIVITY),
     "private": _flag("labels.private"),
     "is_private": _flag("labels.private"),
     "confidential": _flag("labels.confidential"),
 }
-_FOLDED_LABELS = frozenset(map(folded, LABELS))
-_TELLING = _FOLDED_LABELS | TAGS
-
 MISSPELLED = Hold("labels.spelling", "a key looks like a label and is not spelled like one")
 TAGGED = Hold("labels.tag", "a tag says so")
 MARKED = Hold("labels.mark", "its text has a <private> block")
 
 
-class _Shape(NamedTuple):
-    """What to look at in an object with certain keys. `misspelled`: one of them only looks like a label."""
-
-    misspelled: bool
-    checks: tuple[tuple[str, Check], ...]
-    tags: tuple[str, ...]
-
-
-_UNLABELLED = _Shape(False, (), ())
-_shapes: dict[tuple[object, ...], _Shape] = {}
-"""Decided once for each sequence of keys: records of one kind share it."""
-
-
-def _remember(keys: tuple[object, ...]) -> _Shape:
-    names = [key for key in keys if isinstance(key, str)]
-    shape = _new_shape(names)
-    if len(_shapes) >= _SHAPES_REMEMBERED:
-        _shapes.clear()
-    if len(keys) + sum(map(len, names)) <= _LARGEST_SHAPE:
-        _shapes[keys] = shape
-    return shape
-
-
-def _new_shape(keys: Sequence[str]) -> _Shape:
-    names = {key: folded(key) for key in keys}
-    if _TELLING.isdisjoint(names.values()) and all(map(str.isascii, names.values())):
-        return _UNLABELLED
-    shape = _Shape(
-        any(key not in LABELS and _looks_like_a_label(names[key]) for key in keys),
-        tuple((key, LABELS[key]) for key in keys if key in LABELS),
-        tuple(key for key in keys if names[key] in TAGS),
-    )
-    return _UNLABELLED if shape == _UNLABELLED else shape
-
-
-def _looks_like_a_label(name: str) -> bool:
-    """`name`: folded."""
-    if name.isascii():
-        return name in _FOLDED_LABELS
-    return any(looks_like(name, label) for label in _FOLDED_LABELS)
-
-
-def _labels(fields: Mapping[object, object], shape: _Shape) -> Hold | None:
+def _labels(fields: Mapping[object, object], shape: Shape) -> Hold | None:
     if shape.misspelled:
         return MISSPELLED
-    for key, check in shape.checks:
-        hold = check(fields[key])
+    for key in shape.labels:
+        hold = _CHECKS[key](fields[key])
         if hold is not None:
             return hold
     for key in shape.tags:

@@ -74,9 +74,12 @@ class Run(NamedTuple):
 def run_of(texts: Sequence[str]) -> Run:
     """What `letters_of` says of each text, for a fraction of the price: those that need nothing but a table are folded
     in one go."""
-    odd = {n: letters_of(text) for n, text in enumerate(texts) if not _is_simple(text)}
-    simple = ["" if n in odd else text for n, text in enumerate(texts)] if odd else texts
-    raw = "\x1f\n".join([*simple, ""]).encode().translate(_LOWER, _DROPPED_IN_RUN)
+    together = "\x1f\n".join([*texts, ""])
+    odd: dict[int, Letters] = {}
+    if not together.isascii() or _has_markup(together) or together.count("\x1f") > len(texts):
+        odd = {n: letters_of(text) for n, text in enumerate(texts) if not _is_simple(text)}
+        together = "\x1f\n".join([*("" if n in odd else text for n, text in enumerate(texts)), ""])
+    raw = together.encode().translate(_LOWER, _DROPPED_IN_RUN)
     clauses = list(filter(None, raw.split(b"\n")))
     if odd:
         clauses = list(_put_in(odd, clauses))

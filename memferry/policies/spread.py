@@ -41,8 +41,8 @@ def spread(cases: Sequence[Case], known: Known, fingerprint: Fingerprinter) -> N
 
 def _note_echoes(cases: Sequence[Case], fingerprint: Fingerprinter) -> bool:
     """Where there is nothing that could be repeated: by what they are found again when there is. Whether it worked."""
-    ordinary = [case for case in cases if case.is_ordinary]
-    others = [case for case in cases if not case.is_ordinary]
+    ordinary = [case for case in cases if case.ordinary]
+    others = [case for case in cases if not case.ordinary]
     try:
         for case, echoes in zip(ordinary, Sweep([case.said for case in ordinary], fingerprint).echoes, strict=True):
             case.echoes = echoes
@@ -60,7 +60,7 @@ class _Traced:
         self.fingerprint = fingerprint
         self._ordinary: list[Case] = []
         for case in cases:
-            if case.is_ordinary:
+            if case.ordinary:
                 self._ordinary.append(case)
             else:
                 self._trace(case, vouched=False)

@@ -48,7 +48,8 @@ def _last_wins(honest: Any) -> Any:
 def _top_only(honest: Any) -> Any:
     def contents_of(record: Any) -> Any:
         found = honest(record)
-        return type(found)(found.objects[:1], found.names, found.texts)
+        top = [one for one in found.telling if one[0] is found.objects[0]]
+        return type(found)(found.objects[:1], top, found.names, found.texts)
 
     return contents_of
 
@@ -127,7 +128,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "a folder is not synced": Mutant("B3", "memferry.durable:Folder.sync", _never(None)),
     "the last of two equal keys wins": Mutant("B31", "memferry.formats.ledger:decode_lines", _last_wins),
     "labels count at the top only": Mutant("B31", "memferry.policies.chain:contents_of", _top_only),
-    "a misspelled label is none": Mutant("B31", "memferry.policies.labels:looks_like", _never(False)),
+    "a misspelled label is none": Mutant("B31", "memferry.policies.shapes:looks_like", _never(False)),
     "<private> means nothing": Mutant("B31", "memferry.policies.labels:is_marked", _never(False)),
     "what a policy raised for is sent": Mutant("B31", "memferry.policies.chain:_alone", _open_on_error),
     "an ignore file that cannot be read is none": Mutant("B31", "memferry.policies.paths:_text", _blind_where_it_fails),

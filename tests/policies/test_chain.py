@@ -97,3 +97,11 @@ def test_an_empty_batch_has_no_verdicts() -> None:
 
 def test_empty_records_are_kept() -> None:
     assert rules([doc(""), *lines(b"", {}, [], "", None)]) == [None] * 6
+
+
+def test_what_surrounds_the_entries_of_an_array_is_judged_once() -> None:
+    seen: list[Record] = []
+    policies = (*POLICIES, ("seen", lambda record, contents: seen.append(record)))
+    entries = array('{"visibility": "project", "entries": [{"id": "a"}, {"id": "b"}, {"id": "c"}]}')
+    assert all(isinstance(one, Kept) for one in judge(entries, MemoryKnown(), FINGERPRINT, policies))
+    assert [one.around is None for one in seen] == [False, True, False, False]

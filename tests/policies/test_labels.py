@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memferry.model import Record
-from memferry.policies import labels
+from memferry.policies import labels, shapes
 from memferry.policies.labels import has_mark
 from memferry.policies.spelling import folded, looks_like
 from tests.policies.held import array, contents_of, doc, lines
@@ -167,7 +167,7 @@ def test_shapes_and_tags_are_not_remembered_without_end() -> None:
     for number in range(6000):
         assert of({f"key{number}": 1, "tags": [f"tag{number}"]}) is None
     assert of({f"key{number}": 1, "Private": 0}) == "labels.spelling"
-    assert len(labels._shapes) <= 4096
+    assert len(shapes._shapes) <= 4096
     assert len(labels._harmless) <= 4096 + 1
 
 

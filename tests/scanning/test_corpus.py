@@ -118,6 +118,7 @@ HOSTILE = {
     "manifests": "kind: Secret\ndata:\n" * 52428,
     "commands": "echo Tiger4821 | " * 61680,
     "names and passwords": "login: ann / " * 80659,
+    "commands that log in": "curl -u ann:${PW} https://api.example.net/v1/things?page=1\n" * 17476,
     "spaces": "password x1" + " " * MEGABYTE,
     "lines": "password x1" + "\n" * MEGABYTE,
 }
@@ -137,6 +138,23 @@ def test_what_is_too_large_is_held() -> None:
     assert [one.rule for one in secrets.search([doc("x" * (8 << 20) + "y")])[0]] == ["too-large"]
     busy = secrets.search([doc("token: a1 " * 20000)])[0]
     assert "too-large" in [one.rule for one in busy]
+
+
+def test_what_the_engine_cannot_look_at_in_time_is_held_whatever_else_is_found() -> None:
+    commands = "curl -u ann:${PW} https://api.example.net\n" * 300
+    rules = {
+        one.rule for one in secrets.search([doc(f"{commands}curl -u ann:Tiger4821x! https://api.example.net\n")])[0]
+    }
+    assert rules == {"login", "password", "too-large"}
+
+
+def test_many_commands_that_log_in_are_searched_a_few_at_a_time() -> None:
+    """The engine tries each with each of those that it is asked about at once."""
+    commands = lines(*({"text": f"curl -u ann:sunshine https://api.example.net/{n}"} for n in range(1000)))
+    started = time.process_time()
+    found = secrets.search(commands)
+    assert time.process_time() - started < 1.0
+    assert [one.rule for number in range(1000) for one in found[number]] == ["curl-auth-user"] * 1000
 
 
 def test_records_are_searched_alike_alone_and_in_a_batch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import chain, islice, pairwise
@@ -181,30 +182,32 @@ def _made_up(after: str, begin: int) -> tuple[int, int] | None:
 _RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code", table.PHRASE: "key"}
 
 
-_RUN_BEFORE = re.compile(r"[A-Za-z0-9+/]{12,}$")
+_RUN_LETTERS = string.ascii_letters + string.digits + "+/"
+_SHORTEST_RUN = 12
 
 
 def _ends_drawn(before: str) -> bool:
-    run = _RUN_BEFORE.search(before)
-    return run is not None and values.is_random(run[0], 12)
+    line = before.removesuffix("\n")
+    run = line[len(line.rstrip(_RUN_LETTERS)) :]
+    return len(run) >= _SHORTEST_RUN and values.is_random(run, _SHORTEST_RUN)
 
 
 _HUMPED = frozenset(map(str.encode, words.HUMPED))
 _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
 _HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
 _HARMLESS_AFTER = frozenset(table.HARMLESS_AFTER)
+_MADE_HARMLESS = frozenset((b"key", b"keys", b"token", b"seed", b"session", b"access"))
+"""By the word before them."""
 
 
 def _is_harmless(before: str, tail: str, word: bytes) -> bool:
     parts = [part.lower() for part in words.parts_of(tail)]
     if parts and parts[-1] in _HARMLESS_AFTER:
         return True
+    if word not in _MADE_HARMLESS:
+        return False
     last = _LAST_WORD.search(before)
-    return (
-        last is not None
-        and word in (b"key", b"keys", b"token", b"seed", b"session", b"access")
-        and (words.parts_of(last[1]) or [""])[-1].lower() in _HARMLESS_BEFORE
-    )
+    return last is not None and (words.parts_of(last[1]) or [""])[-1].lower() in _HARMLESS_BEFORE
 
 
 def _values_in(after: str, begin: int, *, adjoining: bool) -> Iterator[tuple[str, int, int]]:

@@ -11,6 +11,8 @@ from memferry.model import Record
 from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import engine, personal, triage, values
 from memferry.policies.secrets.look import MOST_CANDIDATES, Examined, examined
+from memferry.policies.secrets.spots import Places
+from memferry.policies.secrets.toil import portions, toil_of
 from memferry.policies.secrets.views import View
 from memferry.policies.strings import ELSEWHERE, String, has_more_strings, strings_around, strings_of
 
@@ -84,7 +86,7 @@ def _looked_at(texts: Sequence[_Text], wanted: Wanted) -> list[list[Finding]]:
     found = [one.findings for one in looked_at]
     pieces = [(number, view) for number, one in enumerate(looked_at) for view in one.views]
     for number, span, rule in _asked(pieces) if wanted.engine else ():
-        if not any(one.start < span[1] and span[0] < one.end for one in found[number]):
+        if rule == TOO_LARGE or not any(one.start < span[1] and span[0] < one.end for one in found[number]):
             found[number].append(Finding(texts[number].number, rule, *span))
     return [sorted(some, key=lambda one: one.start) for some in found]
 
@@ -101,10 +103,19 @@ def _own(texts: Sequence[_Text]) -> Iterator[Examined]:
 
 def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int, int], str]]:
     """What the engine finds in views: (number, characters of the original, rule)."""
+    for portion in portions(pieces):
+        yield from _asked_at_once(portion)
+
+
+def _asked_at_once(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int, int], str]]:
+    if len(pieces) == 1 and toil_of(pieces[0][1]).is_too_much:
+        yield _unsearched(pieces[0])
+        return
     raws = [view.text.encode("utf-8", "replace") for _, view in pieces]
     starts = list(accumulate((len(raw) + len(_BETWEEN) for raw in raws), initial=0))
+    characters = [Places(view.text, raw) for (_, view), raw in zip(pieces, raws, strict=True)]
     try:
-        hits = engine.hits(_BETWEEN.join(raws).replace(_PEM, _NO_PEM)) if pieces else []
+        hits = engine.hits(_BETWEEN.join(raws).replace(_PEM, _NO_PEM))
     except TimeoutError:
         yield from chain.from_iterable(map(_asked_alone, pieces))
         return
@@ -116,7 +127,7 @@ def _asked(pieces: Sequence[tuple[int, View]]) -> Iterator[tuple[int, tuple[int,
         text = raw[start:end].decode("utf-8", "ignore")
         if values.is_placeholder(text) or values.is_placeholder(text.rpartition(":")[2]):
             continue
-        first, last = (len(raw[:at].decode("utf-8", "ignore")) for at in (start, end))
+        first, last = map(characters[place], (start, end))
         yield number, view.span(first, max(last, first + 1)), hit.rule
 
 
@@ -125,9 +136,15 @@ def _asked_alone(piece: tuple[int, View]) -> Iterator[tuple[int, tuple[int, int]
     try:
         hits = engine.hits(view.text.encode("utf-8", "replace").replace(_PEM, _NO_PEM))
     except TimeoutError:
-        hits = [engine.Hit(TOO_LARGE, 0, 1)]
+        yield _unsearched(piece)
+        return
     for hit in hits:
         yield number, view.span(0, max(1, len(view.text))), hit.rule
+
+
+def _unsearched(piece: tuple[int, View]) -> tuple[int, tuple[int, int], str]:
+    number, view = piece
+    return number, view.span(0, max(1, len(view.text))), TOO_LARGE
 
 
 _BETWEEN = b"\n\n\n"

@@ -28,12 +28,17 @@ _ASIAN = r"\xe2\x86\x92|\xef\xbc\x9a|\xef\xbc\x9d|\xef\xb9\x95|\xe2\x80[\x98-\x9
 _VALUE = rf"(?:[0-9]|[\s(=:\[]\\?[\"'`]|->|{_ASIAN})"
 """What a value begins with, or has in it: in prose there is none without a digit or quotes."""
 
+_BEHIND = (
+    rf"{_SAID}{_VALUE}",
+    r"[\w.-]*[\"'`\\\])}*]*\s*(?:[:=|{]|\()",
+    r"[\w.-]*>?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
+    r'[\w.-]*"\s*,\s*"(?:value|val|content|data)',
+)
+"""What makes a value of what follows a telling word."""
+
 NEAR_WORDS = (
-    rf"{TELLING}{_SAID}{_VALUE}",
-    rf"{TELLING}[\w.-]*[\"'`\\\])}}*]*\s*(?:[:=|{{]|\()",
-    rf"{TELLING}[\w.-]*>?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
+    f"{TELLING}(?:{'|'.join(_BEHIND)})",
     rf"[0-9]{_SAID}{TELLING}",
-    rf'{TELLING}[\w.-]*"\s*,\s*"(?:value|val|content|data)',
     rf"(?i:{PHRASES})",
 )
 """Words near what may be a value."""
@@ -53,7 +58,7 @@ MARKS = (
     r"\xef\xbc[\x90-\xba]|\xef\xbd[\x81-\x9a]|\xf0\x9d[\x90-\x9f]|\xe2[\x92\x93]|\xf0\x9f\x84",
     r"[A-Za-z0-9_-](?:[\xcd-\xd4][\x80-\xbf])+[A-Za-z0-9_-]",  # Greek or Cyrillic among Latin letters
     r"[A-Za-z][!@#$%^&*][0-9]|[0-9][!@#$%^&*][A-Za-z]",
-    *(form.hint for form in table.FORMATS),
+    *dict.fromkeys(form.hint for form in table.FORMATS),
 )
 """Escapes, what cannot be seen, look-alikes, and the hints of formats."""
 

@@ -1,0 +1,105 @@
+"""What to look at in an object, decided once for each sequence of keys: records of one kind share it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from memferry.policies.spelling import folded, looks_like
+
+NAMING = frozenset(
+    {
+        "id", "ids", "uuid", "uuids", "guid", "guids", "ref", "refs", "reference", "references",
+        "evidence", "supersedes", "source", "sources", "parent", "parents",
+    }
+)  # fmt: skip
+"""The last words of keys whose values name records."""
+
+SILENT = frozenset({"schema_version", "type", "ts", "ts_wall", "timestamp", "date", "hash", "idempotency_key"})
+"""Keys whose values look like ids and are none; those that end in `_at` too."""
+
+DIASYNC = "diasync-v1-"
+NOT_RECORDS = frozenset({"run_id", "instance_id"})
+"""What DiaSync calls the ids of runs and instances; elsewhere these may well be records."""
+
+LABELS = ("visibility", "sensitivity", "private", "is_private", "confidential")
+"""As they are spelled."""
+TAGS = frozenset(map(folded, ("tag", "tags", "label", "labels")))
+_FOLDED_LABELS = frozenset(map(folded, LABELS))
+_TELLING = _FOLDED_LABELS | TAGS
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_REMEMBERED = 4096
+_LARGEST = 4096
+"""Characters of all keys together."""
+
+
+class Shape(NamedTuple):
+    """The keys of an object. `naming`: whose values name records; `speaking`: the others that are not silent. `labels`:
+    that are spelled as labels; `tags`: whose values are tags; `misspelled`: one of them only looks like a label.
+    `tells`: any of these three, so the object may say who may see it."""
+
+    naming: tuple[str, ...]
+    speaking: tuple[object, ...]
+    labels: tuple[str, ...]
+    tags: tuple[str, ...]
+    misspelled: bool
+    tells: bool
+
+
+_shapes: dict[tuple[object, ...], Shape] = {}
+
+
+def shape_of(fields: Mapping[object, object]) -> Shape:
+    """The schema decides with the keys: DiaSync's has ids that are no records'."""
+    keys = (fields.get("schema_version"), *fields) if "schema_version" in fields else tuple(fields)
+    try:
+        return _shapes[keys]
+    except KeyError:
+        return _remember(keys, fields)
+    except TypeError:
+        return _new_shape(fields)
+
+
+def _remember(keys: tuple[object, ...], fields: Mapping[object, object]) -> Shape:
+    shape = _new_shape(fields)
+    if len(_shapes) >= _REMEMBERED:
+        _shapes.clear()
+    if sum(len(key) if isinstance(key, str) else 1 for key in keys) <= _LARGEST:
+        _shapes[keys] = shape
+    return shape
+
+
+def _new_shape(fields: Mapping[object, object]) -> Shape:
+    schema = fields.get("schema_version")
+    silent = SILENT | NOT_RECORDS if isinstance(schema, str) and schema.startswith(DIASYNC) else SILENT
+    telling = [key for key in fields if not isinstance(key, str) or not (key in silent or key.endswith("_at"))]
+    naming = tuple(key for key in telling if isinstance(key, str) and _last_word(key) in NAMING)
+    speaking = tuple(key for key in telling if key not in naming)
+    labels, tags, misspelled = _labels_of(fields)
+    return Shape(naming, speaking, labels, tags, misspelled, bool(labels or tags or misspelled))
+
+
+def _last_word(key: str) -> str:
+    words = _WORDS.findall(key)
+    return words[-1].lower() if words else ""
+
+
+def _labels_of(keys: Iterable[object]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
+    """Its labels, its tags, and whether one is misspelled."""
+    names = {key: folded(key) for key in keys if isinstance(key, str)}
+    if _TELLING.isdisjoint(names.values()) and all(map(str.isascii, names.values())):
+        return (), (), False
+    return (
+        tuple(key for key in names if key in LABELS),
+        tuple(key for key in names if names[key] in TAGS),
+        any(key not in LABELS and _looks_like_a_label(names[key]) for key in names),
+    )
+
+
+def _looks_like_a_label(name: str) -> bool:
+    """`name`: folded."""
+    if name.isascii():
+        return name in _FOLDED_LABELS
+    return any(looks_like(name, label) for label in _FOLDED_LABELS)
