@@ -1,4 +1,4 @@
-"""Kinds that no rule was made for: `python -m tests.scanning.strangers [--half 1|2|3|4|5] [--seed N] [--each N]
+"""Kinds that no rule was made for: `python -m tests.scanning.strangers [--half 1|...|6] [--seed N] [--each N]
 [--examples]`.
 
 They were written down, in `strange/`, before anybody tried them. How much of them was found at first sight, and of a
@@ -22,7 +22,9 @@ LATER = 3
 """No half: what was written when rules had been made from both."""
 FRESH = (4, 5)
 """Halves of what was written when rules had been made from all of these."""
-EVERY = (*HALVES, LATER, *FRESH)
+LAST = 6
+"""No half: what was written when rules had been made from these, too."""
+EVERY = (*HALVES, LATER, *FRESH, LAST)
 SPLIT = 20261
 """The seed by which kinds are put into halves."""
 _HERE = Path(__file__).parent / "strange"
@@ -30,7 +32,8 @@ _HERE = Path(__file__).parent / "strange"
 
 def halves(name: str) -> Mapping[int, Mapping[str, str]]:
     """Of `secrets` or `harmless`: by half, the texts by their kinds."""
-    return _halved(name, HALVES) | {LATER: _kinds(f"later-{name}")} | _halved(f"fresh-{name}", FRESH)
+    whole = {LATER: _kinds(f"later-{name}"), LAST: _kinds(f"last-{name}")}
+    return _halved(name, HALVES) | _halved(f"fresh-{name}", FRESH) | whole
 
 
 def _halved(name: str, numbers: tuple[int, int]) -> dict[int, dict[str, str]]:

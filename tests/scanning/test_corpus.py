@@ -31,7 +31,15 @@ def test_our_own_rules_alone_keep_them_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("half", "found", "nothing"), [(1, 0.93, 0.005), (2, 0.93, 0.005), (strangers.LATER, 0.9, 0.04)]
+    ("half", "found", "nothing"),
+    [
+        (1, 0.93, 0.005),
+        (2, 0.93, 0.005),
+        (strangers.LATER, 0.9, 0.01),
+        (4, 0.93, 0.005),
+        (5, 0.89, 0.005),
+        (strangers.LAST, 0.84, 0.03),
+    ],
 )
 def test_what_is_found_of_strangers_is_found_still(half: int, found: float, nothing: float) -> None:
     """Not what to expect of kinds that are unknown: these have been looked at."""
