@@ -108,7 +108,7 @@ _SCRIPTS = ((0x370, 0x52F),)
 """Greek and Cyrillic: whole texts are written in them, so a letter is a look-alike beside Latin ones alone."""
 _TAGS = re.compile(r"</?(?:b|i|em|strong|code|span|kbd|tt|u|mark|font|small|wbr)(?:\s[^<>\n]{0,100})?/?>")
 """Of HTML, amid words."""
-_APART = re.compile(r"(?<![!-~][ -])(?<![A-Za-z0-9])[A-Za-z0-9]([ -])(?:[!-~]\1){6,}[!-~](?![A-Za-z0-9])")
+_APART = re.compile(r"(?<![ -][!-~][ -])(?<![A-Za-z0-9])[A-Za-z0-9]([ -])(?:[!-~]\1){6,}[!-~](?![A-Za-z0-9])")
 _QUOTING = re.compile(r"\\+(?=[\"'])")
 """What stands before quotes where JSON stands in JSON."""
 _LATIN = "[A-Za-z0-9_-]"
