@@ -113,7 +113,7 @@ WRITINGS: Mapping[str, Writing] = {
     "its last sentence": lambda s: s[-1],
     "a sentence, quoted": lambda s: f"> {s[1]}",
     "a sentence in a list": lambda s: f"What we know:\n\n- {s[1]}\n- nothing else",
-    "a sentence in a sentence": lambda s: f"I was told that {s[1][0].lower()}{s[1][1:-1]}, which is new",
+    "a sentence in a sentence": lambda s: _inside(s[1]),
     "two of its clauses": lambda s: " ".join(s[1].split()[:14]),
     "a sentence without its first words": lambda s: " ".join(s[1].split()[3:]),
 }
@@ -196,6 +196,21 @@ def false_alarms_in(file: Path) -> list[Alarms]:
     ]
 
 
+def recognised_in(file: Path) -> float:
+    """Of LoCoMo's sentences of 85 to 130 letters, each held alone: the share that is recognised inside another sentence
+    of a labelled line."""
+    sentences = dict.fromkeys(
+        one for turn in _turns(json.loads(file.read_text())) for one in re.split(r"(?<=[.!?])\s+", turn)
+    )
+    held = [[one] for one in sentences if 85 <= len(re.sub(r"\W", "", one)) <= 130]
+    known = [_remembering(lines(private(whole(one), f"held-{number}"))) for number, one in enumerate(held)]
+    return _share(RECORDS["labelled"], lambda one: _inside(one[0]), held, known)
+
+
+def _inside(sentence: str) -> str:
+    return f"I was told that {sentence[0].lower()}{sentence[1:-1]}, which is new"
+
+
 def _turns(found: object) -> list[str]:
     if isinstance(found, dict):
         own = [found["text"]] if "dia_id" in found and isinstance(found.get("text"), str) else []
@@ -212,6 +227,8 @@ def main() -> None:
     print_(f"{'recognised':36}{''.join(f'{name:>12}' for name in RECORDS)}\n")
     for row in recognised(arguments.notes):
         print_(f"{row.writing:36}{''.join(f'{share:12.0%}' for share in row.shares)}\n")
+    if arguments.locomo:
+        print_(f"{'of LoCoMo, inside another':36}{recognised_in(arguments.locomo):12.0%}\n")
     print_(f"\n{'held for nothing':36}{'of':>12}{'held':>12}\n")
     alarms = false_alarms(10 * arguments.notes)
     for one in alarms + (false_alarms_in(arguments.locomo) if arguments.locomo else []):

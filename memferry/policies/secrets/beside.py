@@ -4,46 +4,14 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import chain, islice, pairwise
+from itertools import chain, pairwise
 
-from memferry.policies.secrets import linear, table, values, words
+from memferry.policies.secrets import following, linear, table, values, words
 from memferry.policies.secrets.spots import Places, Spot
 
 _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
-_ASSIGN = re.compile(
-    r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:|：|＝|->|→|﹕|\|)[*_]{0,2}\s{0,8}"""
-    r"""|["'`],?\s{0,4}["']?(?:value|val|content|data)["']?\s{0,3}[:=]\s{0,3}"""
-    r"""|["'`]\s{0,2},\s{0,2}(?=["'`][^"'`\n]{4,200}["'`]\s{0,2}[)\]},;])"""
-    r"""|["'`]?\s{0,2}[:=]?\s{0,2}\{\s{0,8}["']?(?:default|value|content)["']?\s{0,3}[:=]\s{0,3}"""
-    r"""|[:*]{0,3}["'`]\s{0,3}\{?\s{0,8}(?:exp_)?send\s{1,3}(?:--\s)?"""
-    r"""|>\s{0,8}(?:[^<>\s]{1,64}\n\s{0,8})?(?=[^<>\s]{4,200}\s{0,8}</)"""
-)
-"""Behind a word, this makes a value of what follows: a sign, a comma between strings, the value of a block or tag."""
-_CONNECT = re.compile(
-    r"(?<=[\s,，、的'’])(?:(?:is|was|are|be|to|as|equals|ist|war|lautet|auf|est|était|es|era|é|è|jest|это|является|là|är|er"
-    r"|on|s|enter|press|now|jetzt|maintenant|ahora|теперь)(?!\w)|[=:]|[—–-](?=\s))"
-    r"(?:\s{1,3}(?:now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь)(?!\w))?"
-    r":?\s{0,2}(?=\S)"
-    r"|(?<=[^\W\d])\s?[:：]\s{1,3}(?=\S)"
-    r"|(?:是|为|為|：|は|が|은|는|이|가|改成|设为|設為|改为)了?\s{0,3}"
-)
-_DIRECT = re.compile(r"\s{1,3}(?:[05-9]\s)?")
-"""Between the two, network devices say how it is encrypted."""
-_ASKED = re.compile(
-    r"[^\n.!?？:=]{0,30}[?？]\s{1,3}(?:\[?[\d:. -]{4,20}\]?\s)?(?:[\w.@<>-]{1,30}[:>]\s)?"
-    r"(?:it[’']?s|it is|c[’']est|es ist|es)?\s{0,2}",
-    re.IGNORECASE,
-)
-_LAST_OF_CLAUSE = re.compile(r"\s{0,3}(?:$|[\n,;])|[.!?](?:\s|$)")
-_ONE_QUOTED = re.compile(r"[\"'`][^\s\"'`]{6,200}[\"'`]")
-_ADJOINING = re.compile(r"[!-~]{6,64}(?=\s{0,2}(?:$|[\n,;，。；！、]))")
-"""Behind a word of a language that parts no words: `密码Tiger4821`."""
-_INSERTED = re.compile(r"[^()\n]{0,60}\)\s{0,3}values\s{0,3}\((?=[^()\n]{4})", re.IGNORECASE)
-_PAIR = re.compile(r"[^\n.!:=]{0,30}[:=]\s{1,3}(?:[\w.+-]+@[\w.-]+\w\s?[,;/:|]\s{0,2}|[\w.+-]{2,30}\s[/|]\s)(\S{6,64})")
-"""`Credentials: ann@example.org, River_4558`."""
-_STRING = re.compile(r"'([^'\s]{4,64})'")
 _INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
 _RECOVERY = re.compile(
     r"(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}"
@@ -52,18 +20,17 @@ _RECOVERY = re.compile(
 _SHORTEST_CODE = 6
 _SIGNS = frozenset("!@#$%^&*?")
 _SIGN = re.compile(r"[!@#$%^&*?]")
-_OPENING = re.compile(r"[\"'`“«「『(\[{<*]{1,3}")
-_VALUE = re.compile(r"[^\s\"'`<>，。；、）」』”»\\]{1,512}")
-_QUOTED = re.compile(r"[^\"'`\n“”「」『』]{4,200}(?=[\"'`”」』])")
 _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
 _MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
 """BIP 39: twelve words or more, none of two letters, as sentences have."""
-_SENTENCE = re.compile(r"[.!?。！？](?:\s|$)|\n")
-_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d)?[A-F]?[#*]?(?![A-Za-z0-9_]|\.\d)")
+_CODE_VALUE = re.compile(r"#?\d(?:[\d -]{1,12}\d|\d?[A-FКВ]\d{2,5})?[A-F]?[#*]?(?![A-Za-z0-9_]|\.\d)")
 _CODE_OF_LETTERS = re.compile(r"(?=[A-Z]{0,8}\d)(?=\d{0,8}[A-Z])[A-Z0-9]{5,9}(?![\w.-])")
-_FOURS = re.compile(r"[a-z0-9]{4}(?: [a-z0-9]{4}){3,7}(?=\s{0,2}(?:$|[\n.,;]))", re.IGNORECASE)
+_CODE_OF_SMALL_LETTERS = re.compile(r"(?=[a-z]{0,8}\d)(?=\d{0,8}[a-z])[a-z0-9]{4,8}(?![\w.-])")
+_SHORTEST_ALONE = 4
+"""Digits of a code that follows its word at once."""
+_FOURS = re.compile(r"[a-z0-9]{4}(?: [a-z0-9]{4}){3,15}(?=\s{0,2}(?:$|[\n.,;]))", re.IGNORECASE)
 """As authenticators and mail services show their keys."""
-_BYTES = re.compile(r"\[?\d{1,3}(?:,\s?\d{1,3}){31,}(?=\])")
+_BYTES = re.compile(r"\[?\d{1,3}(?:,\s?\d{1,3}){15,}(?=\])")
 """A key as wallets save it; at the end of the window it may be cut short."""
 _ROW = re.compile(r"[a-z]{3,12}(?: [a-z]{3,12}){3,11}(?=\s{0,2}(?:$|[\n.;]))")
 
@@ -75,8 +42,6 @@ def _words() -> linear.Pattern:
 
 _WINDOW = 256
 """Bytes behind a word in which its value begins."""
-_NEAR, _FAR = 100, 160
-"""Characters: in which a value follows in the same sentence, or one that is nothing else."""
 CHEAP = 3
 """So many words that announce nothing count as one candidate."""
 _MARKER = b"[redacted:"
@@ -108,6 +73,9 @@ def _is_marker(raw: bytes, start: int) -> bool:
 _SMALL = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 _ALPHABET = frozenset(bytes(_SMALL) + bytes(_SMALL).upper())
 _BASE64_SIGNS = frozenset(b"+/")
+_ASSIGNED = (b"=", b":")
+_NAME_AND_SLASH = re.compile(rb"(?:^|[^A-Za-z0-9+/])[a-z]{2,9}/$")
+"""`user/pass: ...`."""
 _PLURAL = frozenset((b"s ", b"s:", b"s="))
 
 
@@ -115,7 +83,9 @@ def _is_amid(raw: bytes, start: int, end: int, word: bytes) -> bool:
     """Whether a short word is part of a longer one, but for humps (`apiKey`) and names (`db_pass`), or of base64."""
     left, right = raw[start - 1 : start], raw[end : end + 2]
     if (left and left[0] in _BASE64_SIGNS) or (right and right[0] in _BASE64_SIGNS):
-        return True
+        return not _NAME_AND_SLASH.search(raw, max(0, start - 12), start)
+    if raw[start:end].isupper() and right[:1] in _ASSIGNED:
+        return False
     if left and left[0] in _ALPHABET and not (left[0] in _SMALL and word in _HUMPED):
         return True
     return bool(right) and right[0] in _SMALL and right not in _PLURAL
@@ -129,7 +99,7 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
         return None
-    candidates = _values_in(after, len(tail), adjoining=not word.isascii())
+    candidates = following.values_in(after, len(tail), adjoining=not word.isascii())
     if _OPTION.search(before) and (argument := _ARGUMENT.match(after, len(tail))):
         candidates = chain([(argument[1], argument.start(1), 2)], candidates)
     for value, begin, certainty in candidates:
@@ -145,15 +115,17 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
             return Spot(_RULES[kind], end + begin, end + codes.end())
         if (size := _secret(kind, word, value, certainty)) is not None:
             return Spot(_RULES[kind], end + begin, end + begin + size)
+    if kind == table.PASSWORD and (spelled := _spelled(after, len(tail))) is not None:
+        return Spot(_RULES[kind], end + spelled.start(), end + spelled.end())
     if kind == table.PASSWORD and (made_up := _made_up(after, len(tail))) is not None:
         return Spot(_RULES[kind], end + made_up[0], end + made_up[1])
-    return _before(kind, before, end - len(word.decode("utf-8", "ignore")))
+    return _before(kind, word, before, end - len(word.decode("utf-8", "ignore")))
 
 
 _OPTION = re.compile(r"(?:^|\s)--?(?:[a-z]+-)*$")
 _ARGUMENT = re.compile(r"\s{1,3}[\"']?([^\s\"'-][^\s\"']{3,100})")
 """Of a command: `-passwd Tiger4821`."""
-_NETWORK = re.compile(r"wi-?fi|wlan|ssid|hotspot|无线|無線", re.IGNORECASE)
+_NETWORK = re.compile(r"wi-?fi|wlan|ssid|hotspot|\bpsk|\bwpa|无线|無線", re.IGNORECASE)
 """Near these, a key is a password: people make it up."""
 
 
@@ -169,16 +141,37 @@ def _row_of_words(word: bytes, after: str, begin: int, certainty: int) -> int | 
 
 def _made_up(after: str, begin: int) -> tuple[int, int] | None:
     """What is farther off, and nothing else than a password: `Tiger!4821`."""
-    if _SIGN.search(after, begin, begin + _FAR) is None:
+    if _SIGN.search(after, begin, begin + following.FAR) is None and (
+        following.DIGIT.search(after, begin, begin + following.CLOSE) is None
+    ):
         return None
-    for token in _TOKEN.finditer(after, begin, begin + _FAR):
+    for token in _TOKEN.finditer(after, begin, begin + following.FAR):
         value = values.trimmed(token[0]).lstrip("\"'`“(")
-        if not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0):
+        near = begin < token.start() < begin + following.CLOSE and _PLAIN.fullmatch(value) and values.stands_out(value)
+        if near or (not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0)):
             start = token.start() + token[0].index(value)
             return start, start + len(value)
     return None
 
 
+_SPELLED = re.compile(
+    r"(?<!\S)(?:(?:capital|uppercase|upper|big|small|lower|lowercase|gro(?:ß|ss)|klein|majuscule|mayúscula)\s)?"
+    r"(?:(?:[A-Za-z0-9!#$%&*?_-]|capital|dash|hyphen|underscore|hash|star|dot|dollar|percent|exclamation|mark"
+    r"|question|zero|one|two|three|four|five|six|seven|eight|nine)[ ,-]{1,2}){7,64}[A-Za-z0-9!#$%&*?_-](?!\w)"
+)
+"""Letter by letter, as one says it: `capital T i g e r dash 4 8 2 1`."""
+_FEWEST_SPELLED = 6
+
+
+def _spelled(after: str, begin: int) -> re.Match[str] | None:
+    """Looked for where there are single letters at all."""
+    end = begin + following.FAR
+    if sum(len(word) == 1 for word in after[begin:end].split()) < _FEWEST_SPELLED:
+        return None
+    return _SPELLED.search(after, begin, end)
+
+
+_PLAIN = re.compile(r"[\w!#%&*?+.-]{6,40}")
 _RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code", table.PHRASE: "key"}
 
 
@@ -195,76 +188,21 @@ def _ends_drawn(before: str) -> bool:
 _HUMPED = frozenset(map(str.encode, words.HUMPED))
 _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
 _HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
-_HARMLESS_AFTER = frozenset(table.HARMLESS_AFTER)
 _MADE_HARMLESS = frozenset((b"key", b"keys", b"token", b"seed", b"session", b"access"))
 """By the word before them."""
+_RESOURCE = re.compile(r"\b(?:arn|did):[\w:/.-]*$")
 
 
 def _is_harmless(before: str, tail: str, word: bytes) -> bool:
+    if ":" in before and _RESOURCE.search(before):
+        return True
     parts = [part.lower() for part in words.parts_of(tail)]
-    if parts and parts[-1] in _HARMLESS_AFTER:
+    if parts and parts[-1] in following.HARMLESS_AFTER:
         return True
     if word not in _MADE_HARMLESS:
         return False
     last = _LAST_WORD.search(before)
     return last is not None and (words.parts_of(last[1]) or [""])[-1].lower() in _HARMLESS_BEFORE
-
-
-def _values_in(after: str, begin: int, *, adjoining: bool) -> Iterator[tuple[str, int, int]]:
-    """(value, where it begins, certainty), the most certain first. `adjoining`: it may follow without a space."""
-    if adjoining and (value := _ADJOINING.match(after, begin)):
-        yield value[0], begin, 1
-    if pair := _PAIR.match(after, begin):
-        yield values.trimmed(pair[1]), pair.start(1), 1
-    if inserted := _INSERTED.match(after, begin):
-        yield from ((one[1], one.start(1), 1) for one in _STRING.finditer(after, inserted.end(), inserted.end() + 160))
-    assign = _ASSIGN.match(after, begin)
-    if assign is not None:
-        yield from _values(after, assign.end(), 2)
-        return
-    if (asked := _ASKED.match(after, begin)) is not None:
-        yield from _values(after, asked.end(), 1)
-    sentence = _SENTENCE.search(after, begin, begin + _NEAR + 2)
-    stop = min(sentence.start() if sentence else len(after), begin + _NEAR)
-    for connect in islice(_CONNECT.finditer(after, begin, stop), 3):
-        yield from _values(after, connect.end(), 2 if connect[0].rstrip().endswith(":") and len(connect[0]) > 3 else 1)
-    direct = _DIRECT.match(after, begin)
-    if direct is not None:
-        value = _VALUE.match(after, direct.end())
-        closes = value is not None and _LAST_OF_CLAUSE.match(after, direct.end() + len(values.trimmed(value[0])))
-        quoted = _ONE_QUOTED.match(after, direct.end())
-        yield from _values(after, direct.end(), 2 if quoted else 1 if closes else 0)
-        if value is not None and value[0].isalpha() and value[0].lower() not in _HARMLESS_AFTER:
-            yield from _last_of_clause(after, value.end())
-    elif begin < len(after) and not after[begin].isascii():
-        yield from _values(after, begin, 0)
-
-
-def _last_of_clause(after: str, begin: int) -> Iterator[tuple[str, int, int]]:
-    """Behind one more word, where nothing follows: `Passwort Drucker regen4821`."""
-    value = _VALUE.match(after, begin + 1)
-    if value is not None and _LAST_OF_CLAUSE.match(after, begin + 1 + len(values.trimmed(value[0]))):
-        yield from _values(after, begin + 1, 1)
-
-
-def _values(after: str, begin: int, certainty: int) -> Iterator[tuple[str, int, int]]:
-    if values.STAND_IN.match(after, begin):
-        return
-    opening = _OPENING.match(after, begin)
-    if opening is not None:
-        begin = opening.end()
-        if opening[0][-1] in "\"'`“«「『":
-            quoted = _QUOTED.match(after, begin)
-            if quoted is not None:
-                yield quoted[0], begin, 3 if certainty >= 1 else 0
-    value = _VALUE.match(after, begin)
-    if value is not None:
-        yield values.trimmed(value[0]), begin, certainty
-        if certainty and (scheme := _SCHEME.match(after, begin)):
-            yield values.trimmed(scheme[1]), scheme.start(1), certainty
-
-
-_SCHEME = re.compile(r"(?:Basic|Bearer|Digest|\w{0,20}(?:Token|Key))\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
 
 
 @lru_cache(1024)
@@ -277,30 +215,44 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
     if kind == table.CODE:
         code = _CODE_VALUE.match(value)
         if code is None and certainty >= 2 and word not in words.SHORT:
-            code = _CODE_OF_LETTERS.match(value)
+            code = _CODE_OF_LETTERS.match(value) or (None if word.isascii() else _CODE_OF_SMALL_LETTERS.match(value))
             return len(code[0]) if code else None
-        return len(code[0]) if code and certainty >= 1 and values.is_code(code[0]) else None
-    if " " in value and (certainty < 3 or value.count(" ") > _MOST_SPACES):
+        enough = certainty >= 1 or (word not in words.SHORT and len(code[0] if code else "") >= _SHORTEST_ALONE)
+        return len(code[0]) if code and enough and values.is_code(code[0]) else None
+    if value.startswith(_SEALED) or (" " in value and certainty < 3):
+        return None
+    if value.count(" ") > _MOST_SPACES:
         return None
     if word in _NAMES_TOO and value.isalpha():
         return None
     if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
+    if word in _VAGUE:
+        return len(value) if values.is_random(value, _VAGUE_LEAST) and not values.is_other_key(value) else None
     if kind == table.KEY and values.is_uuid(value):
         return len(value) if word in words.STRONG else None
     if kind == table.KEY and values.is_key(value, certainty):
         return len(value)
     if word in (b"secret", b"auth") and certainty >= 2 and values.classes(value) >= 3 and values.is_password(value, 1):
         return len(value)
+    if word == b"secret" and certainty >= 2 and (values.stands_out(value) or values.is_careless(value)):
+        return len(value)
     return None
 
 
+_SEALED = ("AgA", "AgB")
+"""So begins what only a cluster can decrypt."""
+_VAGUE = frozenset(map(str.encode, ("api", "anahtar", "nyckel", "nøgle", "avain")))
+_VAGUE_LEAST = 20
+"""Characters that must be drawn behind these, which announce other things, too."""
 _MOST_SPACES = 4
 """Of a password in quotes. With more it is a sentence."""
 _NAMES_TOO = frozenset((b"login", b"logon", b"creds"))
 """Behind these may stand the name of a person, or of a button."""
 _TOKEN = re.compile(r"\S+")
-_LINKS = frozenset({"is", "was", "as", "for", "=", "ist", "est", "es", "это"})
+_LINKS = frozenset(
+    ("is", "was", "as", "for", "=", "ist", "als", "est", "comme", "es", "como", "come", "como", "это", "как")
+)
 _LINK = re.compile(rf"\s(?:{'|'.join(_LINKS)})\s")
 _FARTHEST = 3
 """Words between the link and the telling word: `is the new deploy key`."""
@@ -310,15 +262,29 @@ _NAMED_BEHIND = re.compile(r"(?<!\S)([^\s()]{6,64})\s\((?:[\w'’]+\s){0,3}$")
 """`Tiger4821 (windows login)`."""
 
 
-def _before(kind: str, before: str, start: int) -> Spot | None:
+_DRAWN_BEFORE = 28
+"""Characters that must be drawn, just before a word in another script."""
+
+
+def _before(kind: str, word: bytes, before: str, start: int) -> Spot | None:
     """`hunter2 is the password`."""
     if kind == table.PASSWORD and (named := _NAMED_BEHIND.search(before)) and values.is_loud(named[1]):
         begin = start - len(before) + named.start(1)
         return Spot(_RULES[kind], begin, begin + len(named[1]))
-    if kind == table.CODE or not before[-1:].isspace() or not _LINK.search(before):
+    if kind == table.CODE or not before[-1:].isspace():
         return None
-    tokens = list(_TOKEN.finditer(before))[-_FARTHEST - 2 :]
-    for token, link in pairwise(tokens):
+    tokens = list(_TOKEN.finditer(before))
+    if kind == table.PASSWORD and following.DIGIT.search(before) and (used := _used(before)):
+        begin = start - len(before) + used[0]
+        return Spot(_RULES[kind], begin, begin + used[1])
+    if kind == table.KEY and not word.isascii() and tokens and values.is_random(tokens[-1][0], _DRAWN_BEFORE):
+        return Spot(_RULES[kind], start - len(before) + tokens[-1].start(), start - len(before) + tokens[-1].end())
+    if kind == table.PASSWORD and _SIGN.search(before) and (made_up := _made_up_before(tokens)):
+        begin = start - len(before) + made_up[0]
+        return Spot(_RULES[kind], begin, begin + made_up[1])
+    if not _LINK.search(before):
+        return None
+    for token, link in pairwise(tokens[-_FARTHEST - 2 :]):
         value = values.trimmed(token[0]).lstrip("\"'`“(")
         if link[0] in _LINKS and _stands_by_itself(kind, value):
             begin = start - len(before) + token.start() + token[0].index(value)
@@ -327,14 +293,41 @@ def _before(kind: str, before: str, start: int) -> Spot | None:
 
 
 def _stands_by_itself(kind: str, value: str) -> bool:
-    return values.is_password(value, 0) if kind == table.PASSWORD else values.is_key(value, 0)
+    if kind != table.PASSWORD:
+        return values.is_key(value, 0)
+    return values.is_password(value, 0) or values.stands_out(value)
+
+
+def _made_up_before(tokens: Sequence[re.Match[str]]) -> tuple[int, int] | None:
+    """`W!nt3r837 still works for the login`."""
+    for token in tokens:
+        value = values.trimmed(token[0]).lstrip("\"'`“(")
+        if not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0):
+            return token.start() + token[0].index(value), len(value)
+    return None
+
+
+_USED = re.compile(
+    r"\b(?:use|try|typed?|type|enter(?:ed)?|take|nimm|gib|utilise|essaie|tape|usa|prueba|введи|используй)\s{1,2}"
+    r"[\"'`“]?([^\s\"'`]{6,64})",
+    re.IGNORECASE,
+)
+
+
+def _used(before: str) -> tuple[int, int] | None:
+    """`just use Tiger_4821, it is the same password`: (where it begins, how long it is)."""
+    for found in _USED.finditer(before):
+        value = values.trimmed(found[1])
+        if values.stands_out(value):
+            return found.start(1), len(value)
+    return None
 
 
 # -- a field whose name tells
 
 
-def in_field(text: str, key: str) -> Iterator[Spot]:
-    """The whole value of a field: `{"db_password": "sunshine"}`."""
+def in_field(text: str, key: str, certainty: int = 3) -> Iterator[Spot]:
+    """The whole value of a field: `{"db_password": "sunshine"}`. `certainty`: see values.is_password."""
     if not key or not 3 <= len(text) <= 4096:
         return
     raw = key.encode("utf-8", "replace")
@@ -348,5 +341,5 @@ def in_field(text: str, key: str) -> Iterator[Spot]:
             or _is_harmless(before, tail, word)
         ):
             continue
-        if _secret(kind, word, text, 3) is not None:
+        if _secret(kind, word, text, certainty) is not None:
             yield Spot(_RULES[kind], 0, len(text))

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from functools import cache
 
 from memferry.policies.secrets import linear, table, values, words
+from memferry.policies.secrets.public import is_block, is_named_digest, is_public, is_public_name, says_something
 from memferry.policies.secrets.spots import Places, Spot
 
 _RUN = r"[A-Za-z0-9_+/=.~-]{24,}"
 _LOUD = re.compile(r"(?:[a-z][A-Z]|[A-Z][a-z]).*[0-9]|[0-9].*(?:[a-z][A-Z]|[A-Z][a-z])")
-_DIGEST_BEFORE = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#>-]{1,3}[\"'`(]?$")
-_DIGEST_WORDS = frozenset(table.DIGEST_WORDS)
 _LONGEST_RUN = 200
 
 
@@ -33,27 +32,37 @@ def _is_drawn(text: str, start: int, end: int) -> bool:
     if end - start > 2 * _LONGEST_RUN:
         return False
     run = text[start:end].strip("=.-_/")
-    if len(run) > _LONGEST_RUN or len(run) < 24 or not _LOUD.search(run):
+    name, assigned, value = run.partition("=")
+    if assigned and (is_named_digest(f"{name}=") or name.isalpha()):
+        run = value
+    if len(run) > _LONGEST_RUN or len(run) < 24 or not any(map(_LOUD.search, _PARTED.split(run))):
         return False
-    before = text[max(0, start - 24) : start]
-    if run.startswith(table.HARMLESS_PREFIXES) or _is_named_digest(before) or _in_address(text, start):
+    if (
+        is_named_digest(f"{name}=")
+        or is_public_name(name)
+        or _is_path(run)
+        or (text[end : end + 1] == "@" and not text[:start].endswith(("/", ":")))
+    ):
         return False
-    if _PUBLIC.search(before) or (text[end : end + 1] == "@" and not before.endswith(("/", ":"))):
-        return False
-    name, assigned, _ = run.partition("=")
-    if before.endswith(";base64,") or (assigned and _is_named_digest(f"{name}=")):
+    if text[max(0, start - 8) : start] == ";base64," or is_public(text, start, run):
         return False
     if _is_name(run) or (_UUID.search(run) and not values.is_random(_UUID.sub("", run), 20)):
         return False
-    if _is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
+    if is_block(text, start, end) or values.is_placeholder(run) or values.is_other_key(run):
         return False
-    return max(map(len, re.split(r"[_.=~-]", run))) >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9
+    longest = max(map(len, re.split(r"[_.=~-]", run)))
+    return longest >= 16 and values.is_random(run, 20) and values.entropy(run) >= 3.9 and not says_something(run)
 
 
-_PUBLIC = re.compile(
-    r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$|certificate-----\s{0,2}$", re.IGNORECASE
-)
-"""What follows is for everybody; so is the name in a mail address."""
+_PARTED = re.compile("[-_./]")
+_SEGMENT = re.compile(r"(?:^|/)_?[a-z]{4,}(?:/|$)")
+
+
+def _is_path(run: str) -> bool:
+    """With slashes, and a word between two."""
+    return "/" in run and _SEGMENT.search(run) is not None
+
+
 _NAME = re.compile(r"[A-Z]?[a-z]{3,}")
 _VOWEL = re.compile("[aeiouyAEIOUY]")
 
@@ -79,9 +88,7 @@ def _is_token(text: str, start: int, end: int) -> bool:
     """`rdme_` and 70 letters and digits."""
     run = text[start:end].strip("=.-_/")
     found = _TOKEN.fullmatch(run) if len(run) <= _LONGEST_RUN else None
-    if found is None or run.startswith(table.HARMLESS_PREFIXES) or found[1][:-1].lower() in _DIGEST_WORDS:
-        return False
-    if _is_named_digest(text[max(0, start - 24) : start]) or _in_address(text, start) or values.is_placeholder(run):
+    if found is None or is_named_digest(found[1]) or is_public(text, start, run) or values.is_placeholder(run):
         return False
     drawn = found[2]
     if (_HEX.fullmatch(drawn) and len(drawn) in _DIGESTS) or (not found[1] and len(drawn) in _ADDRESSES):
@@ -90,29 +97,6 @@ def _is_token(text: str, start: int, end: int) -> bool:
 
 
 _HEX = re.compile("[0-9a-f]+|[0-9A-F]+")
-
-
-def _is_named_digest(before: str) -> bool:
-    found = _DIGEST_BEFORE.search(before)
-    if found is None:
-        return False
-    name = found[1].lower()
-    return name in _DIGEST_WORDS or name.rpartition("-")[2] in _DIGEST_WORDS
-
-
-def _in_address(text: str, start: int) -> bool:
-    """Part of the path of a URL."""
-    space = max(text.rfind(" ", max(0, start - 300), start), text.rfind("\n", max(0, start - 300), start))
-    return "://" in text[space + 1 : start + 3]
-
-
-def _is_block(text: str, start: int, end: int) -> bool:
-    """One of many lines of base64: an image, a certificate."""
-    near = text[max(0, start - 80) : start], text[end : end + 80]
-    return end - start >= 60 and any(_LINE.search(part) for part in near)
-
-
-_LINE = re.compile(r"[A-Za-z0-9+/=]{40}")
 
 
 _QUIET_KEYS = frozenset(table.QUIET_KEYS)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from functools import cache
 
 from memferry.policies.secrets import linear, table, values
+from memferry.policies.secrets.drawn import is_quiet
 from memferry.policies.secrets.logins import is_login
+from memferry.policies.secrets.public import is_named_digest, is_public_name
 from memferry.policies.secrets.spots import Places, Spot
 from memferry.policies.secrets.views import views_of
 
@@ -70,6 +72,8 @@ def _end_of_key(raw: bytes, start: int, end: int) -> int:
 def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     """Whether what has the shape of a secret is one, and no example."""
     rule = form.rule
+    if rule == table.KEY:
+        return _is_variable(text)
     if joined and rule == "wallet-key":
         return False  # no letter of it is fixed
     if rule == "private-key":
@@ -88,6 +92,10 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
         return any(not values.is_placeholder(found[1]) for found in _ENTRY.finditer(text))
     if rule == "authorization":
         return _is_header(text)
+    if rule == "recovery-key":
+        return (
+            sum(not group.isdigit() and not group.isalpha() for group in text.split("-")) >= 3 or text.count("-") == 7
+        )
     if rule == "login":
         return True
     if joined or form.drawn:
@@ -99,9 +107,18 @@ _ENTRY = re.compile(r"^[ \t]+[\w.\"'-]+:[ \t]*[\"']?(\S{4,})", re.MULTILINE)
 """Of a Kubernetes manifest."""
 
 
+def _is_variable(text: str) -> bool:
+    """Of the environment, whose value is drawn and whose name does not say that it is an id: `LOOPS=4d2b...`."""
+    name, _, value = text.partition("=")
+    named = is_named_digest(f"{name}=") or is_quiet(name) or is_public_name(name)
+    return not named and values.is_random(value.strip("\"'"), 24)
+
+
 def _is_header(text: str) -> bool:
     scheme, _, value = text.partition(" ")
     value = value.strip()
+    if scheme.lower() == "digest" and not values.is_random(value.strip("0123456789abcdef"), 12):
+        return False  # a sum, not a header
     if scheme.lower() == "basic":
         view = next((view.text for view in views_of(value + " ") if view.text != value + " "), "")
         return ":" in view or values.is_random(value, 16)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import table, triage
 from memferry.policies.secrets.beside import beside_words, in_field
+from memferry.policies.secrets.columns import below_headings
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
 from memferry.policies.secrets.formats import formats
 from memferry.policies.secrets.overrun import without_overrun
@@ -76,6 +77,7 @@ def _spots(view: View, *, quiet: bool) -> Iterator[Spot | None]:
     yield from formats(raw, Places(view.text, raw), joined=view.joined)
     if not view.joined:
         yield from beside_words(raw, Places(view.text, raw))
+        yield from below_headings(view.text, raw)
         yield from seed_phrases(raw, Places(view.text, raw))
         if not quiet:
             yield from alone(view.text)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 3
+VERSION = 4
 """Of these rules. Records that passed older ones are judged again."""
 
 PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"
@@ -15,13 +15,17 @@ PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"
 
 PASSWORD_WORDS = (
     "password", "passwd", "passphrase", "pass phrase", "passcode", "passwrd", "pwd", "userpass", "mot de passe",
-    "mdp", "passwort", "kennwort", "losungswort", "contraseña", "contrasena", "contrasenya", "senha", "palavra-passe",
-    "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana", "adgangskode",
-    "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем", "кодовое слово", "密码", "密碼", "口令",
-    "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호", "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड",
-    "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw", "userpw", "adminpw", "securestring", "assword",
-    "kata sandi", "парола",
-    "סיסמה", "κωδικό",
+    "mdp", "passwort", "kennwort", "losungswort", "contraseña", "contrasena", "contrasenya", "senha",
+    "palavra-passe", "parola d'ordine", "wachtwoord", "hasło", "hasla", "heslo", "lösenord", "losenord", "salasana",
+    "salasana on", "adgangskode", "şifre", "sifre", "parola", "jelszó", "пароль", "пароля", "паролем",
+    "кодовое слово", "密码", "密碼", "口令", "暗号", "パスワード", "パスフレーズ", "비밀번호", "암호",
+    "كلمة المرور", "mật khẩu", "รหัสผ่าน", "पासवर्ड", "passord", "kodeord", "geslo", "лозинка", "кодова дума",
+    "συνθηματικ", "κωδικός πρόσβασης", "contrasinal", "pasahitza", "wagwoord", "kata laluan", "nenosiri",
+    "lykilorð", "slaptažod", "salasõna", "şifrə", "fjalëkalim", "գաղտնաբառ", "პაროლ", "құпиясөз", "нууц үг",
+    "পাসওয়ার্ড", "கடவுச்சொல்", "پاس ورڈ", "گذرواژه", "رمز عبور", "كلمة السر", "كلمة مرور", "סיסמא", "ពាក្យសម្ងាត់",
+    "userpassword", "口令码", "通行码", "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw",
+    "userpw", "adminpw", "securestring", "assword", "p4ssw0rd", "passw0rd", "p@ssw0rd", "pa$$word", "p455w0rd",
+    "kata sandi", "парола", "סיסמה", "κωδικό",
 )  # fmt: skip
 PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
 """Too short to stand inside of other words."""
@@ -41,8 +45,8 @@ KEY_WORDS = (
     "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드", "keypair", "keyfile",
 )  # fmt: skip
 KEY_SHORT = (
-    "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "sig", "signature",
-    "csrf", "dsn", "hmac", "otpauth", "access", "sas", "pk", "privkey",
+    "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "csrf", "dsn",
+    "hmac", "otpauth", "access", "sas", "privkey", "api", "anahtar", "nyckel", "nøgle", "avain",
 )  # fmt: skip
 
 STRONG_WORDS = (*KEY_WORDS[:32], "auth", "pat")
@@ -67,11 +71,17 @@ CODE_WORDS = (
     "unlock code", "safe code", "lock code", "security code", "verification code", "sim pin", "card pin",
     "safe combination", "lock combination", "alarm pin", "screen lock", "one-time code", "2fa code", "mfa code",
     "türcode", "pin-nummer", "geheimzahl", "code pin", "code secret", "code d'accès", "código pin",
-    "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码", "暗証番号",
-    "確認コード", "인증번호", "keypad", "digicode", "code de la porte", "code du portail", "haustürcode",
-    "codice del cancello", "código de la puerta", "código del portón", "код от домофона", "код домофона",
-    "код от двери", "大门密码", "도어락", "disarm", "guard code", "login code",
-    "luggage lock", "bike lock", "padlock", "sign-in code",
+    "código de acceso", "пин-код", "пинкод", "код доступа", "验证码", "开门密码", "门禁密码", "取款密码",
+    "暗証番号", "確認コード", "인증번호", "keypad", "digicode", "code de la porte", "code du portail",
+    "haustürcode", "codice del cancello", "código de la puerta", "código del portón", "код от домофона",
+    "код домофона", "код от двери", "大门密码", "도어락", "disarm", "guard code", "login code", "keybox", "key box",
+    "lockbox", "schlüsselbox", "schlüsseltresor", "kapı kodu", "portkod", "dörrkod", "dørkode", "ovikoodi",
+    "kapukód", "luggage lock", "bike lock", "padlock", "sign-in code", "homekit code", "pairing code", "setup code",
+    "manual code", "combo", "zahlenkombination", "combinaison", "combinación", "комбинация", "код от подъезда",
+    "код подъезда", "код в подъезд", "kod do bramy", "kod do drzwi", "kod do domofonu", "kod do alarmu",
+    "code de l'alarme", "code du garage", "code du parking", "code de l'immeuble", "código del garaje",
+    "código de la alarma", "codice della porta", "codice allarme", "garagencode", "alarmcode", "提取码", "解压码",
+    "取件码", "暗码", "현관 비번", "출입 코드",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
 
@@ -117,7 +127,7 @@ PLACEHOLDERS = (
 """What stands where a secret would, and is none."""
 
 PLACEHOLDER_PARTS = (
-    "your_", "your-", "<your", "my_secret", "example", "placeholder", "redacted", "xxxxx", "****", "....", "____",
+    "your_", "your-", "<your", "my_secret", "example", "placeholder", "redacted", "xxxxx", "****", "...", "…", "____",
     "changeme", "dummy", "sample", "insert_", "insert-", "replace_", "replace-", "todo", "-here", "_here", "${", "{{",
     "os.environ", "process.env", "getenv", "secretkeyref", "env:", "vault:", "op://", "keyring:", "file:", "ssm:",
     "aws-sm:", "arn:", "••••", "●●●●", "1234567890abcdef", "abcdefghijkl", "deadbeef", "not-a-", "not_a_", "fake",
@@ -129,7 +139,8 @@ DIGEST_WORDS = (
     "integrity", "image", "layer", "ksuid", "ulid", "nanoid", "cuid", "uuid", "guid",
     "cursor", "nonce", "verification", "modulus", "exponent", "signature", "x5c", "x5t", "n", "x", "y",
     "nextpagetoken", "continuation", "content",
-    "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey",
+    "base64", "cid", "ipfs", "thumbprint", "sum", "h1", "publickey", "pubkey", "id", "ids", "identifier", "peer",
+    "channel", "challenge", "gclid", "fbclid", "msclkid", "p", "b", "bh", "x25519", "deps", "node", "topic",
 )  # fmt: skip
 """Just before a run of hex or base64, these say that it is a digest."""
 
@@ -145,10 +156,18 @@ HARMLESS_PREFIXES = (
     "mem_", "evt_", "rec_", "ses_", "sess_", "usr_", "org_", "org-", "proj_", "srvtoolu_", "batch_", "item_", "rs_",
     "fc_", "ws_", "cus_", "pi_", "ch_", "price_", "prod_", "sub_", "in_", "il_", "pm_", "txn_", "ssh-rsa",
     "ssh-ed25519", "sha256-", "sha512-", "sha384-", "sha256:", "sha1-", "h1:", "SHA256:", "AAAAB3NzaC1",
-    "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2", "RWQ",
-    "Qm", "AgA", "AgB",
+    "AAAAC3NzaC1", "age1", "AC", "MIIBIjANBgkq", "MIGfMA0G", "MFkwEwYH", "MHYwEAYH", "MFYwEAYH", "MCowBQYDK2",
+    "RWQ", "Qm", "AgA", "AgB", "xpub", "ypub", "zpub", "AAMk", "Q1", "WebKitFormBoundary", "re_", "dp_", "si_",
+    "seti_", "src_", "card_", "ba_", "acct_", "po_", "tr_", "cs_", "plan_", "promo_", "link_", "INBOX.", "z6Mk",
 )  # fmt: skip
 """With these begin random names that are shown to everybody."""
+
+
+FILES_AS_BASE64 = (
+    "iVBORw0KGgo", "R0lGOD", "/9j/", "UklGR", "H4sI", "UEsDB", "JVBERi0", "SUQz", "T2dnUw", "AGFzbQ", "f0VMR", "TVqQ",
+    "KLUv", "PD94bWw", "d09G", "AAEAAAA", "AAAAIGZ0eX", "Qlpo", "/Td6WFo",
+)  # fmt: skip
+"""So begin images, archives, documents, fonts, sounds and programs."""
 
 
 class Format(NamedTuple):
@@ -176,7 +195,7 @@ _SPACED = (
 )
 _LETTERS = "p|P|a|k|w|pw|storepass|keypass"
 """Options in which these commands take a password: behind them, or glued to them."""
-_CALLS = r"auth\w*\s{0,2}=\s{0,2}[\[(]|(?:auth|login|logon|signin|credential)\w*\("
+_CALLS = r"wifi\w*\.begin\(|auth\w*\s{0,2}=\s{0,2}[\[(]|(?:auth|login|logon|signin|credential)\w*\("
 _CRYPTS = "[156y7]|gy|md5|sha1|apr1|argon2|scrypt"
 _OPTIONS = (
     r"sshpass\s{1,3}-p|--passw(?:or)?d|--token|--api-key|--secret|identified\s{1,3}by|requirepass"
@@ -197,6 +216,17 @@ _PLACES = (
 _IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|это"
 """`The code for the garage is 4821`."""
 _CODE_IS = rf"(?i:{_CODES})[^\n\"]*(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3}}"
+_OPENED = r"(?:opens?|unlocks?|geht auf|öffnet|s'ouvre|se abre|si apre)\s(?:with|mit|avec|con)"
+_PARTED = r"(?:\s(?:[-|/,]|\xe2\x80[\x93\x94])\s|[,;]\s?|\s)"
+"""Between an address and its password."""
+_SECOND = r"(?:\s[/|]\s[!-~]?|/)[A-Za-z][\w-]*[!#$%&*?+.]?[0-9]"
+"""Of a name and a password, parted by a slash."""
+_ACCOUNTS = (
+    "(?i:access|account|admin|login|server|staging|test|zugang|konto|acces|compte|acceso|cuenta|accesso|conta|dost)"
+    "|acc\xc3\xa8s|[Дд]оступ|[Сс]ервер|[Аа]ккаунт|[Вв]ход|账号|帐号|帳號|账户|环境|環境|アカウント|계정|서버"
+)
+"""Of whom a name and a password may follow: `ann / Tiger_4821`."""
+_LINKS = "login|log-in|signin|sign-in|magic|reset|verify|invite|invitation|confirm|activate|impersonate|sso|unsubscribe"
 _SECRET_DATA = r"(?:data|stringData):[ \t]*\n(?:[ \t]+[\w.\"'-]+:[ \t]*[^\s][^\n]*(?:\n|$))+"
 """Of a Kubernetes manifest, in YAML."""
 _UUID = f"{_HEX}{{8}}-(?:{_HEX}{{4}}-){{3}}{_HEX}{{12}}"
@@ -351,8 +381,8 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        r"\s-p[\"']?[^\s\"'-]",
-        rf"\b(?:{_GLUED})\s(?:[^\n|;&]*?\s)?-p[\"']?[^\s\"'-][^\s\"']{{3,}}",
+        r"\s-h?p[\"']?[^\s\"'-]",
+        rf"\b(?:{_GLUED})\s(?:[^\n|;&]*?\s)?-h?p[\"']?[^\s\"'-][^\s\"']{{3,}}",
     ),
     Format(
         "login",
@@ -371,8 +401,8 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        r"echo\s[^\n|]*\|",
-        r"\becho\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*\|[^\n]*?(?:\s-S\b|-stdin|-with-token|passwd|secret|login|vault|gpg)",
+        r"(?:echo|printf)\s[^\n|>]*[|>]",
+        r"\b(?:echo|printf)\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*[|>][^\n]*?(?:\s-S\b|-stdin|-with-token|passwd|secret|login|vault|gpg|crypt)",
     ),
     Format(
         "login",
@@ -420,6 +450,80 @@ FORMATS: tuple[Format, ...] = (
         "cluster-secret",
         r"kind: Secret\s",
         rf"(?m)^kind: Secret\s*\n(?:[^\n]*\n){{0,30}}?{_SECRET_DATA}|{_SECRET_DATA}(?:[^\n]*\n){{0,8}}?kind: Secret$",
+    ),
+    Format(
+        "login",
+        r"\s-u\s*\w",
+        r"\s-u\s*[^\s-]\S*\s(?:[^\n|;&]*?\s)?-p\s*[\"']?[^\s\"'-][^\s\"']{3,64}",
+    ),
+    Format("login", r"\s-U\s*[\w.\\/-]+%", r"\s-U\s*[\w.\\/-]+%[^\s\"']{4,64}"),
+    Format("service-token", r"\s-u\s*[\"']?\w{16}", r"\s-u\s*[\"']?[\w-]{16,}:", drawn=True),
+    Format("login", r"\s-(?:p|P|N|k|w|pw)\s+[\"'][^\s\"']{6}", r"\s-(?:p|P|N|k|w|pw)\s+[\"'][^\s\"']{6,64}[\"']"),
+    Format("login", r"\s-u\s*[\w.-]+,[^\s,]{6}", r"\s-u\s*[\w.-]+,[^\s,\"']{6,64}"),
+    Format(
+        "login",
+        r"\xe2\x80\x94\s[\w.@-]+\s\xe2\x80\x94\s",
+        r"\s\xe2\x80\x94\s[\w.@-]{2,30}\s\xe2\x80\x94\s[^\s\"']{6,64}",
+    ),
+    Format("login", r"\w\s/\s\S{0,12}[!#$%&*?@]", r"\b[\w.@-]{2,30}\s/\s[^\s/\"']{6,64}"),
+    Format("key", rf"[A-Z]=[\"']?{_AN}{{24}}", rf"\b[A-Z][A-Z0-9_]{{2,40}}=[\"']?{_AN}{{24,}}"),
+    Format(
+        "service-token",
+        rf"(?:key|token|secret|pat)[ =]{_HEX}{{8}}-",
+        rf"--[\w-]*(?:key|token|secret|pat)[ =]{_UUID}",
+    ),
+    Format(
+        "login",
+        r"(?i:net\suser|useradd|adduser|add_user)\s",
+        r"(?i)\b(?:net\suser|useradd|adduser|add_user)\s+[\w.-]+\s+[^\s/-]\S{5,64}",
+    ),
+    Format("login", r"(?i:create\s?user)\s", r"(?i)\bcreate\s?user\s[^\n;]{0,60}?[\"'][^\s\"']{6,64}[\"']"),
+    Format("login", r"(?:AUTH|PASS)\s+\S*[0-9]", r"(?m)(?:^|[>:]\s)(?:AUTH|PASS)\s+[^\s:]{5,64}$"),
+    Format(
+        "login",
+        rf"@[\w-]+\.[\w.-]+{_PARTED}\S{{0,40}}[0-9]",
+        rf"\b[\w.+-]+@[\w-]+\.[\w.-]*\w{_PARTED}[^\s/\"']{{6,64}}",
+    ),
+    Format(
+        "login",
+        rf"\w{_SECOND}",
+        rf"(?:{_ACCOUNTS})[^\n/|.]{{0,40}}?[\s:(\x80-\xff][\w.@-]{{1,30}}\w{_SECOND}[^\s/\"'|)]{{0,60}}",
+    ),
+    Format("login", r"(?:^|\n|\\n)[ \t>-]*[a-z]\w{1,15}:[A-Z]", r"(?m)^[ \t>-]*[a-z]\w{1,15}:[A-Z][^\s:/\"',]{5,63}$"),
+    Format(
+        "login",
+        r"(?:admin|root|user|@[\w.-]+)(?:\n|\\n)[^\s\"]{6}",
+        r"(?m)^(?:admin|root|user|[\w.+-]+@[\w.-]+)[ \t]*\n[ \t]*\S{6,64}$",
+    ),
+    Format(
+        "code",
+        rf"(?:{_OPENED})\s{{0,2}}\d",
+        rf"(?i)\b(?:{_PLACES})\b[^\n.]{{0,30}}\b(?:{_OPENED})\s{{0,2}}(?:\d{{2}}[ -]\d{{2}}[ -]\d{{2}}|\d{{4,8}})\b",
+    ),
+    _begins("code", "MT:", "[A-Z0-9.-]{17,22}", drawn=True),
+    Format(
+        "url-key",
+        r"[?&]\w{1,12}=[\w-]{24}",
+        rf"(?i)://[^\s\"'?]*\b(?:{_LINKS})[^\s\"'?]*\?[^\s\"']{{0,60}}?=[\w-]{{24,}}",
+        drawn=True,
+    ),
+    Format("url-key", rf"/(?i:{_LINKS})/[\w-]{{20}}", rf"(?i)://[^\s\"'?]*/(?:{_LINKS})/[\w-]{{20,}}", drawn=True),
+    Format(
+        "service-token",
+        rf"(?i:api|key|token|secret|pat)-{_UUID}",
+        rf"(?i)\b\w{{0,8}}(?:api|key|token|secret|pat)-{_UUID}",
+    ),
+    Format(
+        "service-token",
+        rf"(?i:\b[aps]k)[ :=\"']{{1,4}}{_AN}{{16}}",
+        r"(?i)\b[aps]k[ :=\"']{1,4}[A-Za-z0-9+/_-]{20,}",
+        drawn=True,
+    ),
+    Format("login", r"<<<\s?[\"']", r"<<<\s?[\"'][^\s\"']{6,64}[\"']"),
+    Format(
+        "recovery-key",
+        r"[0-9A-Z]-[0-9A-Z]{4,6}-[0-9A-Z]{4,6}-[0-9A-Z]{4,6}-[0-9A-Z]{4}",
+        r"\b(?:(?:[0-9A-Z]{4}-){5,9}[0-9A-Z]{4}|(?:[0-9A-Z]{5}-){4,7}[0-9A-Z]{5}|(?:[0-9]{6}-){7}[0-9]{6})\b",
     ),
     Format("one-time-secret", "otpauth://", r"otpauth://[^\s\"']{10,}"),
 )

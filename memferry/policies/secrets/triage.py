@@ -31,13 +31,16 @@ _VALUE = rf"(?:[0-9]|[\s(=:\[]\\?[\"'`]|->|{_ASIAN})"
 _BEHIND = (
     rf"{_SAID}{_VALUE}",
     r"[\w.-]*[\"'`\\\])}*]*\s*(?:[:=|{]|\()",
-    r"[\w.-]*>?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
+    r"[\w .-]*['>]?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
     r'[\w.-]*"\s*,\s*"(?:value|val|content|data)',
 )
 """What makes a value of what follows a telling word."""
 
 NEAR_WORDS = (
     f"{TELLING}(?:{'|'.join(_BEHIND)})",
+    rf"[,;\t]{TELLING}\w*(?:[,;\t\n]|\\[nt])",
+    rf"{TELLING}\w*</t[hd]",
+    r"[A-Z](?:PASS|KEY)[\"']?\s?[=:]",
     rf"[0-9]{_SAID}{TELLING}",
     rf"(?i:{PHRASES})",
 )
@@ -58,6 +61,7 @@ MARKS = (
     r"\xef\xbc[\x90-\xba]|\xef\xbd[\x81-\x9a]|\xf0\x9d[\x90-\x9f]|\xe2[\x92\x93]|\xf0\x9f\x84",
     r"[A-Za-z0-9_-](?:[\xcd-\xd4][\x80-\xbf])+[A-Za-z0-9_-]",  # Greek or Cyrillic among Latin letters
     r"[A-Za-z][!@#$%^&*][0-9]|[0-9][!@#$%^&*][A-Za-z]",
+    r"(?:[A-Za-z0-9] ){6}[!-~] |(?:[A-Za-z0-9]-){5}",
     *dict.fromkeys(form.hint for form in table.FORMATS),
 )
 """Escapes, what cannot be seen, look-alikes, and the hints of formats."""

@@ -34,9 +34,16 @@ _PATH = re.compile(
     rf"|[\w-]+(?:\.[\w-]+)*\.(?:{_CODE}|{_HOSTS})(?::\d+)?",
     re.IGNORECASE,
 )
-_CALL = re.compile(r"[\w.]+\(.*|[\w]+\[.*|[\w.]+::[\w:]+|[a-z_]\w*(?:\.[a-z_]\w*)+$")
+_CALL = re.compile(r"[@\w][\w.]*\(.*|[\w]+\[.*|[\w.]+::[\w:]+|[a-z_]\w*(?:\.[a-z_]\w*)+(?:\.[A-Z][A-Z_]+)?$")
+_CALL_OF = re.compile(r"@?[a-z_]{3,}(?:\.\w+)*\((?:[$\d,\s]|\w+[,)]|[\"'])")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{1,16}")
+_TECHNICAL = re.compile(
+    r"(?:oauth|argon|bcrypt|scrypt|pbkdf|sha|md|aes|rsa|ecdsa|ed|hmac|tls|ssl|utf|base|ipv|http|vault|python|node|java|web)"
+    r"-?\d[\w.-]{0,6}",
+    re.IGNORECASE,
+)
 _HEX = re.compile(r"(?:0x)?[0-9a-fA-F]{16,}")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _HUMP = re.compile("[a-z][A-Z]")
@@ -50,7 +57,7 @@ def trimmed(value: str) -> str:
 
 
 STAND_IN = re.compile(
-    r"\[redacted:[^\]\n]{0,80}\]|<[^<>\n]{1,60}>|\$?\{\{?[^{}\n]{1,60}\}|\$\(|\$[A-Z_]{2,}|%[A-Z_]{2,}%"
+    r"\[redacted:[^\]\n]{0,80}\]|<[^<>\n]{1,60}>|\$?\{\{?[^{}\n]{1,60}\}|\$\(|\$[A-Z_]{2,}|%[A-Z_]{2,}%|ENC\[|!vault\b"
 )
 """What stands where a secret was cut out, or is to be put in."""
 
@@ -70,7 +77,7 @@ def is_placeholder(value: str) -> bool:
 
 def is_other(value: str) -> bool:
     """Something else that has digits and signs: a date, a number, a version, a path, code, an address."""
-    return any(shape.fullmatch(value) for shape in (_DATE, _NUMBER, _VERSION, _PATH, _CALL, _MAIL)) or (
+    return any(shape.fullmatch(value) for shape in (_DATE, _NUMBER, _VERSION, _PATH, _CALL, _MAIL, _TECHNICAL)) or (
         _URL.match(value) is not None
     )
 
@@ -95,11 +102,14 @@ def is_password(value: str, certainty: int) -> bool:
     if not 4 <= len(value) <= 200 or is_placeholder(value) or _is_code(value):
         return False
     kinds = classes(value)
-    if value.isdigit():
-        return (6, 5, 4, 4)[certainty] <= len(value) <= 12
+    if value.rstrip("*#").isdigit():
+        shortest = 4 if not _YEAR.fullmatch(value) else 5
+        return (6, shortest, 4, 4)[certainty] <= len(value) <= 12
     if certainty < 2 and (is_other(value) or is_uuid(value)):
         return False
     if certainty == 0:
+        if _NAME_AND_YEAR.fullmatch(value):
+            return False
         return kinds >= 3 and len(value) >= 6 and any(map(str.isdigit, value)) and not is_wordy(value)
     if certainty and (_is_babble(value) or _WORD_AND_NUMBER.fullmatch(value)):
         return True
@@ -123,13 +133,39 @@ def is_password(value: str, certainty: int) -> bool:
     )
 
 
-_WORDS_AND_NUMBER = re.compile(r"[A-Za-z]{4,}(?:[-_.+][A-Za-z]{4,})+[-_.+]?\d{1,4}")
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_WORDS_AND_NUMBER = re.compile(
+    r"[A-Za-z]{4,}(?:[-.+][A-Za-z]{4,})+[-_.+]?\d{1,4}|[A-Z][a-z]{3,}(?:_[A-Z][a-z]{3,})+_?\d{1,4}"
+)
 """As managers propose them: `winter-orange-48`."""
 
 
 def is_loud(value: str) -> bool:
     """A password in prose, where many other things stand: it has four digits, or characters of all four classes."""
     return is_password(value, 1) and (sum(map(str.isdigit, value)) >= 4 or classes(value) == 4)
+
+
+def is_careless(value: str, digits: int = 2) -> bool:
+    """A word and a number of that many digits or more, as people use it who do not care: `sunshine99`."""
+    return (
+        _CARELESS.fullmatch(value) is not None
+        and sum(map(str.isdigit, value)) >= digits
+        and not (is_other(value) or _NAME_AND_YEAR.fullmatch(value))
+    )
+
+
+_CARELESS = re.compile(r"[A-Za-z]{5,24}\d{2,6}[!?*]?")
+
+
+def stands_out(value: str) -> bool:
+    """A password even where no word tells: loud, or memorable; with a letter, which numbers of tickets have not."""
+    if _NAME_AND_YEAR.fullmatch(value):
+        return False
+    return (is_loud(value) and any(map(str.isalpha, value))) or is_memorable(value)
+
+
+_NAME_AND_YEAR = re.compile(r"[A-Za-z]+[-_.]?(?:19|20)\d\d(?:[01]\d[0-3]\d)?")
+"""`Handbook2026`, `Invoice_20260301`."""
 
 
 def is_memorable(value: str) -> bool:
@@ -165,15 +201,25 @@ def is_key(value: str, certainty: int) -> bool:
     return is_password(value, 0)
 
 
+_PAIRS_OF_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:){5,}[0-9A-Fa-f]{2}")
+_NAMED_HEX = re.compile(r"(?:[A-Za-z]\w{0,14}-){2,6}(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})")
+"""Of what is in a cache: `v1-deps-` and a digest."""
+
+
 def is_other_key(value: str) -> bool:
-    return any(shape.fullmatch(value) for shape in (_DATE, _NUMBER, _VERSION, _CALL, _MAIL)) or (
-        _URL.match(value) is not None or (_PATH.fullmatch(value) is not None and not is_random(value, 16))
-    )
+    return any(
+        shape.fullmatch(value)
+        for shape in (_DATE, _NUMBER, _VERSION, _CALL, _MAIL, _ADDRESS, _NAMED_HEX, _PAIRS_OF_HEX)
+    ) or (_URL.match(value) is not None or (_PATH.fullmatch(value) is not None and not is_random(value, 16)))
 
 
 def is_code(value: str) -> bool:
-    digits = value.replace("-", "").replace(" ", "").strip("#*ABCDEF")
+    digits = value.strip("#*").translate(_NO_DIGITS)
     return digits.isdigit() and 3 <= len(digits) <= 10 and not _DATE.fullmatch(value)
+
+
+_NO_DIGITS = str.maketrans("", "", "- ABCDEFКВ")
+"""What codes of doors have besides."""
 
 
 def is_wordy(value: str) -> bool:
@@ -230,4 +276,6 @@ def entropy(value: str) -> float:
 
 
 def _is_code(value: str) -> bool:
-    return _CALL.fullmatch(value) is not None and not any(char in "!@#$%^&*" for char in value)
+    return _CALL_OF.match(value) is not None or (
+        _CALL.fullmatch(value) is not None and not any(char in "!@#$%^&*" for char in value)
+    )

@@ -106,6 +106,11 @@ _DRESSES = ((0xFF10, 0xFF5A), (0x2100, 0x214F), (0x2460, 0x24FF), (0x1D400, 0x1D
 """Full-width, circled and mathematical letters: first and last."""
 _SCRIPTS = ((0x370, 0x52F),)
 """Greek and Cyrillic: whole texts are written in them, so a letter is a look-alike beside Latin ones alone."""
+_TAGS = re.compile(r"</?(?:b|i|em|strong|code|span|kbd|tt|u|mark|font|small|wbr)(?:\s[^<>\n]{0,100})?/?>")
+"""Of HTML, amid words."""
+_APART = re.compile(r"(?<![ -][!-~][ -])(?<![A-Za-z0-9])[A-Za-z0-9]([ -])(?:[!-~]\1){6,}[!-~](?![A-Za-z0-9])")
+_QUOTING = re.compile(r"\\+(?=[\"'])")
+"""What stands before quotes where JSON stands in JSON."""
 _LATIN = "[A-Za-z0-9_-]"
 
 
@@ -166,7 +171,9 @@ def _unescaped(escape: str) -> str:
 
 # -- split over lines
 
-_BREAK = re.compile(r"[\n\\\"'](?:(?<=\n)|(?<=\\)n|(?<=[\"'])(?=[ \t]{0,4}[+.][ \t]{0,4}[\"'])[ \t+.]{1,9}[\"'])")
+_BREAK = re.compile(
+    r"[\n\\\"'](?:(?<=\n)|(?<=\\)n|(?<=[\"'])(?=[ \t]{0,4}[+.&,|]{1,2}[ \t]{0,4}[\"'])[ \t+.&,|]{1,9}[\"'])"
+)
 _DECORATION = " \t\r\"'`+\\>#*|"
 
 
@@ -228,7 +235,7 @@ def _runs(raw: bytes) -> Iterator[tuple[int, int]]:
         yield run.span()
 
 
-def _decoded(run: str) -> str | None:
+def decoded(run: str) -> str | None:
     """The text that a run of base64 or hex holds; None: it holds none."""
     plain = run.replace(" ", "").replace(":", "").replace(",", "")
     candidates = []
@@ -272,12 +279,29 @@ def _readings(view: View) -> Iterator[View]:
         plain = _undressed(seen.text)
         if plain != view.text:
             yield View(plain, seen)
+    if "</" in view.text and (untagged := _left_out(view, _TAGS)) is not None:
+        yield untagged
+    if '\\"' in view.text and (unquoted := _left_out(view, _QUOTING)) is not None:
+        yield unquoted
+    if (together := _together(view)) is not None:
+        yield together
     if (unescaped := _all_unescaped(view)) is not None:
         yield unescaped
     if (joined := _joined(view)) is not None:
         yield joined
-    if (decoded := _all_decoded(view)) is not None:
-        yield decoded
+    if (said := _all_decoded(view)) is not None:
+        yield said
+
+
+def _together(view: View) -> View | None:
+    """With rows of single letters as words: `p a s s w o r d`."""
+    rows = list(islice(_APART.finditer(view.text), MOST_CHANGES))
+    if not rows:
+        return None
+    spaces = [Change(0, 0, at, at + 1) for row in rows for at in range(row.start() + 1, row.end(), 2)]
+    changes = [Change(gap.start - number, 0, gap.start, gap.end) for number, gap in enumerate(spaces)]
+    text = _APART.sub(lambda row: row[0][::2], view.text)
+    return View(text, view, lambda: changes)
 
 
 def _all_unescaped(view: View) -> View | None:
@@ -305,7 +329,7 @@ def _all_decoded(view: View) -> View | None:
     for tried, (start, end) in enumerate(_runs(raw)):
         if tried == MOST_RUNS:
             raise TooMany
-        if (text := _decoded(raw[start:end].decode())) is not None:
+        if (text := decoded(raw[start:end].decode())) is not None:
             lines.append(text)
             changes.append(Change(size, len(text) + 1, at(start), at(end)))
             size += len(text) + 1

@@ -1,0 +1,98 @@
+"""Secrets in tables: below a heading that tells, whether commas, tabs, bars or the tags of HTML part the cells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import islice, takewhile
+from typing import NamedTuple
+
+from memferry.policies.secrets import linear, words
+from memferry.policies.secrets.beside import in_field
+from memferry.policies.secrets.spots import Spot
+
+MOST_ROWS = 500
+"""Below one heading."""
+_PARTS = "|\t;,"
+_EDGES = " \t\r\"'`*"
+_RULE = re.compile(r"[\s|:=-]+")
+_HTML_CELL = re.compile(r"<t[hd]\b[^<>]{0,200}>\s*(?:<\w{1,8}>\s*)?([^<>]{0,300})")
+_LIKELY = 2
+"""How certain it is that a password stands there: see values.is_password."""
+
+
+class Cell(NamedTuple):
+    """What stands in one, without quotes and marks, and where it begins in the text."""
+
+    text: str
+    start: int
+
+
+@cache
+def _headings() -> linear.Pattern:
+    return linear.Pattern(rf"(?:[,;|\t>]|\n|^)[ \t\"'*`]{{0,3}}(?i:{words.ANY})[^,;|\t<\n]{{0,20}}[,;|\t<\n]")
+
+
+def below_headings(text: str, raw: bytes) -> Iterator[Spot | None]:
+    """`raw`: the text in UTF-8."""
+    if "\n" in text and any(part in text for part in _PARTS) and _headings().occurs(raw):
+        lines = _lines(text)
+        for number, (line, start) in enumerate(lines):
+            part = next((one for one in _PARTS if one in line), "")
+            follows = number > 0 and lines[number - 1][0].count(part) == line.count(part)
+            if part and not follows and _headings().occurs(line.encode("utf-8", "replace") + b"\n"):
+                below = (_cells(row, at, part) for row, at in islice(lines, number + 1, number + MOST_ROWS))
+                yield from _told(_cells(line, start, part), below)
+    if "<t" in text and _headings().occurs(raw):
+        rows = [_html_cells(row, at) for row, at in _split(text, "</tr>")]
+        for number, heading in enumerate(rows):
+            yield from _told(heading, islice(rows, number + 1, number + MOST_ROWS))
+
+
+def _told(heading: list[Cell], rows: Iterator[list[Cell]]) -> Iterator[Spot | None]:
+    """What stands in the columns whose heading tells, as far as rows have as many cells."""
+    telling = [number for number, cell in enumerate(heading) if _tells(cell.text)]
+    if not telling or len(heading) < 2:
+        return
+    for row in takewhile(lambda row: len(row) == len(heading), rows):
+        for number in telling:
+            text, start = row[number]
+            found = next(iter(in_field(text, heading[number].text, _LIKELY)), None)
+            yield found and Spot(found.rule, start, start + len(text))
+
+
+def _tells(text: str) -> bool:
+    return 2 <= len(text) <= 40 and _word().occurs(text.encode("utf-8", "replace"))
+
+
+@cache
+def _word() -> linear.Pattern:
+    return linear.Pattern(f"(?i:{words.ANY})")
+
+
+def _lines(text: str) -> list[tuple[str, int]]:
+    """Without those that only part the heading of a Markdown table from the rest."""
+    return [(line, at) for line, at in _split(text, "\n") if not _RULE.fullmatch(line)]
+
+
+def _split(text: str, by: str) -> list[tuple[str, int]]:
+    found = []
+    at = 0
+    for piece in text.split(by):
+        found.append((piece, at))
+        at += len(piece) + len(by)
+    return found
+
+
+def _cells(line: str, start: int, part: str) -> list[Cell]:
+    return [_cell(piece, start + at) for piece, at in _split(line, part)]
+
+
+def _html_cells(row: str, start: int) -> list[Cell]:
+    return [_cell(found[1], start + found.start(1)) for found in _HTML_CELL.finditer(row)]
+
+
+def _cell(piece: str, start: int) -> Cell:
+    text = piece.strip(_EDGES)
+    return Cell(text, start + piece.find(text))
