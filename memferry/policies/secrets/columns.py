@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from functools import cache
-from itertools import islice, takewhile
-from typing import NamedTuple
+from itertools import accumulate, islice, takewhile
+from typing import NamedTuple, TypeAlias
 
 from memferry.policies.secrets import linear, words
 from memferry.policies.secrets.beside import in_field
@@ -20,6 +21,10 @@ _RULE = re.compile(r"[\s|:=-]+")
 _HTML_CELL = re.compile(r"<t[hd]\b[^<>]{0,200}>\s*(?:<\w{1,8}>\s*)?([^<>]{0,300})")
 _LIKELY = 2
 """How certain it is that a password stands there: see values.is_password."""
+
+
+Line: TypeAlias = tuple[str, int]
+"""And where it begins in the text."""
 
 
 class Cell(NamedTuple):
@@ -36,18 +41,40 @@ def _headings() -> linear.Pattern:
 
 def below_headings(text: str, raw: bytes) -> Iterator[Spot | None]:
     """`raw`: the text in UTF-8."""
-    if "\n" in text and any(part in text for part in _PARTS) and _headings().occurs(raw):
-        lines = _lines(text)
-        for number, (line, start) in enumerate(lines):
-            part = next((one for one in _PARTS if one in line), "")
-            follows = number > 0 and lines[number - 1][0].count(part) == line.count(part)
-            if part and not follows and _headings().occurs(line.encode("utf-8", "replace") + b"\n"):
-                below = (_cells(row, at, part) for row, at in islice(lines, number + 1, number + MOST_ROWS))
-                yield from _told(_cells(line, start, part), below)
+    if "\n" in text and any(part in text for part in _PARTS):
+        lines = _split(text, "\n")
+        for number in _heading_lines(raw):
+            yield from _below(lines, number)
     if "<t" in text and _headings().occurs(raw):
         rows = [_html_cells(row, at) for row, at in _split(text, "</tr>")]
         for number, heading in enumerate(rows):
             yield from _told(heading, islice(rows, number + 1, number + MOST_ROWS))
+
+
+def _heading_lines(raw: bytes) -> Iterator[int]:
+    """The numbers of lines that may be a heading that tells."""
+    raw += b"\n"
+    begins = list(accumulate((len(line) + 1 for line in raw.split(b"\n")), initial=0))
+    found = _headings().next_start(raw, 0)
+    while found is not None:
+        number = bisect_right(begins, found + 1) - 1  # what it is found by begins with the end of the line before
+        yield number
+        found = _headings().next_start(raw, begins[number + 1] - 1)
+
+
+def _below(lines: Sequence[Line], number: int) -> Iterator[Spot | None]:
+    """In the table that begins with a line, unless it is amid one."""
+    line, start = lines[number]
+    part = next((one for one in _PARTS if one in line), "")
+    above = next((row for row, _ in map(lines.__getitem__, range(number - 1, -1, -1)) if not _parts_only(row)), "")
+    if part and above.count(part) != line.count(part):
+        below = (_cells(row, at, part) for row, at in lines[number + 1 : number + MOST_ROWS] if not _parts_only(row))
+        yield from _told(_cells(line, start, part), below)
+
+
+def _parts_only(line: str) -> bool:
+    """Whether it parts the heading of a Markdown table from the rest."""
+    return _RULE.fullmatch(line) is not None
 
 
 def _told(heading: list[Cell], rows: Iterator[list[Cell]]) -> Iterator[Spot | None]:
@@ -71,12 +98,7 @@ def _word() -> linear.Pattern:
     return linear.Pattern(f"(?i:{words.ANY})")
 
 
-def _lines(text: str) -> list[tuple[str, int]]:
-    """Without those that only part the heading of a Markdown table from the rest."""
-    return [(line, at) for line, at in _split(text, "\n") if not _RULE.fullmatch(line)]
-
-
-def _split(text: str, by: str) -> list[tuple[str, int]]:
+def _split(text: str, by: str) -> list[Line]:
     found = []
     at = 0
     for piece in text.split(by):

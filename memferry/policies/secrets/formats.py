@@ -13,31 +13,44 @@ from memferry.policies.secrets.public import is_named_digest, is_public_name
 from memferry.policies.secrets.spots import Places, Spot
 from memferry.policies.secrets.views import views_of
 
+_REPEATS = re.compile(r"[*+]|\{\d")
+_PLAIN = [(number, form) for number, form in enumerate(table.FORMATS) if not _REPEATS.search(form.hint)]
+_INVOLVED = [(number, form) for number, form in enumerate(table.FORMATS) if _REPEATS.search(form.hint)]
+"""Formats and their numbers, by whether something is repeated in their hint."""
+_GROUP = 6
+_SHORT = 4096
+"""Bytes. In a longer text it is better to look for groups at once than for any of them first."""
+
 
 @cache
-def _hints() -> list[tuple[linear.Pattern, dict[int, linear.Pattern]]]:
-    """In groups: most texts have hints of one or two of these, if any."""
-    each = [(number, form.hint) for number, form in enumerate(table.FORMATS)]
-    groups = [each[start : start + _GROUP] for start in range(0, len(each), _GROUP)]
+def _plain() -> linear.Patterns:
+    return linear.Patterns([form.hint for _, form in _PLAIN])
+
+
+@cache
+def _any_involved() -> linear.Pattern:
+    return linear.any_of(form.hint for _, form in _INVOLVED)
+
+
+@cache
+def _involved() -> list[tuple[linear.Pattern, dict[int, linear.Pattern]]]:
+    """In groups: most texts have hints of few of these, if any."""
+    groups = [_INVOLVED[start : start + _GROUP] for start in range(0, len(_INVOLVED), _GROUP)]
     return [
-        (linear.any_of(hint for _, hint in group), {number: linear.Pattern(hint) for number, hint in group})
+        (linear.any_of(form.hint for _, form in group), {number: linear.Pattern(form.hint) for number, form in group})
         for group in groups
     ]
 
 
-@cache
-def _any_hint() -> linear.Pattern:
-    return linear.any_of(form.hint for form in table.FORMATS)
-
-
 def _hinted(raw: bytes) -> Iterator[int]:
     """The numbers of the formats that may stand in a text."""
-    for every, each in _hints() if _any_hint().occurs(raw) else ():
-        if every.occurs(raw):
-            yield from (number for number, hint in each.items() if hint.occurs(raw))
+    yield from (_PLAIN[place][0] for place in _plain().occurring(raw))
+    if len(raw) > _SHORT or _any_involved().occurs(raw):
+        for every, each in _involved():
+            if every.occurs(raw):
+                yield from (number for number, hint in each.items() if hint.occurs(raw))
 
 
-_GROUP = 10
 _LONGEST = 4096
 """Bytes of what matches a format that are looked at to judge it."""
 
@@ -50,7 +63,7 @@ def _format(number: int, *, joined: bool) -> linear.Pattern:
 
 
 def formats(raw: bytes, at: Places, *, joined: bool) -> Iterator[Spot | None]:
-    for number in _hinted(raw):
+    for number in sorted(_hinted(raw)):
         form = table.FORMATS[number]
         for start, end in _format(number, joined=joined).spans(raw):
             text = raw[start : min(end, start + _LONGEST)].decode("utf-8", "ignore")

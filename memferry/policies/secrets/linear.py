@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import re2
 
@@ -34,6 +34,23 @@ class Pattern:
 
     def occurs(self, raw: bytes) -> bool:
         return self._compiled.search(raw) is not None
+
+
+class Patterns:
+    """Several, looked for in one pass. They must be plain: repetitions in one multiply with those of the others."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._count = len(patterns)
+        self._compiled = re2.Set.SearchSet(_options())
+        for pattern in (*patterns, r"\A"):
+            self._compiled.Add(pattern.encode())
+        self._compiled.Compile()
+
+    def occurring(self, raw: bytes) -> Sequence[int]:
+        """Which of them may stand in a text, by number: all, where it ran out of memory, and so did not even find the
+        beginning of the text."""
+        found = self._compiled.Match(raw) or ()
+        return [number for number in found if number < self._count] if self._count in found else range(self._count)
 
 
 def any_of(patterns: Iterable[str]) -> Pattern:

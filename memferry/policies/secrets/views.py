@@ -118,8 +118,12 @@ def _any_of(ranges: Iterable[tuple[int, int]]) -> str:
     return "[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in ranges) + "]"
 
 
-_SCRIPT = _any_of(_SCRIPTS)
-_DRESSED = re.compile(f"{_any_of(_DRESSES)}+|(?<={_LATIN}){_SCRIPT}+|(?<!{_SCRIPT}){_SCRIPT}++(?={_LATIN})")
+_DRESS, _SCRIPT = _any_of(_DRESSES), _any_of(_SCRIPTS)
+_DRESSED = re.compile(
+    rf"[^\x00-\x7f](?:(?<={_DRESS}){_DRESS}*|(?<={_LATIN}{_SCRIPT}){_SCRIPT}*"
+    rf"|(?<={_SCRIPT})(?<!{_SCRIPT}{_SCRIPT}){_SCRIPT}*+(?={_LATIN}))"
+)
+"""It begins with what is no ASCII: Python looks for that fast."""
 _LONGEST_DRESS = 100_000
 """Characters in another dress, together."""
 _LETTERS = str.maketrans(
@@ -293,8 +297,16 @@ def _readings(view: View) -> Iterator[View]:
         yield said
 
 
+@cache
+def _may_be_apart() -> linear.Pattern:
+    """Without what stands around it, and so a tenth of the time."""
+    return linear.any_of(f"[A-Za-z0-9](?:{gap}[!-~]){{7}}" for gap in " -")
+
+
 def _together(view: View) -> View | None:
     """With rows of single letters as words: `p a s s w o r d`."""
+    if not _may_be_apart().occurs(view.text.encode("utf-8", "replace")):
+        return None
     rows = list(islice(_APART.finditer(view.text), MOST_CHANGES))
     if not rows:
         return None
