@@ -6,6 +6,7 @@ import pytest
 
 from memferry.policies import secrets
 from memferry.policies.findings import Finding
+from memferry.policies.secrets import records
 from memferry.policies.strings import ELSEWHERE, strings_of
 from tests.policies.held import array, doc, lines
 
@@ -79,6 +80,12 @@ def test_what_surrounds_a_record_and_the_name_of_its_file_count_too() -> None:
         0: [ELSEWHERE],
         1: [ELSEWHERE],
     }
+
+
+def test_a_folder_and_what_lies_in_it_are_no_name_and_password() -> None:
+    assert found("admin/Spring!2024 opens it") == ["admin/Spring!2024"]
+    assert secrets.search([doc("nothing", "admin/Spring!2024")]) == {}
+    assert not records._suspicious([doc("nothing", "notes/000/note-000005.md")]), "it would be searched in full"
 
 
 def test_the_engine_is_asked_about_what_our_own_rules_leave() -> None:
