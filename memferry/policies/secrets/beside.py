@@ -18,7 +18,6 @@ _RECOVERY = re.compile(
     r"(?:[ ,;\n-]{1,3}(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
 )
 _SHORTEST_CODE = 6
-_SIGNS = frozenset("!@#$%^&*?")
 _SIGN = re.compile(r"[!@#$%^&*?]")
 _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
 _MNEMONIC = re.compile(r"[a-z]{3,8}(?: [a-z]{3,8}){11,23}\b")
@@ -146,12 +145,18 @@ def _made_up(after: str, begin: int) -> tuple[int, int] | None:
     ):
         return None
     for token in _TOKEN.finditer(after, begin, begin + following.FAR):
-        value = values.trimmed(token[0]).lstrip("\"'`“(")
+        value, start, end = _bare(token)
         near = begin < token.start() < begin + following.CLOSE and _PLAIN.fullmatch(value) and values.stands_out(value)
-        if near or (not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0)):
-            start = token.start() + token[0].index(value)
-            return start, start + len(value)
+        if near or values.is_made_up(value):
+            return start, end
     return None
+
+
+def _bare(token: re.Match[str]) -> tuple[str, int, int]:
+    """A word without what surrounds it, and where it begins and ends."""
+    value = values.trimmed(token[0]).lstrip("\"'`“(")
+    start = token.start() + token[0].index(value)
+    return value, start, start + len(value)
 
 
 _SPELLED = re.compile(
@@ -267,28 +272,31 @@ _DRAWN_BEFORE = 28
 
 
 def _before(kind: str, word: bytes, before: str, start: int) -> Spot | None:
-    """`hunter2 is the password`."""
+    """`hunter2 is the password`. `start`: where the word begins."""
+    found = _span_before(kind, word, before)
+    shift = start - len(before)
+    return Spot(_RULES[kind], found[0] + shift, found[1] + shift) if found is not None else None
+
+
+def _span_before(kind: str, word: bytes, before: str) -> tuple[int, int] | None:
+    """From and to, in what stands before it."""
     if kind == table.PASSWORD and (named := _NAMED_BEHIND.search(before)) and values.is_loud(named[1]):
-        begin = start - len(before) + named.start(1)
-        return Spot(_RULES[kind], begin, begin + len(named[1]))
+        return named.span(1)
     if kind == table.CODE or not before[-1:].isspace():
         return None
     tokens = list(_TOKEN.finditer(before))
     if kind == table.PASSWORD and following.DIGIT.search(before) and (used := _used(before)):
-        begin = start - len(before) + used[0]
-        return Spot(_RULES[kind], begin, begin + used[1])
+        return used
     if kind == table.KEY and not word.isascii() and tokens and values.is_random(tokens[-1][0], _DRAWN_BEFORE):
-        return Spot(_RULES[kind], start - len(before) + tokens[-1].start(), start - len(before) + tokens[-1].end())
+        return tokens[-1].span()
     if kind == table.PASSWORD and _SIGN.search(before) and (made_up := _made_up_before(tokens)):
-        begin = start - len(before) + made_up[0]
-        return Spot(_RULES[kind], begin, begin + made_up[1])
+        return made_up
     if not _LINK.search(before):
         return None
     for token, link in pairwise(tokens[-_FARTHEST - 2 :]):
-        value = values.trimmed(token[0]).lstrip("\"'`“(")
+        value, begin, end = _bare(token)
         if link[0] in _LINKS and _stands_by_itself(kind, value):
-            begin = start - len(before) + token.start() + token[0].index(value)
-            return Spot(_RULES[kind], begin, begin + len(value))
+            return begin, end
     return None
 
 
@@ -300,10 +308,9 @@ def _stands_by_itself(kind: str, value: str) -> bool:
 
 def _made_up_before(tokens: Sequence[re.Match[str]]) -> tuple[int, int] | None:
     """`W!nt3r837 still works for the login`."""
-    for token in tokens:
-        value = values.trimmed(token[0]).lstrip("\"'`“(")
-        if not _SIGNS.isdisjoint(value) and values.classes(value) == 4 and values.is_password(value, 0):
-            return token.start() + token[0].index(value), len(value)
+    for value, begin, end in map(_bare, tokens):
+        if values.is_made_up(value):
+            return begin, end
     return None
 
 
@@ -315,11 +322,11 @@ _USED = re.compile(
 
 
 def _used(before: str) -> tuple[int, int] | None:
-    """`just use Tiger_4821, it is the same password`: (where it begins, how long it is)."""
+    """`just use Tiger_4821, it is the same password`."""
     for found in _USED.finditer(before):
         value = values.trimmed(found[1])
         if values.stands_out(value):
-            return found.start(1), len(value)
+            return found.start(1), found.start(1) + len(value)
     return None
 
 

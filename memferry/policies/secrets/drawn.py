@@ -108,23 +108,9 @@ def is_quiet(key: str) -> bool:
     return bool(parts) and (parts[-1] in _QUIET_KEYS or "".join(parts) in _QUIET_KEYS)
 
 
-_MADE_UP = frozenset("!@#$%^&*?")
-"""Signs that people put into passwords, and machines not into names."""
-
-
 def alone(text: str) -> Iterator[Spot]:
     """A note that says `Tiger!4821`."""
     word = text.strip()
-    if (
-        8 <= len(word) <= 64
-        and word.split() == [word]
-        and set(word) & _MADE_UP
-        and values.classes(word) == 4
-        and values.is_password(word, 0)
-    ):
+    if 8 <= len(word) <= 64 and word.split() == [word] and values.is_made_up(word):
         start = text.index(word)
         yield Spot("password", start, start + len(word))
-
-
-def _is_made_up(word: str) -> bool:
-    return values.classes(word) == 4 and values.is_password(word, 0)

@@ -140,6 +140,15 @@ _WORDS_AND_NUMBER = re.compile(
 """As managers propose them: `winter-orange-48`."""
 
 
+def is_made_up(value: str) -> bool:
+    """A password and nothing else, whatever stands around it: all four classes, with a sign that people put into
+    passwords and machines not into names. `Tiger!4821`."""
+    return not _SIGNS.isdisjoint(value) and classes(value) == 4 and is_password(value, 0)
+
+
+_SIGNS = frozenset("!@#$%^&*?")
+
+
 def is_loud(value: str) -> bool:
     """A password in prose, where many other things stand: it has four digits, or characters of all four classes."""
     return is_password(value, 1) and (sum(map(str.isdigit, value)) >= 4 or classes(value) == 4)
