@@ -216,6 +216,15 @@ def _temp() -> str:
     return f".memferry-{os.urandom(8).hex()}.tmp"
 
 
+def write_whole(path: Path, content: bytes) -> None:
+    """For what nobody needs after a crash: whole or not at all, 0600, and not synced. Plain OSErrors."""
+    draft = path.with_name(f"{path.name}.draft")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
+        file.write(content)
+    draft.replace(path)
+
+
 def write_durably(path: Path, content: bytes) -> None:
     """Durably make `content` the whole content of `path` (0600): afterwards it is the old one or the new one, never
     a part."""

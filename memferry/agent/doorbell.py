@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from memferry.agent.lock import LOCK_FILE, holder
+from memferry.durable import write_whole
 
 FOLDER = "requests"
 SERVICE = "run"
@@ -76,10 +76,5 @@ def _unheard(answer: dict[str, object]) -> None:
 
 
 def _place(path: Path, content: dict[str, object]) -> None:
-    """Whole or not at all; no fsync, since nobody asks across a crash."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(content, file)
-    draft.replace(path)
+    write_whole(path, json.dumps(content).encode())

@@ -13,7 +13,6 @@ import os
 import queue
 import sys
 import threading
-from _operator import _compare_digest  # as `hmac` has it, which would bring OpenSSL with it, 4 MB
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,7 +24,7 @@ from memferry.errors import ConfigError, IndexBroken
 from memferry.recall.asking import NOTE, PATIENCE_S, Question, encode, settings_of
 from memferry.recall.line import Line, Listener
 from memferry.recall.local import parts, searcher
-from memferry.recall.meeting import Note, forget, listening, random_hex, tell
+from memferry.recall.meeting import Note, forget, is_key, listening, random_hex, tell
 from memferry.recall.search import Answers, Searcher
 from memferry.recall.vectors import all_beside
 
@@ -64,7 +63,7 @@ class Desk:
             question = _questions.decode(said)
         except msgspec.MsgspecError:
             return None
-        if not _compare_digest(question.key.encode(), self._key.encode()):
+        if not is_key(question.key, self._key):
             return None
         self.is_over = question.settings != self._settings
         return None if self.is_over else self._found(question)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from _operator import _compare_digest  # as `hmac` has it, which would bring OpenSSL with it, 4 MB
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 import memferry
+from memferry.durable import write_whole
 from memferry.recall.line import Listener
 
 LONGEST_ADDRESS = 100
@@ -40,10 +42,7 @@ def noted(path: Path) -> Note | None:
 
 def tell(path: Path, note: Note) -> None:
     """Readable by its owner alone. Raises OSError."""
-    draft = path.with_name(f"{path.name}.draft")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(msgspec.json.encode(note))
-    draft.replace(path)
+    write_whole(path, msgspec.json.encode(note))
 
 
 def forget(path: Path, key: str) -> None:
@@ -85,6 +84,11 @@ def address(folder: Path | None, name: str) -> Iterator[str]:
 
         with tempfile.TemporaryDirectory(prefix="memferry-", ignore_cleanup_errors=True) as own:
             yield os.path.join(own, f"{name}.sock")
+
+
+def is_key(said: str, key: str) -> bool:
+    """Whether somebody knows the key; in the same time, whatever it is that was said."""
+    return _compare_digest(said.encode(), key.encode())
 
 
 def random_hex(count: int) -> str:

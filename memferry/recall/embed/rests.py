@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from memferry.durable import write_whole
 from memferry.errors import EmbedderBroken
 from memferry.recall.layout import REST
 
@@ -58,10 +59,8 @@ def failed(before: Rest | None, model: str, folder: Path | None) -> Rest:
     now, failures = time.time(), before.failures + 1 if before else 1
     rest = Rest(model, failures, before.since if before else now, now + Backoff(FIRST_S, LONGEST_S).bound(failures))
     if folder is not None:
-        draft = folder / f"{REST}.draft"
         with contextlib.suppress(OSError):  # a full disk; this process knows it all the same
-            draft.write_bytes(msgspec.json.encode(rest))
-            draft.replace(folder / REST)
+            write_whole(folder / REST, msgspec.json.encode(rest))
     return rest
 
 

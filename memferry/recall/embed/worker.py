@@ -12,7 +12,6 @@ import os
 import queue
 import sys
 import threading
-from _operator import _compare_digest  # as `hmac` has it, which would bring OpenSSL with it
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +26,7 @@ from memferry.recall.embed.base import Question, TokenEmbedder, asked, packed_to
 from memferry.recall.embed.memory import give_back, keep_little
 from memferry.recall.embed.registry import Choice, made
 from memferry.recall.line import Line, Listener
-from memferry.recall.meeting import Note, forget, listening, random_hex, tell
+from memferry.recall.meeting import Note, forget, is_key, listening, random_hex, tell
 
 if TYPE_CHECKING:
     from memferry.recall.embed.search import Search
@@ -144,7 +143,7 @@ class House:
     def _welcome(self, line: Line) -> None:
         with contextlib.closing(line), contextlib.suppress(*_END_OF_LINE):
             hello = wire.heard(line)
-            if not isinstance(hello, wire.Hello) or not _compare_digest(hello.key.encode(), self._key.encode()):
+            if not isinstance(hello, wire.Hello) or not is_key(hello.key, self._key):
                 return
             if hello.choice != self._loaded.choice:
                 return
