@@ -73,8 +73,9 @@ def _chunks(ledger: Path) -> Iterator[tuple[bytes, int]]:
     with open(ledger, "rb", buffering=0) as file:
         while part := file.read(READ_BYTES):
             read += len(part)
-            whole, _, rest = (rest + part).rpartition(b"\n")
-            yield whole, read
+            whole, ended, rest = (rest + part).rpartition(b"\n")
+            if ended:
+                yield whole, read
 
 
 _decode = msgspec.json.Decoder(Line).decode

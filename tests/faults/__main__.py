@@ -46,11 +46,11 @@ def main() -> int:
 
 
 def _run(bar: Bar, size: Size, seed: int) -> bool:
-    if missing := bar.missing():
-        _say(f"{bar.name:6} FAIL needs {', '.join(missing)}: install it and try again")
-        return False
     if reason := bar.forbidden():
         _say(f"{bar.name:6} FAIL {reason}")
+        return False
+    if missing := bar.missing():
+        _say(f"{bar.name:6} FAIL needs {', '.join(missing)}: install it and try again")
         return False
     with tempfile.TemporaryDirectory(prefix="memferry-faults-") as folder, cleaned(Path(folder) / bar.name) as base:
         result = bar.run(base, size, seed)

@@ -22,13 +22,13 @@ pytestmark = [
 @pytest.mark.parametrize("name", NAMES)
 def test_bar(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bar = BARS[name]
+    if reason := bar.forbidden():
+        pytest.skip(f"{bar.title}: {reason}")
     if missing := bar.missing():
         reason = f"{bar.title}: needs {', '.join(missing)}"
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
-    if reason := bar.forbidden():
-        pytest.skip(f"{bar.title}: {reason}")
     with cleaned(tmp_path / name) as base:
         result = bar.run(base, "small", SEED)
     with capsys.disabled():
