@@ -144,3 +144,37 @@ def test_one_damaged_head_hides_no_other_machine(ant: Machine, bee: Machine) -> 
     assert [one["name"] for one in backend["machines"]] == ["bee"]
     assert [one["name"] for one in backend["refused"]] == ["ant"]
     assert report["exit_code"] == 4
+
+
+def test_a_log_that_vanished_is_named_until_its_machine_is_called_gone(fleet: tuple[Machine, Machine]) -> None:
+    ant, bee = fleet
+    ant.append("log.jsonl", {"id": "a1"})
+    bee.append("log.jsonl", {"id": "b1"})
+    quiet(ant, bee)
+    shutil.rmtree(ant.base / "vault" / "machines" / id_of(bee, "ant"))
+
+    pulled = bee.do("pull")
+    assert pulled["exit_code"] == 4
+    (refused,) = pulled["backends"]["vault"]["refused"]
+    assert refused["machine"] == "ant"
+    assert "is missing" in refused["error"]
+    assert "adopt ant --gone" in refused["hint"]
+    assert any("ant" in problem["text"] for problem in bee.status()["problems"])
+    assert {"a1", "b1"} <= set(bee.lines()), "what was pulled stays"
+
+    bee.do("adopt", machine="ant")
+    assert bee.do("pull")["exit_code"] == 0
+    assert not bee.status()["problems"]
+    assert bee.do("verify")["exit_code"] == 0
+
+
+def test_a_log_that_vanished_and_comes_back_is_trusted_again(fleet: tuple[Machine, Machine]) -> None:
+    ant, bee = fleet
+    ant.append("log.jsonl", {"id": "a1"})
+    quiet(ant, bee)
+    log = ant.base / "vault" / "machines" / id_of(bee, "ant")
+    log.rename(ant.base / "away")
+    assert bee.do("pull")["exit_code"] == 4
+    (ant.base / "away").rename(log)
+    assert bee.do("pull")["exit_code"] == 0
+    assert not bee.status()["problems"]

@@ -58,7 +58,11 @@ class Peers:
         """What to do about a log that was refused: what is damaged in it, only the machine that wrote it has whole."""
         if not isinstance(error, Damaged):
             return error.hint
-        return f"run `memferry verify --backend {self._backend} --repair` on {self.name_of(machine)}"
+        name = self.name_of(machine)
+        mend = f"run `memferry verify --backend {self._backend} --repair` on {name}"
+        if error.problem != "missing-head":
+            return mend
+        return f"{mend}; if it is gone for good: `memferry machines adopt {name} --gone`, with keys `revoke {name}`"
 
     # -- inside a transaction of the state
 
@@ -78,6 +82,11 @@ class Peers:
         self._state.execute(
             "update peer set applied = ? where backend = ? and machine = ?", (applied, self._backend, log.id)
         )
+
+    def forget(self, machine: str) -> None:
+        """Expect no log of it any more."""
+        self._state.execute("delete from peer where backend = ? and machine = ?", (self._backend, machine))
+        self.withdraw_complaint(machine)
 
     def start_over_for(self, spaces: Collection[str]) -> None:
         """What was passed over because its space was not there is wanted now; what is known changes nothing."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from memferry.agent.pulling.peers import Peers
 from memferry.agent.state.database import State
 from memferry.backends.base import Backend, Inheritable, MachineLog, Readable
 from memferry.errors import BackendError, ConfigError
@@ -22,20 +23,33 @@ ADOPTED = "adopted"
 """In the state: ids of the machines whose logs this one looks after, as a JSON list."""
 
 
+class _Logs(NamedTuple):
+    """Ids of machines, by what a backend has of them. `lost`: there was a log, and is none."""
+
+    there: set[str]
+    lost: set[str]
+
+
 def adopted(state: State) -> set[str]:
     """The machines that a person called gone, by id."""
     return set(json.loads(state.meta(ADOPTED) or "[]"))
 
 
 def adopt(agent: Agent, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """A machine is gone: what is or was withdrawn of its records leaves its log, in every backend that has one."""
+    """A machine is gone: what is or was withdrawn of its records leaves its log, in every backend that has one. Where
+    its log is gone, too, it is not expected any more."""
     wanted = str(arguments["machine"])
-    found = _logs_of(agent, wanted, tuple(arguments.get("backends", ())) or tuple(agent.config.backends))
-    id_ = _the_one(agent, wanted, {log.id for logs in found.values() for log in logs})
+    names = tuple(arguments.get("backends", ())) or tuple(agent.config.backends)
+    logs = {name: _logs_of(agent, name, wanted) for name in names}
+    id_ = _the_one(agent, wanted, set().union(*(one.there | one.lost for one in logs.values())))
+    found = [name for name in names if id_ in logs[name].there]
     with agent.state.transaction():
         agent.state.set_meta(ADOPTED, json.dumps(sorted(adopted(agent.state) | {id_})))
         for name in found:
             agent.state.set_meta(_looked_at(name, id_), 0)
+        for name in names:
+            if id_ in logs[name].lost:
+                Peers(agent.state, name, agent.me).forget(id_)
     agent.pull(tuple(found))  # what others have withdrawn of it
     for name in found:
         with agent.backend(name) as backend:
@@ -43,14 +57,16 @@ def adopt(agent: Agent, arguments: Mapping[str, Any]) -> dict[str, Any]:
     return {"adopted": wanted, "id": id_, "backends": sorted(found), "exit_code": 0}
 
 
-def _logs_of(agent: Agent, wanted: str, names: Collection[str]) -> dict[str, list[MachineLog]]:
-    """By backend, of those that have some."""
-    found: dict[str, list[MachineLog]] = {}
-    for name in names:
-        with agent.backend(name) as backend:
-            logs = backend.survey().logs if isinstance(backend, Readable) and isinstance(backend, Inheritable) else ()
-            found[name] = [log for log in logs if wanted in (log.id, log.name)]
-    return {name: logs for name, logs in found.items() if logs}
+def _logs_of(agent: Agent, backend: str, wanted: str) -> _Logs:
+    """By a machine's name or id."""
+    with agent.backend(backend) as opened:
+        if not isinstance(opened, Readable) or not isinstance(opened, Inheritable):
+            return _Logs(set(), set())
+        survey = opened.survey()
+    names = agent.machine_names() | {log.id: log.name for log in survey.logs}
+    meant = {id_ for id_, name in names.items() if wanted in (id_, name)}
+    lost = {id_ for id_, error in survey.refused.items() if getattr(error, "problem", "") == "missing-head"}
+    return _Logs({log.id for log in survey.logs} & meant, lost & meant)
 
 
 def _the_one(agent: Agent, wanted: str, ids: Collection[str]) -> str:

@@ -65,7 +65,7 @@ class Audit:
             found = self._reader.head(machine)
         except Damaged as error:
             return error
-        return found or self._reader.damaged("missing-head", self._reader.head_key(machine), "is missing")
+        return found or self._reader.missing_head(machine)
 
     def _moved(self, view: _View) -> bool:
         """Whether another machine has delivered meanwhile."""

@@ -36,7 +36,15 @@ from memferry.backends.vault.reading import Reader
 from memferry.backends.vault.repair import Repair
 from memferry.backends.vault.segments import Limits, Piece, Unsound
 from memferry.backends.vault.writing import Log, Part, Writer
-from memferry.errors import ConfigError, ForkedLog, InvalidValue, PreconditionFailed, TargetRefused, TransientError
+from memferry.errors import (
+    ConfigError,
+    Damaged,
+    ForkedLog,
+    InvalidValue,
+    PreconditionFailed,
+    TargetRefused,
+    TransientError,
+)
 from memferry.model import Identity, Op, Sealed
 
 
@@ -80,7 +88,7 @@ class Vault:
         self._writer = Writer(store, self._reader, me, self._limits)
         self._log: Log | None = None
         self._written: int | None = None
-        self._peers_known = False
+        self._peers: Mapping[str, HeadSeen] = {}
         self.expect(seen)
 
     @property
@@ -154,7 +162,7 @@ class Vault:
         """What this machine has seen of the others' logs here; an encrypted vault tells it to the others."""
         self._cipher.attest(peers)
         self._reader.likely = (self._me.id, *peers)
-        self._peers_known = bool(peers)
+        self._peers = peers
 
     def sound_logs(self) -> Sequence[MachineLog]:
         """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,
@@ -221,7 +229,7 @@ class Vault:
         seen, key = self._seen, self._reader.head_key(self._me.id)
         if log.stored is None:
             if seen is not None:
-                raise self._reader.damaged("missing-head", key, "is missing")
+                raise self._reader.missing_head(self._me.id)
             return
         head, sha256 = log.stored
         if seen and sha256 == seen.sha256:
@@ -300,9 +308,15 @@ class Vault:
     def survey(self) -> Survey:
         """See `Readable`. TransientError where nothing lies any more, though this machine has met a log there."""
         found, refused = self._reader.survey()
-        if not found and not refused and (self._seen or self._peers_known) and not self._reader.found():
+        if not found and not refused and (self._seen or self._peers) and not self._reader.found():
             raise self._lost()
-        return Survey([stored.log for stored in found.values()], refused)
+        return Survey([stored.log for stored in found.values()], dict(self._vanished(found)) | dict(refused))
+
+    def _vanished(self, found: Collection[str]) -> Iterator[tuple[str, Damaged]]:
+        """Logs that this machine has seen here, and of which there is no head any more."""
+        for machine, seen in self._peers.items():
+            if seen.sequence and machine not in found and not self._cipher.is_expelled(machine):
+                yield machine, self._reader.missing_head(machine)
 
     def machines(self) -> Sequence[MachineLog]:
         """See `Readable`."""

@@ -259,6 +259,10 @@ class Reader:
         hint = "correct its path; if it is right: the first `memferry push` makes a vault"
         return NotFound(f"there is no vault in {self._name}", backend=self._name, hint=hint)
 
+    def missing_head(self, machine: str) -> Damaged:
+        """The error that a log has none, though there should be one."""
+        return self.damaged("missing-head", self.head_key(machine), "is missing")
+
     def damaged(self, problem: str, key: str, why: str) -> Damaged:
         """The error about one object of the vault; `why` ends the sentence that its key begins."""
         hint = f"memferry verify --backend {self._name} --repair"
