@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memferry import filelock
 from memferry.errors import TransientError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PATIENCE_S = 60.0
 
@@ -66,7 +68,7 @@ class Lock(NamedTuple):
 
 
 @contextmanager
-def tried(path: Path) -> Iterator[Lock]:
+def tried(path: str | Path) -> Iterator[Lock]:
     """One try at a lock, which is given back at the end of the block."""
     descriptor = filelock.opened(path)
     try:
@@ -76,7 +78,7 @@ def tried(path: Path) -> Iterator[Lock]:
 
 
 @contextmanager
-def held(path: Path) -> Iterator[int]:
+def held(path: str | Path) -> Iterator[int]:
     """Inside, nobody else holds `path`; gives its open descriptor. Raises TransientError after PATIENCE_S."""
     for _ in waiting(path):
         with tried(path) as lock:
@@ -85,7 +87,7 @@ def held(path: Path) -> Iterator[int]:
                 return
 
 
-def waiting(path: Path) -> Iterator[None]:
+def waiting(path: str | Path) -> Iterator[None]:
     """One turn for each try, with growing pauses between. Raises TransientError after PATIENCE_S."""
     yield from filelock.turns(PATIENCE_S)
     raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="see whether one hangs")

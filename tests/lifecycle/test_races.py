@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from memferry.memory import locks
 from tests.lifecycle.trees import Tree, answers
 
 
@@ -65,3 +66,16 @@ def test_what_is_killed_again_and_again_gets_done_and_doubles_nothing(tree: Tree
     ):
         assert len(tree.lines(f"{ledger}.jsonl")) == number
     assert tree.do("validate", "--strict")["error_count"] == 0
+
+
+def test_a_command_that_hangs_is_named_to_who_waits_and_nothing_is_written(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE_S", 0.05)
+    tree.do("init")
+    before = tree.content()
+    with locks.held(tree.path / "index" / "lock"):
+        said = tree.ask("capture", "--scope", "global", "--summary", "Too late")
+    assert not said["ok"]
+    assert "index/lock was held by another process" in said["error"]
+    assert tree.content() == before

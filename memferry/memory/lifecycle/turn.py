@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from memferry.errors import MemoryRefused
-from memferry.memory.lifecycle import founding, ledgers
-from memferry.memory.lifecycle.lock import TreeLock
+from memferry.memory import locks
+from memferry.memory.lifecycle import clock, founding, ledgers
 from memferry.memory.lifecycle.records import Fields, Who, event, line
 from memferry.memory.lifecycle.words import compact, timestamp
 
@@ -181,14 +181,13 @@ class Memory:
             if dry_run:
                 return document
         founded = founding.found(self.root)
-        with TreeLock(self._lock) as lock:
-            turn = self._turn(lock.clock, keep=True)
+        with locks.held(self._lock) as lock:
+            turn = self._turn(clock.noted(lock), keep=True)
             turn.founded = founded
             try:
                 document = verb(turn, asked)
-                clock = turn.commit()
-                if clock:
-                    lock.note_clock(clock)
+                if latest := turn.commit():
+                    clock.note(lock, latest)
             finally:
                 turn.close()
         return document
@@ -196,7 +195,7 @@ class Memory:
     def _rehearse(self, verb: Verb, asked: Namespace) -> Fields:
         """The same, without writing anything anywhere."""
         with self._existing_lock() as lock:
-            turn = self._turn(lock.clock if lock else None, keep=False)
+            turn = self._turn(None if lock is None else clock.noted(lock), keep=False)
             turn.founded = founding.missing(self.root)
             try:
                 return verb(turn, asked)
@@ -210,11 +209,11 @@ class Memory:
             return self._rehearse(verb, asked)
         return self.perform(verb, asked)
 
-    def _turn(self, clock: int | None, *, keep: bool) -> Turn:
-        return Turn(self.root, seconds=self._now(), token=self._token, clock=clock, keep=keep)
+    def _turn(self, latest: int | None, *, keep: bool) -> Turn:
+        return Turn(self.root, seconds=self._now(), token=self._token, clock=latest, keep=keep)
 
-    def _existing_lock(self) -> AbstractContextManager[TreeLock | None]:
-        return TreeLock(self._lock) if os.access(self._lock, os.W_OK) else nullcontext()
+    def _existing_lock(self) -> AbstractContextManager[int | None]:
+        return locks.held(self._lock) if os.access(self._lock, os.W_OK) else nullcontext()
 
     def _refuse_file(self) -> None:
         if os.path.lexists(self.root) and not os.path.isdir(self.root):
