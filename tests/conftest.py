@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Hundreds of commands are started here: with it each of them would compile memferry anew."""
 
+for _variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
+    os.environ.pop(_variable, None)  # of whoever runs the tests and uses memferry, too
+
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
@@ -30,9 +33,10 @@ def pytest_xdist_auto_num_workers() -> int:
 def no_log_handler_stays() -> Iterator[None]:
     """A command run in this process logs to a stream that is closed when its test is over."""
     logger = logging.getLogger("memferry")
-    before = logger.handlers[:], logger.level, logger.propagate
+    before = logger.handlers[:], logger.propagate, logger.level
     yield
-    logger.handlers[:], logger.level, logger.propagate = before
+    logger.handlers[:], logger.propagate, level = before
+    logger.setLevel(level)
 
 
 @pytest.fixture

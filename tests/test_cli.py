@@ -27,8 +27,6 @@ PACKAGE = str(Path(memferry.__file__).parent.parent)
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No configuration of the user's own, and the program is found although we are elsewhere."""
     monkeypatch.setenv("PYTHONPATH", PACKAGE)
-    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
-        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config-home"))
     monkeypatch.chdir(tmp_path)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,17 +44,11 @@ class Demo:
 
 
 @pytest.fixture
-def demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Demo]:
-    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
-        monkeypatch.delenv(variable, raising=False)
-    logger = logging.getLogger("memferry")
-    before = (logger.handlers[:], logger.propagate, logger.level)
+def demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Demo:
     assert run(["init", "--sample", str(tmp_path / "demo")]) == 0
     demo = Demo(tmp_path / "demo", capsys)
     demo.text("sync-memory")
-    yield demo
-    logger.handlers[:], logger.propagate, level = before
-    logger.setLevel(level)
+    return demo
 
 
 # -- carrying

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,16 +58,10 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Desk]:
-    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
-        monkeypatch.delenv(variable, raising=False)
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Desk:
     for module in (service, trial):
         monkeypatch.setattr(module, "Judging", partial(Judging, search=desks.search))
-    logger = logging.getLogger("memferry")
-    before = (logger.handlers[:], logger.propagate, logger.level)
-    yield Desk(tmp_path, capsys)
-    logger.handlers[:], logger.propagate, level = before
-    logger.setLevel(level)
+    return Desk(tmp_path, capsys)
 
 
 def test_held_lists_decides_and_remembers(desk: Desk) -> None:

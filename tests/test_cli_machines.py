@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import platform
 import re
@@ -14,7 +13,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +35,11 @@ SECRET = re.compile(r"AGE-SECRET-KEY-1[0-9A-Z]+")
 
 
 @pytest.fixture
-def computers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[dict[str, Typed]]:
-    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
-        monkeypatch.delenv(variable, raising=False)
-    logger = logging.getLogger("memferry")
-    before = (logger.handlers[:], logger.propagate, logger.level)
+def computers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, Typed]:
     found = {name: Typed(tmp_path, name, capsys, encryption="age") for name in ("ant", "bee", "cat")}
     found["ant"].log("the first of all")
     found["ant"].run("push")
-    yield found
-    logger.handlers[:], logger.propagate, level = before
-    logger.setLevel(level)
+    return found
 
 
 def invited(by: Typed) -> str:

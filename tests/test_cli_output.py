@@ -114,18 +114,13 @@ def test_a_log_line_is_for_its_reader(
     monkeypatch: pytest.MonkeyPatch, logger: logging.Logger, terminal: io.StringIO, form: str
 ) -> None:
     monkeypatch.setattr("sys.stderr", terminal)
-    before = (logger.handlers[:], logger.propagate, logger.level)
-    try:
-        logs.configure(0)
-        logging.getLogger("memferry.agent.daemon.run").warning('halted: "%s"', "x")
-        logging.getLogger("memferry.agent.daemon.run").info("not shown")
-        logs.configure(0, usual=1)
-        assert logger.level == logging.INFO
-        logs.configure(5)
-        assert logger.level == logging.DEBUG
-    finally:
-        logger.handlers[:], logger.propagate, level = before
-        logger.setLevel(level)
+    logs.configure(0)
+    logging.getLogger("memferry.agent.daemon.run").warning('halted: "%s"', "x")
+    logging.getLogger("memferry.agent.daemon.run").info("not shown")
+    logs.configure(0, usual=1)
+    assert logger.level == logging.INFO
+    logs.configure(5)
+    assert logger.level == logging.DEBUG
     assert re.fullmatch(form, terminal.getvalue())
 
 

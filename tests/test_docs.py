@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shlex
@@ -186,17 +185,9 @@ def test_the_readme_shows_what_the_first_command_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
-        monkeypatch.delenv(variable, raising=False)
-    logger = logging.getLogger("memferry")
-    before = (logger.handlers[:], logger.propagate, logger.level)
-    try:
-        for arguments in called(f"```bash\n{blocks(README)[0]}```\n"):
-            capsys.readouterr()
-            assert run(arguments) == 0
-    finally:
-        logger.handlers[:], logger.propagate, level = before
-        logger.setLevel(level)
+    for arguments in called(f"```bash\n{blocks(README)[0]}```\n"):
+        capsys.readouterr()
+        assert run(arguments) == 0
     shown = re.findall(r"^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[0]
     assert shown in capsys.readouterr().out
 

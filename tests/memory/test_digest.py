@@ -16,9 +16,7 @@ from memferry.errors import ConfigError, MemferryError
 from memferry.memory import access, arrays, digest, grouping, undo
 from memferry.memory.digest import Digest
 from tests.agent.machines import Machine, quiet
-from tests.memory.test_topics import DAY, NOW, alone, entry, told, write
-
-__all__ = ["alone"]  # a fixture
+from tests.memory.test_topics import DAY, NOW, entry, told, write
 
 RETRY = ("The webhook retries five times", "A failed webhook retries with backoff", "webhook retries are logged")
 

@@ -331,15 +331,6 @@ def test_without_a_configuration_it_is_the_folder_of_the_project(tmp_path: Path)
 # -- the command
 
 
-@pytest.fixture
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory, and no configuration anywhere."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("MEMFERRY_CONFIG", raising=False)
-    return tmp_path
-
-
 def test_the_command_needs_no_configuration(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["learn", "--topic", "deploy", "--content", "x", "--tag", "a", "--agent", "me", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

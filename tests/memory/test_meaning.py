@@ -19,12 +19,10 @@ from memferry.memory import arrays, digest, drafts, entries, grouping, meaning
 from memferry.memory.drafts import Draft
 from memferry.memory.entries import Topic
 from memferry.memory.meaning import Bounds, ByMeaning
-from tests.memory.test_topics import NOW, alone, entry, told, write
+from tests.memory.test_topics import NOW, entry, told, write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-__all__ = ["alone"]  # a fixture
 
 OTHER_WORDS = ("We chose PostgreSQL over MySQL", "The team decided for Postgres instead of MySQL")
 SAME_WORDS = ("Staging deploys from main every hour", "Main street every hour: the bus")

@@ -297,15 +297,6 @@ def test_status_shows_what_was_learned(ant: Machine) -> None:
 # -- the command
 
 
-@pytest.fixture
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory, and no configuration anywhere."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("MEMFERRY_CONFIG", raising=False)
-    return tmp_path
-
-
 def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> Any:
     assert run([*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)

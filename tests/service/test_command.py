@@ -45,8 +45,7 @@ class Place(NamedTuple):
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Place:
-    for variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE", "XDG_STATE_HOME"):
-        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
     programs = Programs(tmp_path / "bin")
     programs.add("systemctl", {"show": ACTIVE})
     monkeypatch.setenv("PATH", str(programs.folder))
