@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from types import TracebackType
@@ -84,7 +83,3 @@ class Progress:
             wait_s = REFRESH_S
             elapsed = f"{time.monotonic() - started:.0f} s"
             self._line.show(" · ".join(part for part in (f"memferry {self._command}", self._state, elapsed) if part))
-
-
-def stderr_line() -> StatusLine:
-    return StatusLine(sys.stderr)

@@ -32,7 +32,6 @@ PLANS = "governance/actions/plans.jsonl"
 EXECUTIONS = "governance/actions/executions.jsonl"
 DISTILLED = "_meta/distilled_event_ids.jsonl"
 REDUCED = "_meta/reduced_event_ids.jsonl"
-META = ("spec.json", "policy.json", "event_schema.json", "object_schema.json")
 
 _FORMS = {
     "_meta": r"(?:distilled|reduced)_event_ids",
