@@ -98,4 +98,4 @@ def add_backends(parser: ArgumentParser) -> None:
 
 
 def add_dry_run(parser: ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="show what would happen and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show what would happen, change nothing")

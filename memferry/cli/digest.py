@@ -25,8 +25,8 @@ _DONE = ("merged", "faded", "left")
 
 
 def _describe_digest(parser: ArgumentParser) -> None:
-    parser.add_argument("--topic", metavar="TOPIC", required=True, help="which")
-    parser.add_argument("--max", metavar="N", type=int, default=20, help="merge at most so many into one (default 20)")
+    parser.add_argument("--topic", metavar="TOPIC", required=True, help="which topic")
+    parser.add_argument("--max", metavar="N", type=int, default=20, help="merge at most N into one (default 20)")
     add_dry_run(parser)
     add_space(parser)
 
@@ -91,7 +91,7 @@ def _excerpt(entry: Mapping[str, Any]) -> str:
 
 
 def _describe_undo(parser: ArgumentParser) -> None:
-    parser.add_argument("--topic", metavar="TOPIC", help="which (default: the one that was digested last)")
+    parser.add_argument("--topic", metavar="TOPIC", help="which topic (default: the one that was digested last)")
     add_dry_run(parser)
     add_space(parser)
 
@@ -123,15 +123,15 @@ def _undo_lines(topic: str, done: Undone, dry_run: bool) -> Iterator[str]:
 
 COMMANDS = {
     "digest": Command(
-        "Makes a topic shorter: facts and reflections about the same are merged into one entry that names them, and\n"
-        "those that nobody recalled for 30 days go. Decisions and lessons stay; private and internal entries are\n"
-        "never mixed. Everything that goes can be taken back.",
+        "Condenses a topic: facts and reflections that say the same are merged into one entry, which names\n"
+        "them, and those that nobody recalled for 30 days are dropped. Decisions and lessons stay; private\n"
+        "and internal entries are never mixed. `memferry undo` takes it all back.",
         ("memferry digest --topic deploy --dry-run", "memferry digest --topic deploy --max 10 --json"),
         _describe_digest,
         _digest,
     ),
     "undo": Command(
-        "Takes the last digest back, on the machine that made it; the one before that by the next call.",
+        "Undoes the last digest, on the machine that made it; called again, the one before that.",
         ("memferry undo", "memferry undo --topic deploy", "memferry undo --topic deploy --dry-run --json"),
         _describe_undo,
         _undo,

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def _describe(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--rebuild", action="store_true", help="set a damaged state aside and make it again from files and backends"
+        "--rebuild", action="store_true", help="set a damaged state aside, and rebuild it from files and backends"
     )
 
 
@@ -39,7 +39,7 @@ def _lines(checks: Sequence[Check]) -> Iterator[str]:
 
 COMMANDS = {
     "doctor": Command(
-        "Looks at the state, the spaces and the backends, and says what to do where something is wrong. Changes\n"
+        "Checks the state, the spaces and the backends, and says what to do where something is wrong. Changes\n"
         "nothing, except with --rebuild. Exit code 1: something is wrong.",
         ("memferry doctor", "memferry doctor --rebuild"),
         _describe,

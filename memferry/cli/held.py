@@ -19,13 +19,13 @@ def _describe(parser: ArgumentParser) -> None:
     parser.add_argument(
         "action", metavar="show|allow|redact|keep", nargs="?", choices=ACTIONS, help="look closer, or decide"
     )
-    parser.add_argument("names", metavar="ID", nargs="*", help="held records, as the list calls them; or decisions")
-    parser.add_argument("--reason", metavar="TEXT", default="", help="why; kept with the decision, on this machine")
+    parser.add_argument("names", metavar="ID", nargs="*", help="held records, by the ids of the list; or decisions")
+    parser.add_argument("--reason", metavar="TEXT", default="", help="why; kept with it, on this machine only")
     parser.add_argument("--rule", metavar="RULE", help="only what this rule holds: `secrets`, `labels.visibility`, ...")
-    parser.add_argument("--space", metavar="NAME", help="only of this space")
-    parser.add_argument("--all", action="store_true", help="also what you decided to keep")
-    parser.add_argument("--decisions", action="store_true", help="what you decided, instead of what is held")
-    parser.add_argument("--limit", metavar="N", type=int, default=50, help="at most so many (default 50)")
+    parser.add_argument("--space", metavar="NAME", help="only in this space")
+    parser.add_argument("--all", action="store_true", help="include what you decided to keep")
+    parser.add_argument("--decisions", action="store_true", help="list your decisions instead")
+    parser.add_argument("--limit", metavar="N", type=int, default=50, help="show at most N (default 50)")
 
 
 def _held(arguments: Namespace) -> Answer:
@@ -84,9 +84,9 @@ def _decisions(decisions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 COMMANDS = {
     "held": Command(
-        "Lists what stays at home, by rule, with what was found in it, masked. `allow` lets go what was found,\n"
-        "`redact` lets the record go without it, `keep` holds it and lists it no more. A decision counts for this\n"
-        "secret wherever it stands in the space, and can be changed by its id (`--decisions`).",
+        "Lists what stays at home, by rule, with what was found in it, masked. `allow` lets the record leave,\n"
+        "`redact` lets it leave without what was found, `keep` holds it for good and no longer lists it. A\n"
+        "decision applies to this secret anywhere in the space, and can be changed by its id (`--decisions`).",
         (
             "memferry held",
             "memferry held show 3fa91c",

@@ -34,11 +34,11 @@ class _Plan(NamedTuple):
 
 
 def _describe(parser: ArgumentParser) -> None:
-    parser.add_argument("folders", metavar="PATH", nargs="*", help="where to look (default: here)")
+    parser.add_argument("folders", metavar="PATH", nargs="*", help="where to look (default: the current folder)")
     parser.add_argument("--vault", metavar="DIR", help="keep the vault there (default: the platform's data folder)")
-    parser.add_argument("--sample", metavar="DIR", help="try it: put a sample memory, a vault and a state into DIR")
-    parser.add_argument("--transcripts", action="store_true", help="carry Claude Code's transcripts too")
-    parser.add_argument("--force", action="store_true", help="overwrite a configuration that is there")
+    parser.add_argument("--sample", metavar="DIR", help="try it out: put a sample memory, a vault and a state into DIR")
+    parser.add_argument("--transcripts", action="store_true", help="include Claude Code's transcripts")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing configuration")
 
 
 def _init(arguments: Namespace) -> Answer:
@@ -233,9 +233,9 @@ def _forecast(space: Mapping[str, Any]) -> str:
 
 COMMANDS = {
     "init": Command(
-        "Looks for memory here or in the given folders (.memory, spark-memory, .opencode/memory) and for Claude\n"
-        "Code's and brand memory, says what each would send, and writes one configuration with a vault on this\n"
-        "computer. It asks nothing.",
+        "Looks for memory in the current or the given folders (.memory, spark-memory, .opencode/memory), and\n"
+        "for Claude Code's and brand memory; shows what would be sent; and writes a configuration with a\n"
+        "vault on this computer. It never prompts.",
         (
             "memferry init",
             "memferry init ~/code/atlas ~/notes --vault /mnt/backup/memferry",

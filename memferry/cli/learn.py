@@ -22,7 +22,7 @@ NOT_CARRIED = "no configured space holds this folder, so it stays on this comput
 
 
 def _describe(parser: ArgumentParser) -> None:
-    parser.add_argument("--topic", metavar="TOPIC", required=True, help="what it is about: a file's name")
+    parser.add_argument("--topic", metavar="TOPIC", required=True, help="what it is about; names the file")
     parser.add_argument("--content", metavar="TEXT", required=True, help="what was learned; - reads standard input")
     parser.add_argument(
         "--type", metavar="TYPE", choices=KINDS, default=KINDS[0], help=f"{', '.join(KINDS)} (default fact)"
@@ -40,7 +40,7 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def add_space(parser: ArgumentParser) -> None:
-    parser.add_argument("--space", metavar="NAME", help="of this space (default: see docs/entries.md)")
+    parser.add_argument("--space", metavar="NAME", help="in this space (default: see docs/entries.md)")
 
 
 def _share(text: str) -> float:
@@ -106,8 +106,9 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
 
 COMMANDS = {
     "learn": Command(
-        "Keeps what an agent learned as one entry of a topic, durably. Any number may learn at once. It needs no\n"
-        "configuration: without a space of entries it goes to the project's folder `spark-memory`.",
+        "Keeps what an agent learned, durably, as an entry of a topic. Any number of agents may learn at\n"
+        "once. It needs no configuration: where no space takes entries, they go to the folder `spark-memory`\n"
+        "of the project.",
         (
             "memferry learn --topic deploy --content 'Run migrations before the first ferry leaves.' --type lesson",
             "memferry learn --topic people --content 'Ada prefers short reviews.' --sensitivity private --json",

@@ -25,7 +25,7 @@ def _describe_machines(parser: ArgumentParser) -> None:
         "action", metavar="ACTION", nargs="?", default="list", choices=ACTIONS, help="one of: " + ", ".join(ACTIONS)
     )
     parser.add_argument("machine", metavar="NAME", nargs="?", help="revoke, adopt: the machine's name or id")
-    parser.add_argument("--gone", action="store_true", help="adopt: yes, that machine will never write again")
+    parser.add_argument("--gone", action="store_true", help="adopt: confirms that the machine will never write again")
     _add_choices(parser)
 
 
@@ -35,9 +35,9 @@ def _describe_join(parser: ArgumentParser) -> None:
 
 
 def _add_choices(parser: ArgumentParser) -> None:
-    parser.add_argument("--backend", metavar="NAME", help="of this backend (default: the only encrypted one)")
-    parser.add_argument("--file", metavar="FILE", help="write the code or key there, or read it from there")
-    parser.add_argument("--recovery", action="store_true", help="join: with the recovery key instead of a code")
+    parser.add_argument("--backend", metavar="NAME", help="which backend (default: the only encrypted one)")
+    parser.add_argument("--file", metavar="FILE", help="write the code or key to this file, or read it from there")
+    parser.add_argument("--recovery", action="store_true", help="join: use the recovery key instead of a code")
 
 
 def _machines(arguments: Namespace) -> Answer:
@@ -223,12 +223,13 @@ def _not_an_argument() -> ConfigError:
 
 
 _PURPOSE = (
-    "Lists the machines of every backend, with the fingerprint of its keys: it is the same on all of them.\n"
-    "invite: shows a code, once, that lets one machine into an encrypted vault within a day. join: gets the keys\n"
-    "with such a code, or with --recovery. revoke: gives new keys to all but one machine. recovery: shows the\n"
-    "recovery key of a vault that was made here, once. adopt: another machine is gone for good, and this one takes\n"
-    "out of its log what is withdrawn, or was before. Codes and keys are asked for, or read from standard input\n"
-    "or --file, never from arguments."
+    "Lists the machines of every backend, and the fingerprint of its keys, which is the same on all.\n\n"
+    "  invite    shows a code, once, that admits one machine to an encrypted vault within a day\n"
+    "  join      gets the keys with such a code, or with --recovery\n"
+    "  revoke    gives new keys to all machines but one\n"
+    "  recovery  shows the recovery key of a vault that was made here, once\n"
+    "  adopt     takes over the log of a machine that is gone for good, to remove what is withdrawn\n\n"
+    "Codes and keys are typed, or read from standard input or --file; they are never arguments."
 )
 
 COMMANDS = {
@@ -246,8 +247,8 @@ COMMANDS = {
         _machines,
     ),
     "join": Command(
-        "Gets the keys of an encrypted vault, with the code that `memferry machines invite` showed elsewhere,\n"
-        "or with the recovery key: the same as `memferry machines join`.",
+        "Gets the keys of an encrypted vault, with the code that `memferry machines invite` showed on another\n"
+        "machine, or with the recovery key. The same as `memferry machines join`.",
         ("memferry join", "memferry join --recovery --file recovery.txt"),
         _describe_join,
         _join,

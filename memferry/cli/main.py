@@ -18,34 +18,35 @@ from memferry.errors import ConfigError, MemferryError
 
 COMMANDS = {
     "init": ("init", "find memory on this machine and write a configuration"),
-    "run": ("run", "keep carrying: watch, hold, deliver, pull, until stopped"),
-    "service": ("service", "have the system run it: install, uninstall, start, stop, status, logs"),
+    "run": ("run", "watch and deliver, and pull now and then, until stopped"),
+    "service": ("service", "run it in the background: install, uninstall, start, stop, status, logs"),
     "push": ("sync", "read what changed and deliver it"),
-    "pull": ("sync", "take in what other machines wrote"),
+    "pull": ("sync", "fetch what other machines wrote"),
     "sync-memory": ("sync", "push and pull, with a full report"),
-    "status": ("status", "what is carried, held, waiting, and wrong"),
-    "restore": ("vaults", "give back a machine's files"),
-    "verify": ("vaults", "check what lies in the backends, and repair it"),
+    "status": ("status", "what is carried, held, waiting or wrong"),
+    "restore": ("vaults", "get a machine's files back"),
+    "verify": ("vaults", "check what the backends hold, and repair it"),
     "explain": ("records", "why a file or a record is carried or held"),
-    "held": ("held", "what stays at home, and what is to become of it"),
+    "held": ("held", "what stays at home; decide about it"),
     "policy": ("policy", "try the rules on a file or a text, or check them"),
-    "audit": ("policy", "what left this machine, when and where to"),
+    "audit": ("policy", "what left this machine, when, and where to"),
     "forget": ("records", "withdraw records everywhere"),
     "conflicts": ("records", "versions that lost against another machine's"),
     "learn": ("learn", "keep what an agent learned"),
-    "digest": ("digest", "merge what a topic says about the same, let go what nobody recalls"),
-    "undo": ("digest", "take the last digest of a topic back"),
-    "recall": ("recall", "search everything that was carried"),
+    "digest": ("digest", "condense a topic: merge what says the same, drop what nobody recalls"),
+    "undo": ("digest", "undo the last digest of a topic"),
+    "recall": ("recall", "search this machine's memory and what came from the others"),
     "memory": ("memory", "the life cycle of a `.memory` tree: capture, distill, publish, reduce, lease, ..."),
-    "machines": ("machines", "who takes part, and who has the keys of an encrypted vault"),
+    "machines": ("machines", "which machines take part, and which have the keys of an encrypted vault"),
     "join": ("machines", "get the keys of an encrypted vault"),
-    "doctor": ("doctor", "look for what is wrong with this installation"),
+    "doctor": ("doctor", "find out what is wrong with this installation"),
 }
 """Name -> its module in this package, and one line of help."""
 
 EXIT_CODES = (
-    "exit codes: 0 all done (held records are normal), 1 something needs you and is named, 2 usage or configuration,\n"
-    "3 another instance is at work here, 4 a target was refused, 70 a fault in memferry, 130 interrupted"
+    "exit codes: 0 all done (held records are normal), 1 something needs your attention and is named,\n"
+    "2 usage or configuration, 3 another instance is at work here, 4 a target was refused,\n"
+    "70 a bug in memferry, 130 interrupted"
 )
 FAULT = 70
 INTERRUPTED = 130
@@ -197,5 +198,5 @@ def _add_common(target: ArgumentParser, default: Any) -> None:
     group.add_argument("--state", metavar="DIR", default=default, help="the state directory (else MEMFERRY_STATE)")
     group.add_argument("--json", action="store_true", default=default or False, help="print one JSON document")
     group.add_argument(
-        "-v", "--verbose", action="count", default=default or 0, help="tell more on stderr; -vv still more"
+        "-v", "--verbose", action="count", default=default or 0, help="say more on stderr; -vv even more"
     )

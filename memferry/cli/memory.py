@@ -181,8 +181,8 @@ def __getattr__(name: str) -> dict[str, Command]:
 
     return {
         "memory": Command(
-            "The life cycle of a `.memory` tree: capture, distill, publish, reduce, lease, what keeps it in order.\n"
-            "Every answer is JSON. `memoryctl VERB` is the same.",
+            "The life cycle of a `.memory` tree: capture, distill, publish, reduce, lease, what keeps it in\n"
+            "order. Every answer is JSON. `memoryctl VERB` is the same.",
             [
                 'memferry memory capture --scope project:atlas --summary "The importer drops empty rows"',
                 "memferry memory attach --project atlas",

@@ -20,9 +20,9 @@ SHOWN = 50
 
 
 def _describe_policy(parser: ArgumentParser) -> None:
-    parser.add_argument("action", metavar="test|lint", choices=["test", "lint"], help="try a file or text, or check")
+    parser.add_argument("action", metavar="test|lint", choices=["test", "lint"], help="try the rules, or check them")
     parser.add_argument("target", metavar="FILE|TEXT", nargs="?", help="test: a file, or the text itself")
-    parser.add_argument("--space", metavar="NAME", help="test: judge it as if it lay there")
+    parser.add_argument("--space", metavar="NAME", help="test: judge it as if it were in this space")
 
 
 def _policy(arguments: Namespace) -> Answer:
@@ -56,8 +56,8 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 
 def _describe_audit(parser: ArgumentParser) -> None:
-    parser.add_argument("--backend", metavar="NAME", help="only what went there")
-    parser.add_argument("--since", metavar="TIME", help="only newer lines: 2026-11-01, 12h, 7d or 2w")
+    parser.add_argument("--backend", metavar="NAME", help="only what went to this backend")
+    parser.add_argument("--since", metavar="TIME", help="only since then: 2026-11-01, 12h, 7d or 2w")
     parser.add_argument("--limit", metavar="N", type=int, default=SHOWN, help=f"the last N lines (default {SHOWN})")
 
 
@@ -87,8 +87,8 @@ def _line(line: Mapping[str, Any]) -> str:
 
 COMMANDS = {
     "policy": Command(
-        "`test` shows what would become of a file or a text: every verdict, before anything is stored or sent. What\n"
-        "it may repeat or name of records that are held is not looked at. `lint` checks the rules.",
+        "`test` shows every verdict on a file or a text, without storing or sending anything. It does not\n"
+        "check whether the text refers to records that are held, or repeats them. `lint` checks the rules.",
         (
             "memferry policy lint",
             "memferry policy test ~/notes/plan.md",
@@ -98,8 +98,9 @@ COMMANDS = {
         _policy,
     ),
     "audit": Command(
-        "Shows what left this machine: when, where to, how many records of each space, what was withdrawn, and under\n"
-        "which version of the rules. There is no content in it. A line `sending` stands before the first byte.",
+        "Shows what left this machine: when, where to, how many records of each space, what was withdrawn,\n"
+        "and under which version of the rules; never content. The line `sending` is written before the first\n"
+        "byte leaves.",
         ("memferry audit", "memferry audit --backend vault --since 7d --json"),
         _describe_audit,
         _audit,

@@ -37,25 +37,28 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-
 
 def _describe(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "query", metavar="QUERY", nargs="*", help="what to look for, in your own words; none: an overview of topics"
+        "query",
+        metavar="QUERY",
+        nargs="*",
+        help="what to look for, in your own words; without it: an overview of topics",
     )
     parser.add_argument("--topic", metavar="TOPIC", help="the entries of this topic, best first")
-    parser.add_argument("--limit", metavar="N", type=int, default=10, help="at most so many answers (default 10)")
+    parser.add_argument("--limit", metavar="N", type=int, default=10, help="show at most N answers (default 10)")
     parser.add_argument("--space", metavar="NAME", help="only from this space")
-    parser.add_argument("--machine", metavar="NAME", help="only what this machine holds")
+    parser.add_argument("--machine", metavar="NAME", help="only what this machine has")
     parser.add_argument("--type", metavar="TYPE", help="only records of this type, e.g. decision")
     parser.add_argument("--tag", metavar="TAG", help="only records with this tag")
-    parser.add_argument("--scope", metavar="SCOPE", help="only of this scope, e.g. project:atlas")
-    parser.add_argument("--sensitivity", metavar="LEVEL", help="only records that say so of themselves, e.g. internal")
-    parser.add_argument("--since", metavar="TIME", help="only newer ones: 2026-11-01, 12h, 7d or 2w")
-    parser.add_argument("--until", metavar="TIME", help="only older ones")
+    parser.add_argument("--scope", metavar="SCOPE", help="only with this scope, e.g. project:atlas")
+    parser.add_argument("--sensitivity", metavar="LEVEL", help="only records with this label, e.g. internal")
+    parser.add_argument("--since", metavar="TIME", help="only since then: 2026-11-01, 12h, 7d or 2w")
+    parser.add_argument("--until", metavar="TIME", help="only until then")
     parser.add_argument(
-        "--tier", metavar="TIER", choices=TIERS, help="core, semantic or model instead of the configured"
+        "--tier", metavar="TIER", choices=TIERS, help="use core, semantic or model instead of what is configured"
     )
-    parser.add_argument("--shareable", action="store_true", help="leave out what is held: what may be passed on")
+    parser.add_argument("--shareable", action="store_true", help="only what may be passed on: leave out what is held")
     parser.add_argument("--explain", action="store_true", help="show what each score is made of")
-    parser.add_argument("--rebuild", action="store_true", help="make the index again first")
-    parser.add_argument("--embed", action="store_true", help="give all records their vectors first")
+    parser.add_argument("--rebuild", action="store_true", help="rebuild the index first")
+    parser.add_argument("--embed", action="store_true", help="make all vectors first")
 
 
 def _recall(arguments: Namespace) -> Answer:
@@ -215,9 +218,9 @@ def _explained(why: Mapping[str, Any]) -> str:
 
 COMMANDS = {
     "recall": Command(
-        "Finds the records that answer a question, best first: of this machine, of the others, and what is held here.\n"
-        "Any of the words may match. The index is brought up to date first. Without a question: the topics that\n"
-        "agents learned about; with --topic, the entries of one, best first.",
+        "Finds the records that answer a question, best first: this machine's, the other machines', and what\n"
+        "is held here. Any of the words may match. The index is brought up to date first. Without a question\n"
+        "it lists the topics that agents learned about; with --topic, the entries of one, best first.",
         (
             "memferry recall why did we drop the webhook retry",
             "memferry recall rate limit --type decision --since 30d --json",

@@ -38,7 +38,7 @@ def _explained(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _describe_forget(parser: ArgumentParser) -> None:
     parser.add_argument("targets", metavar="KEY|SPACE/FILE", nargs="+", help="a record's key, or a whole file")
-    parser.add_argument("--undo", action="store_true", help="carry again what was forgotten and still stands in a file")
+    parser.add_argument("--undo", action="store_true", help="carry what was forgotten again, where a file still has it")
     add_dry_run(parser)
 
 
@@ -63,15 +63,18 @@ def _forgotten(report: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _describe_conflicts(parser: ArgumentParser) -> None:
-    parser.add_argument("action", metavar="resolve", nargs="?", choices=["resolve"], help="settle one")
+    parser.add_argument("action", metavar="resolve", nargs="?", choices=["resolve"], help="settle a conflict")
     parser.add_argument(
-        "target", metavar="N|SPACE/FILE", nargs="?", help="which: its number in the list, its file, or a record's key"
+        "target",
+        metavar="N|SPACE/FILE",
+        nargs="?",
+        help="which one: its number in the list, its file, or the record's key",
     )
     parser.add_argument(
         "--keep",
         metavar="current|other|FILE",
         default="current",
-        help="what is to be current: what is now (default), the other version as its copy says, or a file's content",
+        help="which version wins: the current one (default), the other one as it is in its copy, or a file's content",
     )
 
 
@@ -117,14 +120,14 @@ def _kept(conflict: Mapping[str, Any]) -> str:
 
 COMMANDS = {
     "explain": Command(
-        "Tells which rule decided about a file or a record, and why.",
+        "Says which rule decided about a file or a record, and why.",
         ("memferry explain ~/notes/salaries.md", "memferry explain evt-20261121021416-a39d5cde"),
         _describe_explain,
         _explain,
     ),
     "forget": Command(
-        "Withdraws records everywhere: their bytes leave the vaults, and other machines drop them at their next pull.\n"
-        "They stay away although they still stand in their files.",
+        "Withdraws records everywhere: their bytes are removed from the vaults, and other machines drop them\n"
+        "at their next pull. They are not carried again, although your files still have them.",
         (
             "memferry forget fac-20261121021416-bbb0b81a",
             "memferry forget notes/old-plan.md --dry-run",
@@ -134,8 +137,8 @@ COMMANDS = {
         _forget,
     ),
     "conflicts": Command(
-        "Lists the versions that lost against another machine's: who wrote which when, and where that is kept.\n"
-        "`resolve` settles one, here and at the next pull on every machine.",
+        "Lists the versions that lost against another machine's: who wrote them, when, and where they are\n"
+        "kept. `resolve` settles a conflict: here, and at the next pull on every other machine.",
         ("memferry conflicts", "memferry conflicts resolve 1", "memferry conflicts resolve notes/plan.md --keep other"),
         _describe_conflicts,
         _conflicts,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _describe(parser: ArgumentParser) -> None:
-    parser.add_argument("--log", metavar="FILE", help="write what goes to stderr into this file, of at most 10 MB")
+    parser.add_argument("--log", metavar="FILE", help="log to this file instead of stderr; it keeps 10 MB at most")
 
 
 def _run(arguments: Namespace) -> Answer:
@@ -65,9 +65,9 @@ class _Heart:
 
 COMMANDS = {
     "run": Command(
-        "Watches every space, delivers what is new within a moment, and pulls now and then, until SIGTERM or Ctrl-C.\n"
-        "One instance per state directory. On a terminal it shows one live line, in a pipe it logs key=value lines.\n"
-        "`memferry service install` has the system run it at every login.",
+        "Watches every space, delivers what is new within a moment, and pulls now and then, until SIGTERM or\n"
+        "Ctrl-C. One instance per state directory. On a terminal it shows one live line, in a pipe it logs\n"
+        "key=value lines. To have it started at every login: `memferry service install`.",
         ("memferry run", "memferry run -v --log memferry.log"),
         _describe,
         _run,

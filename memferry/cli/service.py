@@ -27,10 +27,10 @@ LINES = 50
 def _describe(parser: ArgumentParser) -> None:
     parser.add_argument("action", metavar="ACTION", choices=list(ACTIONS), help=f"one of {', '.join(ACTIONS)}")
     parser.add_argument(
-        "--dry-run", action="store_true", help="with install: print what it would write, change nothing"
+        "--dry-run", action="store_true", help="with install: print what would be written, change nothing"
     )
     parser.add_argument(
-        "--lines", metavar="N", type=int, default=LINES, help=f"with logs: how many of the last lines (default {LINES})"
+        "--lines", metavar="N", type=int, default=LINES, help=f"with logs: show the last N lines (default {LINES})"
     )
 
 
@@ -222,9 +222,10 @@ SUPERVISORS: Mapping[str, Callable[[Config], Supervisor]] = {
 
 COMMANDS = {
     "service": Command(
-        "Has the system run `memferry run` at every login, and again when it fails: systemd, launchd or the Windows\n"
-        "Task Scheduler. install also starts it, and may be repeated; stop lasts until start, or the next login;\n"
-        "uninstall removes what install wrote and nothing else. Exit code 1: it does not run, or the system refused.",
+        "Runs `memferry run` in the background, from every login on, and restarts it when it fails: by\n"
+        "systemd, launchd or the Windows Task Scheduler. install also starts it, and may be repeated; stop\n"
+        "lasts until start, or until the next login; uninstall removes what install wrote and nothing else.\n"
+        "Exit code 1: it is not running, or the system refused.",
         (
             "memferry service install",
             "memferry service install --dry-run",

@@ -102,9 +102,9 @@ def _troubles(found: Mapping[str, Any]) -> Iterator[str]:
 
 COMMANDS = {
     "status": Command(
-        "Shows what every backend has acknowledged, what waits, what is held by which rule, and every problem until\n"
-        "it is gone, each with the next step. Every number is counted from what was acknowledged.\n"
-        "Exit code 1: there is a problem.",
+        "Shows what every backend has acknowledged, what is waiting, what is held by which rule, and every\n"
+        "unsolved problem with its next step. Every number is counted from what was acknowledged. Exit code\n"
+        "1: there is a problem.",
         ("memferry status", "memferry status --json"),
         _describe,
         _status,

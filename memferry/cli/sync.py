@@ -37,7 +37,7 @@ def _describe_sync_memory(parser: ArgumentParser) -> None:
         dest="contents",
         metavar="SCOPE",
         choices=("all", "insights-only", "campaigns-only"),
-        help="all (default), or of brand memory insights-only or campaigns-only",
+        help="all (default); for brand memory also insights-only or campaigns-only",
     )
     _add_only(parser)
     parser.add_argument(
@@ -45,7 +45,7 @@ def _describe_sync_memory(parser: ArgumentParser) -> None:
         metavar="PATTERN",
         action="append",
         default=[],
-        help="leave out such files, as in .gitignore (repeatable)",
+        help="leave out files like these, as in .gitignore (repeatable)",
     )
     parser.add_argument(
         "--tag",
@@ -53,10 +53,10 @@ def _describe_sync_memory(parser: ArgumentParser) -> None:
         metavar="TAG",
         action="append",
         default=[],
-        help="add a tag to what is stored (repeatable)",
+        help="add this tag to what is stored (repeatable)",
     )
     parser.add_argument("--content-type", dest="type", metavar="TYPE", help="store records under this type")
-    parser.add_argument("--force", action="store_true", help="read every file again from its start")
+    parser.add_argument("--force", action="store_true", help="read every file again from the start")
     add_dry_run(parser)
     _add_accept_deletions(parser)
 
@@ -71,7 +71,7 @@ def _add_accept_deletions(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--accept-deletions",
         action="store_true",
-        help="most of a space is gone and that is meant: go on without asking",
+        help="go on although most of a space is gone: that is intended",
     )
 
 
@@ -231,23 +231,24 @@ def _doubtful(name: str, pulled: Report) -> Iterator[str]:
 
 COMMANDS = {
     "push": Command(
-        "Reads what changed in every space, keeps what is private, and delivers the rest until every backend has\n"
-        "acknowledged it.",
+        "Reads what changed in every space, keeps back what is private, and delivers the rest until every\n"
+        "backend has acknowledged it.",
         ("memferry push", "memferry push --dry-run --json", "memferry push --backend vault"),
         _describe_push,
         _push,
     ),
     "pull": Command(
-        "Takes in what other machines wrote into the same backends. Their ledger lines go to files of their own,\n"
-        "entries merge by id, and where two machines changed the same record both versions are kept.\n"
-        "--dry-run shows every file it would touch and how: new, grows, shrinks, replaced, conflict copy, removed.",
+        "Fetches what other machines wrote to the same backends. Their ledger lines go to files of their own,\n"
+        "entries merge by id, and where two machines changed the same record, both versions are kept. --dry-\n"
+        "run shows every file it would touch, and how: new, grows, shrinks, replaced, conflict copy, removed.",
         ("memferry pull", "memferry pull --dry-run"),
         _describe_pull,
         _pull,
     ),
     "sync-memory": Command(
-        "Pushes, then pulls, and reports: what was new, modified, unchanged, held and by which rule, left out, stored\n"
-        "where and under which id, how full each target is, and when to sync next.",
+        "Pushes, then pulls, then reports: what was new, modified or unchanged, what was held and by which\n"
+        "rule, what was left out, what was stored where and under which id, how full each target is, and when\n"
+        "to sync next.",
         (
             "memferry sync-memory",
             "memferry sync-memory --only atlas --exclude 'drafts/**' --tag release --json",

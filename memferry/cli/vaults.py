@@ -14,8 +14,8 @@ SHOWN = 20
 
 
 def _describe_restore(parser: ArgumentParser) -> None:
-    parser.add_argument("--machine", metavar="NAME", required=True, help="whose files: a machine's name or id")
-    parser.add_argument("--to", metavar="DIR", required=True, help="where to write them: an empty or a new folder")
+    parser.add_argument("--machine", metavar="NAME", required=True, help="whose files: the machine's name or id")
+    parser.add_argument("--to", metavar="DIR", required=True, help="where to write them: an empty or new folder")
     parser.add_argument("--backend", metavar="NAME", help="from this backend (default: the first that has them)")
 
 
@@ -37,7 +37,7 @@ def _restored(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _describe_verify(parser: ArgumentParser) -> None:
     add_backends(parser)
-    parser.add_argument("--repair", action="store_true", help="put right what can be, from this machine's own journal")
+    parser.add_argument("--repair", action="store_true", help="repair what can be, from this machine's own journal")
 
 
 def _verify(arguments: Namespace) -> Answer:
@@ -64,8 +64,8 @@ def _verified(backend: Mapping[str, Any]) -> Iterator[str]:
 
 COMMANDS = {
     "restore": Command(
-        "Writes a machine's files into a folder as they were, byte for byte and with their times, minus the records\n"
-        "that were held. Versions that no file shows any more are put beside.",
+        "Writes a machine's files into a folder as they were, byte for byte and with their times, minus the\n"
+        "records that were held. Versions that are in no file any more are put beside them.",
         (
             "memferry restore --machine laptop --to ~/restored",
             "memferry restore --machine laptop --to x --backend vault",
@@ -74,8 +74,9 @@ COMMANDS = {
         _restore,
     ),
     "verify": Command(
-        "Reads everything in the backends and compares it with the heads, and the heads with those that this machine\n"
-        "saw: finds what is removed, changed, truncated, foreign, reordered or rolled back. Writes only with --repair.",
+        "Reads everything in the backends, compares it with the heads, and the heads with those this machine\n"
+        "has seen: finds what was removed, changed, truncated, added, reordered or rolled back. Writes only\n"
+        "with --repair.",
         ("memferry verify", "memferry verify --backend vault --repair"),
         _describe_verify,
         _verify,
