@@ -247,7 +247,7 @@ def _secret(node: Node, environ: Mapping[str, str]) -> Secret:
         return Secret(text, environ.get(name))
     if path := text.removeprefix(FILE) if text.startswith(FILE) else "":
         return Secret(FILE + str(node._replace(value=path).path()))
-    raise node.error("a secret does not belong into this file", "write `env:NAME` or `file:PATH`, where it lies")
+    raise node.error("a secret does not belong in this file", "write `env:NAME` or `file:PATH`, where it lies")
 
 
 def _policy(node: Node) -> Policy:

@@ -69,7 +69,7 @@ def _pointed(marker: Path) -> Path:
     """Where a `.git` file leads: `gitdir: PATH`, from its own folder on."""
     kind, _, target = _text(marker).strip().partition(": ")
     if kind != "gitdir" or not target:
-        raise ConfigError(f"{marker} is no git file", hint=NAME_HINT)
+        raise ConfigError(f"{marker} is not a git file", hint=NAME_HINT)
     gitdir = marker.parent / target
     common = gitdir / "commondir"
     return gitdir / _text(common).strip() if common.is_file() else gitdir

@@ -74,4 +74,4 @@ def _label_problem(text: str) -> str | None:
     from memferry.policies.shapes import LABELS
 
     name = text.partition("=")[0]
-    return None if name in LABELS else f"{name!r} is no label; known: {', '.join(LABELS)}"
+    return None if name in LABELS else f"{name!r} is not a label; known: {', '.join(LABELS)}"

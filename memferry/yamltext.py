@@ -75,7 +75,7 @@ def _explained(error: Exception, file: str) -> ConfigError:
     at = f", line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
     problem = getattr(error, "problem", None) or str(error)
     hint = "mind the indentation, and quote texts with : or #"
-    return ConfigError(f"{file}{at}: this is no YAML: {problem}", hint=hint)
+    return ConfigError(f"{file}{at}: this is not YAML: {problem}", hint=hint)
 
 
 # -- the last result, kept

@@ -267,5 +267,5 @@ def test_since_takes_dates_and_times_ago(text: str, wanted: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "7", "d", "7d ago", "99999w"])
 def test_since_refuses_what_is_no_time(text: str) -> None:
-    with pytest.raises(ConfigError, match="is no time"):
+    with pytest.raises(ConfigError, match="is not a time"):
         since(text, now=1795219200)

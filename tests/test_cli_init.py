@@ -122,7 +122,7 @@ def test_nothing_found_writes_nothing_and_says_what_to_run(init: Init, home: Pat
 def test_a_folder_that_is_not_there_is_named(init: Init, home: Path) -> None:
     exit_code, found = init(str(home / "none"))
     assert exit_code == 2
-    assert f"{home / 'none'} is no folder" in found["error"]
+    assert f"{home / 'none'} is not a folder" in found["error"]
 
 
 # -- what is written

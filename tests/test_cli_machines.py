@@ -158,7 +158,7 @@ def test_codes_that_open_nothing(computers: dict[str, Typed], monkeypatch: pytes
     code = invited(ant)
     wrong = code[:-4] + ("AAAA" if not code.endswith("AAAA") else "BBBB")
     for given, complaint in {
-        wrong: "does not open", "00000000" + code[8:]: "there is no invitation", "hello": "no invitation's code",
+        wrong: "does not open", "00000000" + code[8:]: "there is no invitation", "hello": "not an invitation code",
         "": "there is no code",
     }.items():  # fmt: skip
         typed(monkeypatch, given)

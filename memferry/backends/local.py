@@ -179,7 +179,10 @@ class LocalStore:
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
                 raise TargetRefused(
-                    f"{path} is no file, or lies behind a link", backend=self._name, key=key, hint="remove it by hand"
+                    f"{path} is not a file, or lies behind a link",
+                    backend=self._name,
+                    key=key,
+                    hint="remove it by hand",
                 ) from error
             failure = durable.failure(error, path)
             failure.backend, failure.key = self._name, key

@@ -76,7 +76,7 @@ def _decided(report: Mapping[str, Any]) -> Iterator[str]:
 
 def _decisions(decisions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not decisions:
-        yield "nothing was decided"
+        yield "no decisions yet"
     for one in decisions:
         said = {do: word for word, do in DECIDING.items()}[one["do"]]
         yield f"{one['name']}  {one['at']}  {said}  {one['space']}: {one['finding']}  {one['reason']}".rstrip()

@@ -71,7 +71,7 @@ def _own(arguments: Namespace) -> _Plan:
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
         raise ConfigError(
-            f"{missing[0]} is no folder", hint="give folders that hold memory, or a project with some in it"
+            f"{missing[0]} is not a folder", hint="give folders that hold memory, or a project with some in it"
         )
     claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude"))
     brands = Path(os.path.expanduser("~/.claude-marketing/brands"))

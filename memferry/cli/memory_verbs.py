@@ -55,14 +55,14 @@ def words(value: str) -> str:
 def day(value: str) -> str:
     """A day of the calendar; "" for none."""
     if value and not is_date(value):
-        raise ArgumentTypeError(f"{value!r} is no date; write YYYY-MM-DD")
+        raise ArgumentTypeError(f"{value!r} is not a date; write YYYY-MM-DD")
     return value
 
 
 def month(value: str) -> str:
     """A month."""
     if not is_month(value):
-        raise ArgumentTypeError(f"{value!r} is no month; write YYYY-MM")
+        raise ArgumentTypeError(f"{value!r} is not a month; write YYYY-MM")
     return value
 
 
@@ -71,7 +71,7 @@ def moment(value: str) -> str:
     try:
         return timestamp(seconds_of(value))
     except (ValueError, OverflowError, OSError):
-        raise ArgumentTypeError(f"{value!r} is no time; write 2026-11-21T10:00:00Z") from None
+        raise ArgumentTypeError(f"{value!r} is not a time; write 2026-11-21T10:00:00Z") from None
 
 
 def share(value: str) -> float:
@@ -81,14 +81,14 @@ def share(value: str) -> float:
     except ValueError:
         number = float("nan")
     if number != number:
-        raise ArgumentTypeError(f"{value!r} is no number from 0 to 1")
+        raise ArgumentTypeError(f"{value!r} is not a number from 0 to 1")
     return max(0.0, min(1.0, number))
 
 
 def whole(value: str) -> int:
     """A count."""
     if not value.isascii() or not value.isdigit() or len(value) > 12:
-        raise ArgumentTypeError(f"{value!r} is no whole number")
+        raise ArgumentTypeError(f"{value!r} is not a whole number")
     return int(value)
 
 

@@ -128,14 +128,14 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
     due = lag(settings.state)
     must = arguments.shareable and due.may_tell_what_is_withdrawn
     if due.own > SOON and not must and _service_runs(settings.state):
-        return [f"up to {due.own:,} records are not in the index yet; the service is at it"]
+        return [f"up to {due.own:,} records are not in the index yet; the service is indexing them"]
     try:
         if due:
             ask(arguments, "index", {}, patience_s=A_MOMENT_S)
     except StateLocked:
         if must:
             raise
-        return [f"memferry is at other work; up to {due.own:,} records are not in the index yet"]
+        return [f"memferry is busy; up to {due.own:,} records are not in the index yet"]
     except (StateError, IndexBroken) as error:  # a full disk, say: what is in the index answers
         if must:
             raise
@@ -185,7 +185,7 @@ def since(text: str, now: float | None = None, *, option: str = "--since") -> st
             return text if at.tzinfo is None else at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except ValueError:
         pass
-    raise ConfigError(f"{option} {text} is no time", hint="use a date like 2026-11-01, or 12h, 7d, 2w")
+    raise ConfigError(f"{option} {text} is not a time", hint="use a date like 2026-11-01, or 12h, 7d, 2w")
 
 
 def _named(hit: Hit, names: Mapping[str, str]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def _status(arguments: Namespace, settings: Config, supervisor: Supervisor) -> A
 
 def _logs(arguments: Namespace, settings: Config, supervisor: Supervisor) -> Answer:
     lines = list(supervisor.logs(arguments.lines))
-    return Answer({"system": supervisor.name, "lines": lines}, lines or ["it has said nothing yet"])
+    return Answer({"system": supervisor.name, "lines": lines}, lines or ["nothing logged yet"])
 
 
 ACTIONS: Mapping[str, Callable[[Namespace, Config, Supervisor], Answer]] = {

@@ -24,7 +24,7 @@ def _status(arguments: Namespace) -> Answer:
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["state"] == "new":
-        yield f"nothing was carried yet; run `memferry push` ({found['config']})"
+        yield f"nothing has been carried yet; run `memferry push` ({found['config']})"
         yield from rows((f"entries {one['space']}", ", ".join(_learned(one))) for one in found["memory"])
         return
     yield from rows(_facts(found))
@@ -45,7 +45,7 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"backend {backend['name']}", ", ".join(_backend(backend))
     yield "held", shares(found["held"]) or "nothing"
     if found["conflicts"]:
-        yield "conflicts", f"{count(found['conflicts'], 'version')} lost and kept; see `memferry conflicts`"
+        yield "conflicts", f"{count(found['conflicts'], 'version')} lost but kept; see `memferry conflicts`"
     if found["counters"]:
         yield "counted", ", ".join(f"{name} {number:,}" for name, number in found["counters"].items())
 

@@ -62,7 +62,7 @@ def _mapping(fields: object) -> tuple[str | None, dict[object, object]]:
     if fields is None:
         return None, {}
     if not isinstance(fields, dict):
-        return "front matter is no mapping", {}
+        return "front matter is not a mapping", {}
     return None, fields
 
 

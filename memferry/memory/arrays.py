@@ -110,7 +110,7 @@ def parse(content: bytes, path: Path) -> tuple[Array, list[Entry]]:
     try:
         value = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
-        raise foreign(path, "is no complete JSON") from error
+        raise foreign(path, "is not complete JSON") from error
     if type(value) is list:
         return _whole(content, value, path)
     if type(value) is dict and type(value.get("entries")) is list:

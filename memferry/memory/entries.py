@@ -135,7 +135,7 @@ def _body(entry: Entry) -> bytes:
     try:
         return arrays.body(entry)
     except UnicodeEncodeError as error:
-        raise ConfigError("this is no UTF-8 text", hint="give the content and the rest as UTF-8") from error
+        raise ConfigError("this is not UTF-8 text", hint="give the content and the rest as UTF-8") from error
 
 
 # -- the inbox: a line for each entry that waits

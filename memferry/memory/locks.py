@@ -90,7 +90,7 @@ def held(path: str | Path) -> Iterator[int]:
 def waiting(path: str | Path) -> Iterator[None]:
     """One turn for each try, with growing pauses between. Raises TransientError after PATIENCE_S."""
     yield from filelock.turns(PATIENCE_S)
-    raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="see whether one hangs")
+    raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="check whether it hangs")
 
 
 def content(descriptor: int) -> bytes:

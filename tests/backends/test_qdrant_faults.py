@@ -275,11 +275,11 @@ def test_every_code_of_grpc_is_mapped(code: grpc.StatusCode) -> None:
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ({}, "either `url`"), ({"url": "http://a", "path": "/x"}, "either `url`"), ({"url": "ftp://a"}, "no address"),
+        ({}, "either `url`"), ({"url": "http://a", "path": "/x"}, "either `url`"), ({"url": "ftp://a"}, "the address"),
         ({"url": "http://u:p@a"}, "holds a secret"), ({"url": "http://localhost", "payload": "some"}, "payload"),
         ({"path": "x"}, "not absolute"), ({"path": "/x", "colection": "y"}, "unknown setting colection"),
         ({"path": "/x", "collection": "a/b"}, "name of a collection"), ({"path": "/x", "timeout_s": 0}, "too small"),
-        ({"path": "/x", "per_space": "yes"}, "per_space"), ({"url": "http://a", "api_key": "plain"}, "no reference"),
+        ({"path": "/x", "per_space": "yes"}, "per_space"), ({"url": "http://a", "api_key": "plain"}, "not a reference"),
         ({"url": "http://far.example", "api_key": Secret("env:K", "v")}, "open line"),
     ],
 )  # fmt: skip

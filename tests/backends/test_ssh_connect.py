@@ -123,7 +123,9 @@ def test_an_agent_with_many_keys_does_not_get_us_thrown_out(
 
 def test_a_file_that_is_no_key(server: Sshd, tmp_path: Path) -> None:
     (tmp_path / "key").write_text("no key")
-    failing(store_at(server, identity_file=str(tmp_path / "key")), AuthFailed, "cannot be read: it is no private key")
+    failing(
+        store_at(server, identity_file=str(tmp_path / "key")), AuthFailed, "cannot be read: it is not a private key"
+    )
 
 
 @contextmanager
@@ -301,7 +303,7 @@ def test_a_server_whose_sftp_talks_first(tmp_path: Path) -> None:
     """As a `.bashrc` does that prints something."""
     more = "Match all\n    ForceCommand echo Welcome to this server; cat\n#"
     with sshd.running(tmp_path / "sshd", more=more) as server:
-        failing(store_at(server), PermanentError, "it is no SFTP server", "Subsystem sftp")
+        failing(store_at(server), PermanentError, "it is not an SFTP server", "Subsystem sftp")
 
 
 # -- what breaks

@@ -163,7 +163,7 @@ def test_a_link_itself_can_be_deleted(store: SshStore, root: Path, tmp_path: Pat
 def test_a_pipe_does_not_hold_us_up(store: SshStore, root: Path) -> None:
     root.mkdir()
     os.mkfifo(root / "pipe")
-    with pytest.raises(TargetRefused, match="no file"):
+    with pytest.raises(TargetRefused, match="not a file"):
         store.get("pipe")
     with pytest.raises(AlreadyExists):
         store.put("pipe", b"", if_version=None)
@@ -172,7 +172,7 @@ def test_a_pipe_does_not_hold_us_up(store: SshStore, root: Path) -> None:
 def test_a_file_where_a_folder_should_be(store: SshStore, root: Path) -> None:
     store.put("a", b"x", if_version=None)
     for call in (lambda: store.put("a/k", b"x", if_version=None), lambda: store.get("a/k")):
-        with pytest.raises(TargetRefused, match="is no folder"):
+        with pytest.raises(TargetRefused, match="is not a folder"):
             call()
 
 
@@ -486,7 +486,7 @@ def test_gather_takes_no_link_for_a_head(store: SshStore, root: Path, likely: tu
     (root / "machines" / "b" / "head.json").unlink()
     (root / "machines" / "b" / "head.json").symlink_to("/etc/hostname")
     guesses = [f"machines/{name}/head.json" for name in likely]
-    with pytest.raises(TargetRefused, match="is no file"):
+    with pytest.raises(TargetRefused, match="is not a file"):
         store.gather("machines/*/head.json", [], likely=guesses, at_most=10)
     assert [entry.key for entry in store.entries()] == ["machines/b/head.json"], "the conversation goes on"
 

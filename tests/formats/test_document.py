@@ -64,7 +64,7 @@ def test_front_matter_is_found_however_its_lines_end(content: str) -> None:
         ("---\nyes: 1\ntrue: 2\n---\n", "a key appears twice in the front matter"),
         ("---\na: &x [*x]\n---\n", "front matter uses anchors"),
         ("---\na: !!python/object:os.system {}\n---\n", "front matter uses tags"),
-        ("---\n- private\n---\n", "front matter is no mapping"),
+        ("---\n- private\n---\n", "front matter is not a mapping"),
         ("---\nprivate: [true\n---\n", "front matter is not YAML"),
         ("---\nprivate: true\n", "front matter has no end"),
         ("--- {private: true}\ntext", "front matter has no end"),

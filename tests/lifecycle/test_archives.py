@@ -111,7 +111,7 @@ def test_a_foreign_file_in_the_archive_is_named(put_away: Tree, file: str) -> No
     (put_away.path / file).parent.mkdir(exist_ok=True)
     (put_away.path / file).write_bytes(gzip.compress(b"{}\n"))
     (error,) = put_away.ask("validate")["errors"]
-    assert error.startswith(f"{file}: it is no ")
+    assert error.startswith(f"{file}: it is not a")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")

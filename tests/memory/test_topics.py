@@ -343,7 +343,7 @@ def test_recall_says_what_is_wrong(alone: Path, capsys: pytest.CaptureFixture[st
     assert run(["recall"]) == 1
     shown = capsys.readouterr().out
     assert "deploy" in shown
-    assert "broken.json is no complete JSON" in shown
+    assert "broken.json is not complete JSON" in shown
     assert run(["recall", "--topic", "broken"]) == 1
     assert run(["recall", "--topic", "none"]) == 2
     assert run(["recall", "words", "--topic", "deploy"]) == 2

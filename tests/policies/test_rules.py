@@ -160,7 +160,7 @@ def test_a_pattern_finds_a_string_however_it_is_written(pattern: str, line: str)
         ("- {name: a, do: hold, path: []}", "must not be empty", ""),
         ("- {name: a, do: allow, path: x}", "`allow` is only for what the scanner finds", "finding: password"),
         ("- {name: a, do: redact, path: x}", "there is nothing to cut out", "text"),
-        ("- {name: a, do: hold, label: colour=red}", "'colour' is no label", "docs/rules.md"),
+        ("- {name: a, do: hold, label: colour=red}", "'colour' is not a label", "docs/rules.md"),
         ("- {name: a, do: allow, finding: private-block}", "is a label", "do: redact"),
         ("- {name: a, do: redact, finding: [private-block, email]}", "is a label", "a rule of its own"),
         ("- {name: a, do: hold, path: x}\n- {name: a, do: hold, path: y}", "line 2: [1]: the name 'a' is taken", ""),

@@ -139,7 +139,7 @@ def _content_of(path: Path) -> bytes:
 def _make_current(agent: Agent, tree: Tree, conflict: Conflict, content: bytes) -> None:
     kind = tree.format.kind(conflict.file)
     if kind is None or not isinstance(kind.reader, Whole):
-        raise ConfigError(f"{conflict.file} is no document and no array", hint=SEE)
+        raise ConfigError(f"{conflict.file} is neither a document nor an array", hint=SEE)
     over = agent.catalog.versions(conflict.id)
     if conflict.copy is not None:
         apply.write_document(tree.root, conflict.file, content, over=over)

@@ -103,7 +103,7 @@ def _edit_array(
     snapshot = reader.parse(source, present or b"[]")
     if snapshot is None:
         raise MemferryError(
-            f"{source.space}/{source.file} is no complete JSON, so nothing was merged into it",
+            f"{source.space}/{source.file} is not complete JSON, so nothing was merged into it",
             hint="repair the file, then `memferry pull` again",
         )
     for record in snapshot.records:

@@ -51,7 +51,7 @@ def recipient_of(identity: str) -> str:
     try:
         return str(_pyrage().x25519.Identity.from_str(identity).to_public())
     except _pyrage().IdentityError:
-        raise Undecryptable("is no age identity") from None
+        raise Undecryptable("is not an age identity") from None
 
 
 def encrypt(data: bytes, recipients: Collection[str]) -> bytes:

@@ -103,7 +103,7 @@ def _parts(code: str) -> tuple[str, str]:
     id_, _, letters = code.strip().partition("-")
     found = _CODE.fullmatch(f"{id_.lower()}-{letters.upper()}")
     if found is None:
-        raise ConfigError("this is no invitation's code", hint="it looks like 1a2b3c4d-ABCD-EFGH-IJKL-MNOP")
+        raise ConfigError("this is not an invitation code", hint="it looks like 1a2b3c4d-ABCD-EFGH-IJKL-MNOP")
     return found[1], found[2]
 
 

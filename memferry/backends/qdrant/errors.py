@@ -38,7 +38,7 @@ _BY_STATUS: Mapping[int, tuple[Maker, str, str]] = {
     401: (AuthFailed, "does not let us in", WRONG_KEY),
     403: (AccessDenied, "does not let us do this", WRONG_KEY),
     404: (NotFound, "has no such collection", "memferry makes it anew with the next delivery"),
-    405: (TargetRefused, "is no Qdrant", NOT_QDRANT),
+    405: (TargetRefused, "is not Qdrant", NOT_QDRANT),
     408: (TransientError, "took too long", AGAIN),
     409: (TransientError, "is doing something else with it", AGAIN),
     413: (InvalidValue, "finds a request too large", "raise `max_request_size_mb` in the server's configuration"),

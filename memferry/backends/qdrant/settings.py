@@ -66,7 +66,7 @@ def _refuse_unknown(name: str, given: Mapping[str, object]) -> None:
 def _key(name: str, given: object) -> Secret | None:
     if given is None or isinstance(given, Secret):
         return given
-    raise ConfigError(f"backend {name}: api_key is no reference", hint="write `env:NAME` or `file:PATH`")
+    raise ConfigError(f"backend {name}: api_key is not a reference", hint="write `env:NAME` or `file:PATH`")
 
 
 def _check(name: str, settings: Settings) -> None:
@@ -95,7 +95,7 @@ def _problem(settings: Settings) -> tuple[str, str]:
 def _problem_of_url(url: str, *, keyed: bool) -> tuple[str, str]:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        return "url is no address of a server", "for example http://localhost:6333"
+        return "url is not the address of a server", "for example http://localhost:6333"
     if parts.username is not None or parts.password is not None or parts.query:
         return "url holds a secret", "write the key as `api_key: env:NAME`"
     if keyed and parts.scheme == "http" and not _is_here(parts.hostname):

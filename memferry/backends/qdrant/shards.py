@@ -163,7 +163,7 @@ class Shards:
             failure = TargetRefused(f"{where} is damaged", hint=hint)
         else:
             failure = TransientError(
-                f"the engine cannot use {where}", hint="see the free space; memferry will try again"
+                f"the engine cannot use {where}", hint="check the free space; memferry will try again"
             )
         failure.backend = self._name
         return failure

@@ -44,7 +44,7 @@ MEANINGS: Sequence[tuple[type[BaseException], Meaning]] = (
     (ssh.MessageOrderError, Meaning(TransientError, "the connection is disturbed", _AGAIN)),
     (ssh.NoValidConnectionsError, Meaning(TransientError, "nothing answers there", _AGAIN)),
     (ssh.SSHException, Meaning(TransientError, "the connection failed", _AGAIN)),
-    (sftp.Garbled, Meaning(PermanentError, "it is no SFTP server", "have it say: Subsystem sftp internal-sftp")),
+    (sftp.Garbled, Meaning(PermanentError, "it is not an SFTP server", "have it say: Subsystem sftp internal-sftp")),
     (socket.gaierror, Meaning(TransientError, "its name is not known", "correct `host`, or look at the network")),
     (TimeoutError, Meaning(TransientError, "it does not answer", _AGAIN)),
     (ConnectionRefusedError, Meaning(TransientError, "no SSH server listens there", "start it, or correct `port`")),

@@ -100,5 +100,5 @@ def _loaded(file: str, problems: list[str]) -> paramiko.PKey | None:
     except (paramiko.PasswordRequiredException, TypeError):
         problems.append(f"{file} needs a passphrase, which only the agent is asked for")
     except (paramiko.SSHException, UnknownKeyType, ValueError, OSError) as error:
-        problems.append(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is no private key'}")
+        problems.append(f"{file} cannot be read: {getattr(error, 'strerror', None) or 'it is not a private key'}")
     return None

@@ -98,7 +98,7 @@ class Sftp:
             else:
                 self._arrived[found] = reply
             if len(self._arrived) > 2 * AHEAD:
-                raise Garbled("answers that nobody asked for")
+                raise Garbled("it answers what nobody asked")
         return self._arrived.pop(number)
 
     def _answer(self) -> tuple[int, Reply]:

@@ -37,7 +37,7 @@ def contents(
         least = min(one.least for one in rest)
         chunk, crumbs = max(_LEAST_BYTES, min(chunk, least)), crumbs + (least < _LEAST_BYTES)
         if crumbs > _MOST_CRUMBS:
-            raise Garbled("it gives files in crumbs")
+            raise Garbled("it sends files in tiny pieces")
     return {key: one.result() for key, one in readings.items()}
 
 

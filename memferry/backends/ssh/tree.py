@@ -95,7 +95,7 @@ class Tree:
 
     def _bear(self, key: str, there: Attributes, at_most: int | None) -> None:
         if not there.is_file:
-            raise self._refused(key, "is no file, or lies behind a link", "remove it by hand")
+            raise self._refused(key, "is not a file, or lies behind a link", "remove it by hand")
         if at_most is None and there.size > MAX_VALUE_BYTES:
             raise self._refused(key, f"has {there.size} bytes", "move it away by hand: it is not memferry's")
 
@@ -410,7 +410,7 @@ class Tree:
             if self._attributes(folder, reply) is None:
                 return  # and so are those below
             if not self._is_real(folder, reply):
-                raise self._refused(folder, "is no folder, or a link", "remove it by hand")
+                raise self._refused(folder, "is not a folder, or a link", "remove it by hand")
             self._real.add(folder)
 
     def _is_real(self, folder: str, reply: Reply) -> bool:

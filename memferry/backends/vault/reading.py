@@ -74,7 +74,7 @@ class Reader:
         except NotFound:
             return None
         except TargetRefused as error:
-            raise self.damaged("changed", self.head_key(machine), "is no file") from error
+            raise self.damaged("changed", self.head_key(machine), "is not a file") from error
         return self._parsed_head(machine, data)
 
     def _parsed_head(self, machine: str, data: bytes) -> StoredHead:
@@ -192,7 +192,7 @@ class Reader:
         except NotFound as error:
             raise self.damaged("removed", key, "is missing") from error
         except TargetRefused as error:
-            raise self.damaged("changed", key, "is no file") from error
+            raise self.damaged("changed", key, "is not a file") from error
         if len(data) < segment.size:
             raise self.damaged("truncated", key, f"has {len(data)} bytes instead of {segment.size}")
         if heads.sha256(data) != segment.sha256:

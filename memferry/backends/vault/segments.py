@@ -106,7 +106,7 @@ def numbered(data: bytes, raw: int, first: int, last: int, longest: int) -> Line
         try:
             seq = _number(line).seq
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Unsound(f"holds a line that is no operation: {error}") from error
+            raise Unsound(f"holds a line that is not an operation: {error}") from error
         if not previous < seq <= last:
             raise Unsound(f"holds operation {seq} out of place")
         if len(line) > longest:

@@ -76,7 +76,7 @@ class Fold:
     def read(self, file: str, place: Place | None, lines: Iterable[Line], known: Progress) -> Counted:
         """Take in what a ledger gained beyond `known`."""
         if place is None:
-            self._damage(file, 0, "it is no ledger of this memory")
+            self._damage(file, 0, "it is not a ledger of this memory")
             return Counted(known.offset, known.lines, known.records, None, None, None)
         take, scope = _TAKERS[place.zone], known.scope
         end, number, count, times = known.offset, known.lines, known.records, [known.ts_min, known.ts_max]

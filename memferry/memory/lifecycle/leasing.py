@@ -61,7 +61,7 @@ def release(turn: Turn, asked: Namespace) -> Fields:
     own = [row for row in turn.index.rows(_HELD, scope, key) if not row[0]]
     for _, holder, expires, *_ in own:
         if holder != instance and expires > turn.seconds:
-            raise MemoryRefused(f"cannot release lease owned by {holder}", hint="its owner can, or wait until it ends")
+            raise MemoryRefused(f"cannot release lease owned by {holder}", hint="its owner can; or wait until it ends")
     held = [row[3] for row in own if row[1] == instance]
     record = _release(turn, held[-1] if held else None, scope, key, instance)
     if held:

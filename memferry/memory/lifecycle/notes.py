@@ -34,7 +34,7 @@ def _agenda(fields: Fields) -> str | None:
         case "close" | "update":
             return _missing(fields, ("target_id",))
         case _:
-            return "it is no entry of an agenda"
+            return "it is not an entry of an agenda"
 
 
 def _missing(fields: Fields, names: tuple[str, ...]) -> str | None:

@@ -95,7 +95,7 @@ class Validation:
         elif file.startswith("archive/") and file.endswith(".gz"):
             self._look_at_archive(file)
         elif not _TEXTS.fullmatch(file):
-            self.errors.append(f"{file}: it is no file of this memory")
+            self.errors.append(f"{file}: it is not a file of this memory")
 
     def _look_at_lines(self, file: str, zone: str, lines: Iterable[Line]) -> None:
         check = {"streams": self._event, "bus": self._event, "views": self._object}.get(zone)
@@ -112,7 +112,7 @@ class Validation:
         name = archives.ledger_of(file)
         place = tree.place(name) if name else None
         if place is None:
-            self.errors.append(f"{file}: it is no archive of this memory")
+            self.errors.append(f"{file}: it is not an archive of this memory")
         else:
             self._look_at_lines(file, place.zone, archives.read(self._at(file)))
 
@@ -180,7 +180,7 @@ def event_problems(fields: Fields) -> Iterator[str]:
     yield from _not_one_of(fields, {"schema_version": (EVENT,), "type": EVENT_TYPES, "visibility": VISIBILITIES})
     yield from _not_a(fields, {"payload": dict, "causal_refs": list, "lc": int})
     if not _is_time(fields.get("ts_wall")):
-        yield "ts_wall is no ISO time"
+        yield "ts_wall is not an ISO time"
     if fields.get("hash") != content_hash(fields):
         yield "hash mismatch"
     if fields.get("idempotency_key") != idempotency_key(fields):
@@ -197,12 +197,12 @@ def object_problems(fields: Fields) -> Iterator[str]:
     yield from _not_a(fields, {"tags": list, "event_refs": list})
     confidence = fields.get("confidence")
     if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 1:
-        yield "confidence is no number from 0 to 1"
+        yield "confidence is not a number from 0 to 1"
     if not _is_time(fields.get("ts")):
-        yield "ts is no ISO time"
+        yield "ts is not an ISO time"
     for name in ("review_at", "due_at"):
         if name in fields and not is_date(fields[name]):
-            yield f"{name} is no date (YYYY-MM-DD)"
+            yield f"{name} is not a date (YYYY-MM-DD)"
     if fields.get("hash") != content_hash(fields):
         yield "hash mismatch"
 
