@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from memferry.backends import names
 from memferry.backends.base import (
@@ -28,34 +26,15 @@ from memferry.backends.encryption.keys import Keys
 from memferry.backends.encryption.members import Members
 from memferry.backends.encryption.sealing import Age
 from memferry.backends.vault import head as heads
-from memferry.backends.vault import segments
 from memferry.backends.vault.audit import Audit
+from memferry.backends.vault.batches import Batches
 from memferry.backends.vault.ciphers import Cipher, Plain
-from memferry.backends.vault.head import Segment
 from memferry.backends.vault.reading import Reader
 from memferry.backends.vault.repair import Repair
-from memferry.backends.vault.segments import Limits, Piece, Unsound
-from memferry.backends.vault.writing import Log, Part, Writer
-from memferry.errors import (
-    ConfigError,
-    Damaged,
-    ForkedLog,
-    InvalidValue,
-    PreconditionFailed,
-    TargetRefused,
-    TransientError,
-)
+from memferry.backends.vault.segments import Limits
+from memferry.backends.vault.writing import Log, Writer
+from memferry.errors import ConfigError, Damaged, PreconditionFailed, TargetRefused, TransientError
 from memferry.model import Identity, Op, Sealed
-
-
-class _Arrivals(NamedTuple):
-    """A batch, sorted out. `fresh`: beyond the log's end; `again`: lines by seq that the log should hold already."""
-
-    fresh: Sequence[Piece]
-    again: Mapping[int, bytes]
-    refused: Mapping[int, str]
-    withdrawn: frozenset[int]
-    last_seq: int
 
 
 class Vault:
@@ -86,6 +65,7 @@ class Vault:
         self._cipher: Cipher = cipher or Plain()
         self._reader = Reader(store, name, self._limits, self._cipher)
         self._writer = Writer(store, self._reader, me, self._limits)
+        self._batches = Batches(self._reader, self._writer, me, self._limits)
         self._log: Log | None = None
         self._written: int | None = None
         self._peers: Mapping[str, HeadSeen] = {}
@@ -104,8 +84,8 @@ class Vault:
             self._written = max(self._written, batch[-1].last)
         log, self._log = self._log, None  # looked at again unless this ends well
         log = log or self._meet()
-        arrivals = self._sorted_out(log, batch)
-        parts = [*self._amended(log, arrivals), *arrivals.fresh]
+        arrivals = self._batches.sorted_out(log, batch)
+        parts = [*self._batches.amended(log, arrivals), *arrivals.fresh]
         try:
             log = self._writer.publish(log, parts, arrivals.last_seq)
         except PreconditionFailed:
@@ -235,73 +215,13 @@ class Vault:
         if seen and sha256 == seen.sha256:
             return
         if self._written is not None and head.last_seq > self._written:
-            raise self._forked("holds operations that this state has not written yet")
+            raise self._reader.forked(self._me, "holds operations that this state has not written yet")
         if seen and (head.sequence < seen.sequence or head.last_seq < seen.last_seq):
             raise self._reader.damaged("rolled-back", key, "is older than the one this machine wrote")
         if (head.epoch, head.installation) != (self._me.epoch, self._me.installation):
-            raise self._forked("was written by another installation or state of it")
+            raise self._reader.forked(self._me, "was written by another installation or state of it")
         if seen and head.sequence == seen.sequence:
             raise self._reader.damaged("changed", key, "is not the one this machine wrote")
-
-    def _forked(self, why: str) -> ForkedLog:
-        return ForkedLog(
-            f"the log of machine {self._me.name} in {self.name} {why}; nothing was overwritten",
-            backend=self.name,
-            key=self._reader.head_key(self._me.id),
-            hint="its state directory was copied, or restored from a backup; `memferry push` goes on under a new name",
-        )
-
-    # -- what a batch changes
-
-    def _sorted_out(self, log: Log, batch: Sequence[Sealed]) -> _Arrivals:
-        withdrawn = frozenset(seq for sealed in batch for seq in sealed.retracts)
-        fresh: list[Piece] = []
-        again: dict[int, bytes] = {}
-        refused: dict[int, str] = {}
-        for sealed in batch:
-            for piece in self._accepted(sealed, refused):
-                beyond, covered = _split(piece, log.last_seq, self._limits)
-                fresh.extend(part for one in beyond for part in segments.without(one, withdrawn, self._limits))
-                again.update((seq, line) for seq, line in covered if seq not in withdrawn)
-        last_seq = max([log.last_seq, *(sealed.last for sealed in batch)])
-        packed = list(segments.pack(segments.squeeze(fresh, self._limits), self._limits))
-        return _Arrivals(packed, again, refused, withdrawn, last_seq)
-
-    def _accepted(self, sealed: Sealed, refused: dict[int, str]) -> Iterator[Piece]:
-        try:
-            pieces, poison = segments.accept(sealed, self._limits)
-            refused.update(poison)
-            yield from pieces
-        except Unsound as error:
-            raise InvalidValue(
-                f"the journal's operations {sealed.first} to {sealed.last} cannot be stored: it {error}",
-                backend=self.name,
-                hint="memferry doctor",
-            ) from error
-
-    def _amended(self, log: Log, arrivals: _Arrivals) -> Iterator[Part]:
-        """The log's segments with what a batch brings again put in where it is missing, and less what it withdraws."""
-        again = dict(sorted(arrivals.again.items()))
-        for segment in log.segments:
-            yield from segments.frames(_taken(again, segment.first - 1), self._limits)
-            yield from self._amend(segment, dict(_taken(again, segment.last)), arrivals.withdrawn)
-        yield from segments.frames(iter(again.items()), self._limits)
-
-    def _amend(self, segment: Segment, again: Mapping[int, bytes], withdrawn: Collection[int]) -> Iterator[Part]:
-        missing = self._missing(segment, again) if again else {}
-        if missing:
-            stored = self._reader.lines(self._me.id, segment)
-            kept = (one for one in heapq.merge(stored, missing.items()) if one[0] not in withdrawn)
-            yield from segments.frames(kept, self._limits)
-        else:
-            yield from self._writer.without(segment, withdrawn)
-
-    def _missing(self, segment: Segment, again: Mapping[int, bytes]) -> dict[int, bytes]:
-        missing = dict(again)
-        for seq, line in self._reader.lines(self._me.id, segment):
-            if missing.pop(seq, line) != line:
-                raise self._forked(f"holds another operation {seq} than this state")
-        return missing
 
     # -- Readable
 
@@ -366,19 +286,3 @@ def opened(
             return Vault(store, me, name=name, cipher=Age(Members(store, name, keys)))
         case other:
             raise ConfigError(f"backend {name}: unknown encryption {other}", hint="write `age` or `none`")
-
-
-def _split(piece: Piece, at: int, limits: Limits) -> tuple[Iterator[Piece], Iterator[tuple[int, bytes]]]:
-    """What of a piece lies beyond seq `at`, and the operations up to it."""
-    if piece.first > at:
-        return iter((piece,)), iter(())
-    covered = (one for one in segments.opened(piece) if one[0] <= at)
-    if piece.last <= at:
-        return iter(()), covered
-    return segments.frames((one for one in segments.opened(piece) if one[0] > at), limits), covered
-
-
-def _taken(operations: dict[int, bytes], through: int) -> Iterator[tuple[int, bytes]]:
-    """Take operations up to a seq out of a mapping that is sorted by it."""
-    for seq in [seq for seq in operations if seq <= through]:
-        yield seq, operations.pop(seq)

@@ -15,8 +15,8 @@ from memferry.backends.vault import segments
 from memferry.backends.vault.ciphers import Cipher
 from memferry.backends.vault.head import Segment, StoredHead
 from memferry.backends.vault.segments import Limits, Lines, Piece, Unsound
-from memferry.errors import Damaged, NotFound, TargetRefused
-from memferry.model import Op
+from memferry.errors import Damaged, ForkedLog, NotFound, TargetRefused
+from memferry.model import Identity, Op
 
 _LOOKS = 3
 _log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ class Reader:
 
     def __init__(self, store: Store, name: str, limits: Limits, cipher: Cipher) -> None:
         self._store = store
-        self._name = name
+        self.name = name
         self._limits = limits
         self.cipher = cipher
         self.likely: Collection[str] = ()
@@ -41,7 +41,7 @@ class Reader:
             data = self._store.get(names.FORMAT_KEY, at_most=heads.MAX_HEAD_BYTES)
         except NotFound:
             return self._refuse_what_lies_there()
-        heads.check_format(data, self._name, self.cipher.encryption)
+        heads.check_format(data, self.name, self.cipher.encryption)
         return True
 
     def _refuse_what_lies_there(self) -> bool:
@@ -53,8 +53,8 @@ class Reader:
         if key.startswith(names.MACHINES):
             raise self.damaged("removed", names.FORMAT_KEY, "is missing")
         raise TargetRefused(
-            f"{self._name} holds other files, {names.shown(key)!r} for one, and no memferry vault",
-            backend=self._name,
+            f"{self.name} holds other files, {names.shown(key)!r} for one, and no memferry vault",
+            backend=self.name,
             hint="give the backend an empty folder",
         )
 
@@ -132,7 +132,7 @@ class Reader:
         """The same by what was gathered."""
         if names.FORMAT_KEY not in values:
             return self._refuse_what_lies_there()
-        heads.check_format(values[names.FORMAT_KEY], self._name, self.cipher.encryption)
+        heads.check_format(values[names.FORMAT_KEY], self.name, self.cipher.encryption)
         if not values.keys().isdisjoint(self.cipher.news):
             self.cipher.unlock()
         return True
@@ -175,8 +175,8 @@ class Reader:
         data = self._store.get(key, at_most=most + 1)
         if len(data) > most:
             raise TargetRefused(
-                f"{names.shown(key)} in {self._name} has more than {most} bytes",
-                backend=self._name,
+                f"{names.shown(key)} in {self.name} has more than {most} bytes",
+                backend=self.name,
                 key=key,
                 hint="move it away by hand",
             )
@@ -224,8 +224,8 @@ class Reader:
         found = self._surveyed.pop(machine, None) or self._found_head(machine)
         if found is None:
             raise NotFound(
-                f"{self._name} holds no log of machine {names.shown(machine)}",
-                backend=self._name,
+                f"{self.name} holds no log of machine {names.shown(machine)}",
+                backend=self.name,
                 hint="`memferry machines` lists those it holds",
             )
         while True:
@@ -257,7 +257,7 @@ class Reader:
     def nothing_yet(self) -> NotFound:
         """The error that there is no vault to speak of."""
         hint = "correct its path; if it is right: the first `memferry push` makes a vault"
-        return NotFound(f"there is no vault in {self._name}", backend=self._name, hint=hint)
+        return NotFound(f"there is no vault in {self.name}", backend=self.name, hint=hint)
 
     def missing_head(self, machine: str) -> Damaged:
         """The error that a log has none, though there should be one."""
@@ -265,5 +265,15 @@ class Reader:
 
     def damaged(self, problem: str, key: str, why: str) -> Damaged:
         """The error about one object of the vault; `why` ends the sentence that its key begins."""
-        hint = f"memferry verify --backend {self._name} --repair"
-        return Damaged(problem, f"{key} in {self._name} {why}", backend=self._name, key=key, hint=hint)
+        hint = f"memferry verify --backend {self.name} --repair"
+        return Damaged(problem, f"{key} in {self.name} {why}", backend=self.name, key=key, hint=hint)
+
+    def forked(self, me: Identity, why: str) -> ForkedLog:
+        """The error about the log of `me`, this machine, to which another state has written; `why` ends the sentence
+        that its name begins."""
+        return ForkedLog(
+            f"the log of machine {me.name} in {self.name} {why}; nothing was overwritten",
+            backend=self.name,
+            key=self.head_key(me.id),
+            hint="its state directory was copied, or restored from a backup; `memferry push` goes on under a new name",
+        )
