@@ -324,8 +324,8 @@ def test_a_dead_session_is_noticed_before_it_is_used(own: Sshd) -> None:
     store = store_at(own)
     store.put("a", b"x", if_version=None)
     own.signal(signal.SIGKILL)
-    connection = store._connection
-    assert connection
+    assert store._far
+    connection = store._far.connection
     until = time.monotonic() + IN_TIME_S
     while connection.alive and time.monotonic() < until:
         time.sleep(0.005)
@@ -427,7 +427,7 @@ def test_a_server_that_has_forgotten_the_connection(own: Sshd) -> None:
         store = store_at(own, port=proxy.port)
         store.put("before", b"x", if_version=None)
         proxy.half_open()
-        store._connection._limit_s = 0.5  # type: ignore[union-attr]
+        store._far.connection._limit_s = 0.5  # type: ignore[union-attr]
         failing(store, TransientError, "does not answer")
         assert [entry.key for entry in store.entries()] == ["before"]
         store.close()

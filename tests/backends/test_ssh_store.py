@@ -266,8 +266,8 @@ def test_what_was_replaced_since_one_looked_is_read_as_a_whole(
 ) -> None:
     """Found by B20: the size that was seen is not that of the file that is then opened."""
     store.put("head", bytes(40_000), if_version=None)
-    tree = store._tree
-    assert tree
+    assert store._far
+    tree = store._far.tree
     found = tree.look(["head"])
     (root / "new").write_bytes(b"x" * size)
     (root / "new").rename(root / "head")
@@ -301,12 +301,12 @@ def test_where_several_machines_write_temps_go_when_nobody_can_be_writing_them_a
 
 def test_a_temp_that_somebody_took_away_is_written_again(store: SshStore, root: Path) -> None:
     store.put("keys/k", b"x", if_version=None)
-    tree = store._connected()[1]
-    _, temp, handle = tree.begin("keys/l")
-    tree.fill("keys/l", handle, b"y", 1)
+    writer = store._connected().writer
+    _, temp, handle = writer.begin("keys/l")
+    writer.fill("keys/l", handle, b"y", 1)
     Path(temp).unlink()
     with pytest.raises(TransientError, match="was removed while it was written"):
-        tree.publish(temp, "keys/l", replace=False)
+        writer.publish(temp, "keys/l", replace=False)
     store.put("keys/l", b"y", if_version=None)
     assert store.get("keys/l") == b"y"
 
@@ -343,8 +343,8 @@ def test_what_is_put_is_synced_before_it_has_its_name(logged: Sshd, tmp_path: Pa
 
 def test_a_server_that_cannot_sync(tmp_path: Path, store: SshStore, monkeypatch: pytest.MonkeyPatch) -> None:
     store.put("k", b"x", if_version=None)
-    tree = store._tree
-    assert tree
+    assert store._far
+    tree = store._far.tree
     tree.sftp.extensions -= {sftp.FSYNC}
     version = store.put("a/l", b"x", if_version=None)
     store.put("a/l", b"y", if_version=version)
@@ -354,8 +354,8 @@ def test_a_server_that_cannot_sync(tmp_path: Path, store: SshStore, monkeypatch:
 
 def test_a_server_that_cannot_replace(store: SshStore) -> None:
     version = store.put("k", b"x", if_version=None)
-    tree = store._tree
-    assert tree
+    assert store._far
+    tree = store._far.tree
     tree.sftp.extensions -= {sftp.POSIX_RENAME}
     with pytest.raises(PermanentError, match="cannot replace a file in one step") as caught:
         store.put("k", b"y", if_version=version)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memferry.backends import names
 from memferry.backends.base import Entry, Probe, Room
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from memferry.backends.ssh.connect import Connection
     from memferry.backends.ssh.sftp_reading import Content
     from memferry.backends.ssh.tree import Tree
+    from memferry.backends.ssh.writing import Writer
 
 if find_spec("paramiko") is None:  # it is imported with the first connection, and missed now
     raise ModuleNotFoundError("paramiko is not installed")
@@ -33,6 +34,14 @@ _LATEST = 0xFFFFFFFF
 _NOTHING: Mapping[str, Any] = {}
 MOST_LIKELY = 20
 """So many keys are asked for at once on the mere chance that they are there."""
+
+
+class _Far(NamedTuple):
+    """What lasts as long as a connection."""
+
+    connection: Connection
+    tree: Tree
+    writer: Writer
 
 
 class SshStore:
@@ -54,8 +63,7 @@ class SshStore:
     def __init__(self, settings: Settings, *, name: str = "") -> None:
         self._settings = settings
         self._name = name
-        self._connection: Connection | None = None
-        self._tree: Tree | None = None
+        self._far: _Far | None = None
         self._closed = self._was_there = self._makes_way = False
         self._values: dict[str, tuple[str, bytes]] = {}
         self._deleted: dict[str, int] = {}
@@ -63,7 +71,7 @@ class SshStore:
     @property
     def round_trips(self) -> int:
         """How often an answer was waited for on the present connection, not counting those that it took to connect."""
-        return self._tree.sftp.round_trips if self._tree else 0
+        return self._far.tree.sftp.round_trips if self._far else 0
 
     def make_way(self) -> None:
         """Before the very first use the folders above may be missing; later that means an unmounted disk."""
@@ -75,28 +83,29 @@ class SshStore:
         """See `Store`. Three round trips; the first time in a folder some more."""
         self._check(key)
         folder = key.rpartition("/")[0]
-        with self._asking(key) as tree:
-            tree.prepare(folder, make_way=self._makes_way, new_root=not self._was_there)
+        with self._asking(key) as (_, tree, writer):
+            writer.prepare(folder, make_way=self._makes_way, new_root=not self._was_there)
             self._was_there = True
-            there, temp, handle = tree.begin(key)
+            there, temp, handle = writer.begin(key)
             try:
                 if not self._is_new(tree, key, value, there, if_version):
                     assert there is not None
-                    tree.discard(temp, handle)
-                    tree.sync(folder)  # it may be there since a cut ago
+                    writer.discard(temp, handle)
+                    writer.sync(folder)  # it may be there since a cut ago
                     return _version(there)
-                written = tree.fill(key, handle, value, self._later(key, there))
-                if not tree.publish(temp, key, replace=if_version is not None):
-                    return self._overtaken(tree, key, value, temp, handle)
+                written = writer.fill(key, handle, value, self._later(key, there))
+                if not writer.publish(temp, key, replace=if_version is not None):
+                    writer.discard(temp, handle)
+                    return self._overtaken(tree, key, value)
             except BackendError:
-                tree.discard(temp, handle)
+                writer.discard(temp, handle)
                 raise
             return self._remember(key, _version(written), value)
 
     def get(self, key: str, *, at_most: int | None = None) -> bytes:
         """See `Store`. Three round trips; one if it is what was put or got last."""
         self._check(key)
-        with self._asking(key) as tree:
+        with self._asking(key) as (_, tree, _):
             there = tree.look([key]).get(key)
             value = self._values_of(tree, {key: there} if there else {}, at_most).get(key)
         if value is None:
@@ -106,13 +115,13 @@ class SshStore:
     def delete(self, key: str, *, if_version: str) -> None:
         """See `Store`. Two round trips."""
         self._check(key)
-        with self._asking(key) as tree:
+        with self._asking(key) as (_, tree, writer):
             there = tree.look([key]).get(key)
             if there is None:
                 return
             if _version(there) != if_version:
                 raise VersionMismatch(f"{key} changed meanwhile", backend=self._name, key=key)
-            tree.remove(key)
+            writer.remove(key)
             self._deleted[key] = there.mtime
             self._values.pop(key, None)
 
@@ -122,7 +131,7 @@ class SshStore:
         return self._entries(prefix)
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
-        with self._asking() as tree:
+        with self._asking() as (_, tree, _):
             found = tree.walk(prefix)
         self._was_there = self._was_there or bool(found)
         for key, there in sorted(found):
@@ -138,8 +147,8 @@ class SshStore:
     def room(self) -> Room:
         """See `Measured`."""
         self._refuse_closed()
-        with self._asking() as tree:
-            return Room(*(tree.room() or (None, None)))
+        with self._asking() as (_, _, writer):
+            return Room(*(writer.room() or (None, None)))
 
     def gather(self, pattern: str, keys: Sequence[str], *, likely: Sequence[str], at_most: int) -> Mapping[str, bytes]:
         """See `Gathering`. Three round trips where nothing lies there but what was likely, two if that is what was got
@@ -147,7 +156,7 @@ class SshStore:
         self._refuse_closed()
         before, after = pattern.split("*")
         expected = list(dict.fromkeys([*keys, *likely]))[:MOST_LIKELY]
-        with self._asking() as tree:
+        with self._asking() as (_, tree, _):
             seen = tree.glance(before.rstrip("/"), expected, self._is_known, at_most)
             others = {*keys, *(before + name + after for name in seen.folders)} - set(expected)
             found = {**seen.there, **(tree.look(sorted(others)) if others else {})}
@@ -160,31 +169,13 @@ class SshStore:
             *jumps, last = route(self._settings)
             through = "".join(f", through {hop.shown}" for hop in jumps)
             yield Probe("way", True, f"{last.shown}{through}")
-            with self._asking() as tree:
-                yield self._recognised()
+            with self._asking() as (connection, tree, writer):
+                yield _recognised(connection)
                 yield _offered(tree.sftp.extensions)
-                yield self._measured(tree)
-                yield self._tried(tree)
+                yield _measured(tree)
+                yield _tried(writer)
         except MemferryError as error:
             yield Probe("connection", False, str(error), error.hint)
-
-    def _recognised(self) -> Probe:
-        assert self._connection is not None
-        keys = ", ".join(f"{key.fingerprint} ({key.type})" for key in self._connection.keys)
-        return Probe("login", True, f"let in; known by {keys}")
-
-    def _measured(self, tree: Tree) -> Probe:
-        started = time.perf_counter()
-        tree.look(["FORMAT"])
-        took_ms = (time.perf_counter() - started) * 1000
-        return Probe("answer", True, f"in {took_ms:.0f} ms")
-
-    def _tried(self, tree: Tree) -> Probe:
-        try:
-            folder = tree.try_writing((names.MACHINES.rstrip("/"), ""))
-        except BackendError as error:
-            return Probe("folder", False, f"nothing can be written there: {error}", error.hint)
-        return Probe("folder", True, f"{folder} can be written to" if folder else "the first push makes it")
 
     # -- values and versions
 
@@ -200,12 +191,11 @@ class SshStore:
             raise AlreadyExists(f"{self._shown(key)} exists with other content", backend=self._name, key=key)
         raise VersionMismatch(f"{key} changed meanwhile", backend=self._name, key=key)
 
-    def _overtaken(self, tree: Tree, key: str, value: bytes, temp: str, handle: sftp.Handle) -> str:
+    def _overtaken(self, tree: Tree, key: str, value: bytes) -> str:
         """A rename failed: the same value may have come there meanwhile, by a call that was thought lost."""
-        tree.discard(temp, handle)
         there = tree.look([key]).get(key)
         if there is None or self._is_new(tree, key, value, there, None):
-            raise tree.unexplained(key)
+            raise tree.folders.failure(key, sftp.Status(sftp.FAILURE))  # nothing is in its way
         return _version(there)
 
     def _is_known(self, key: str, there: Attributes) -> bool:
@@ -241,30 +231,33 @@ class SshStore:
     # -- the connection
 
     @contextmanager
-    def _asking(self, key: str = "") -> Iterator[Tree]:
+    def _asking(self, key: str = "") -> Iterator[_Far]:
         try:
-            connection, tree = self._connected()
-            with connection.asking():
-                yield tree
+            far = self._connected()
+            with far.connection.asking():
+                yield far
         except BackendError as error:
             error.backend, error.key = error.backend or self._name, error.key or key
             raise
 
-    def _connected(self) -> tuple[Connection, Tree]:
+    def _connected(self) -> _Far:
         from memferry.backends.ssh import lean  # noqa: F401 - first
         from memferry.backends.ssh.connect import Connection
+        from memferry.backends.ssh.folders import Folders
         from memferry.backends.ssh.tree import Tree
+        from memferry.backends.ssh.writing import Writer
 
-        if self._connection is None or self._tree is None or not self._connection.alive:
+        if self._far is None or not self._far.connection.alive:
             self._hang_up()
-            self._connection = Connection(route(self._settings), self._settings)
-            self._tree = Tree(self._connection.sftp, _path(self._settings.path), self._settings.host)
-        return self._connection, self._tree
+            connection = Connection(route(self._settings), self._settings)
+            tree = Tree(connection.sftp, Folders(_path(self._settings.path), self._settings.host))
+            self._far = _Far(connection, tree, Writer(tree))
+        return self._far
 
     def _hang_up(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-        self._connection = self._tree = None
+        if self._far is not None:
+            self._far.connection.close()
+        self._far = None
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -293,6 +286,26 @@ def _version(found: Attributes) -> str:
 def _path(path: str) -> str:
     """SFTP starts at the login's folder and knows no `~`."""
     return path.removeprefix("~/") if path != "~" else "."
+
+
+def _recognised(connection: Connection) -> Probe:
+    keys = ", ".join(f"{key.fingerprint} ({key.type})" for key in connection.keys)
+    return Probe("login", True, f"let in; known by {keys}")
+
+
+def _measured(tree: Tree) -> Probe:
+    started = time.perf_counter()
+    tree.look([names.FORMAT_KEY])
+    took_ms = (time.perf_counter() - started) * 1000
+    return Probe("answer", True, f"in {took_ms:.0f} ms")
+
+
+def _tried(writer: Writer) -> Probe:
+    try:
+        folder = writer.try_writing((names.MACHINES.rstrip("/"), ""))
+    except BackendError as error:
+        return Probe("folder", False, f"nothing can be written there: {error}", error.hint)
+    return Probe("folder", True, f"{folder} can be written to" if folder else "the first push makes it")
 
 
 def _offered(extensions: frozenset[str]) -> Probe:
