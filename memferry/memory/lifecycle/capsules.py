@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
 
 from memferry.memory.lifecycle import tree
 from memferry.memory.lifecycle.records import Fields, Who
 from memferry.memory.lifecycle.turn import Turn
 from memferry.memory.lifecycle.words import NOBODY, PRIVATE, csv, is_private, slug
 
-Sections: TypeAlias = Sequence[tuple[str, Sequence[str]]]
-"""Headings, and what is listed under them."""
+
+class Page(NamedTuple):
+    """What a session leaves to the next one: an event, and a page that says the same. `file`: where the page of a
+    project lies; `headings`: of the page, by field of the event."""
+
+    event: str
+    title: str
+    file: Callable[[str], str]
+    headings: Mapping[str, str]
+
+
+STATE = Page("memory.checkpointed", "Project State", tree.state, {
+    "now": "Now", "next": "Next", "risks": "Risks", "decision_ids": "Active Decision IDs",
+    "commitment_ids": "Active Commitment IDs",
+})  # fmt: skip
+RESUME = Page("memory.handoff", "Project Resume", tree.resume, {
+    "summary": "Last Session Summary", "next_actions": "Next Session First Action", "risks": "Open Risks",
+    "open_questions": "Open Questions",
+})  # fmt: skip
 
 OPEN, CLOSE = "<private>", "</private>"
 
@@ -22,35 +39,22 @@ _ACTIVE = """select id, summary, due_at, private from objects
 
 def checkpoint(turn: Turn, asked: Namespace) -> Fields:
     """Where the project stands now."""
-    project, who = _who(turn, asked)
     said: Fields = {
         "now": asked.now or "-", "next": asked.next or "-", "risks": csv(asked.risks),
-        "decision_ids": csv(asked.decisions), "commitment_ids": csv(asked.commitments), "project": project,
+        "decision_ids": csv(asked.decisions), "commitment_ids": csv(asked.commitments),
     }  # fmt: skip
-    sections: Sections = [
-        ("Updated At", [turn.ts]), ("Now", [said["now"]]), ("Next", [said["next"]]), ("Risks", said["risks"]),
-        ("Active Decision IDs", said["decision_ids"]), ("Active Commitment IDs", said["commitment_ids"]),
-    ]  # fmt: skip
-    file = tree.state(project)
-    answer = _tell(turn, who, "memory.checkpointed", said, file, f"Project State: {project}", sections)
-    return {"project": project, "scope": who.scope, "state_path": turn.path(file)} | answer
+    who, told = _tell(turn, asked, STATE, said)
+    return {"project": who.project, "scope": who.scope, "state_path": turn.path(STATE.file(who.project))} | told
 
 
 def handoff(turn: Turn, asked: Namespace) -> Fields:
     """What the next session must know, and do first."""
-    project, who = _who(turn, asked)
     said: Fields = {
         "summary": asked.summary, "next_actions": csv(asked.next_actions), "risks": csv(asked.risks),
-        "open_questions": csv(asked.open_questions), "project": project,
+        "open_questions": csv(asked.open_questions),
     }  # fmt: skip
-    sections: Sections = [
-        ("Updated At", [turn.ts]), ("Last Session Summary", [asked.summary.strip()]),
-        ("Next Session First Action", said["next_actions"]), ("Open Risks", said["risks"]),
-        ("Open Questions", said["open_questions"]),
-    ]  # fmt: skip
-    file = tree.resume(project)
-    answer = _tell(turn, who, "memory.handoff", said, file, f"Project Resume: {project}", sections)
-    return {"project": project, "resume_path": turn.path(file)} | answer
+    who, told = _tell(turn, asked, RESUME, said)
+    return {"project": who.project, "resume_path": turn.path(RESUME.file(who.project))} | told
 
 
 def attach(turn: Turn, asked: Namespace) -> Fields:
@@ -90,38 +94,44 @@ def _listed(lines: Iterable[tuple[str, bool]]) -> list[str]:
     return [*shown, *([OPEN, *private, CLOSE] if private else [])] or ["- None"]
 
 
-def _who(turn: Turn, asked: Namespace) -> tuple[str, Who]:
+def _tell(turn: Turn, asked: Namespace, page: Page, said: Fields) -> tuple[Who, Fields]:
+    """Plan the event and the page; whose they are, and what to answer."""
+    who = _who(turn, asked)
+    said |= {"project": who.project}
+    who = _as_private_as(turn, who, said)
+    event = turn.event(page.event, who, said)
+    turn.append(tree.stream(who.scope, who.instance, turn.ts), event)
+    turn.replace(page.file(who.project), _written(page, turn.ts, who, said))
+    return who, {"event_id": event["event_id"], "visibility": who.visibility}
+
+
+def _who(turn: Turn, asked: Namespace) -> Who:
     project = slug(asked.project)
     instance = slug(asked.instance_id or NOBODY)
     scope = asked.scope or f"project:{project}"
-    return project, Who(scope, project, instance, asked.run_id or turn.new_id("run"), asked.visibility, instance)
-
-
-def _tell(turn: Turn, who: Who, type_: str, said: Fields, file: str, title: str, sections: Sections) -> Fields:
-    """Plan the event and the page that says the same."""
-    who = _as_private_as(turn, who, said)
-    event = turn.event(type_, who, said)
-    turn.append(tree.stream(who.scope, who.instance, turn.ts), event)
-    turn.replace(file, _page(title, sections, who))
-    return {"event_id": event["event_id"], "visibility": who.visibility}
+    return Who(scope, project, instance, asked.run_id or turn.new_id("run"), asked.visibility, instance)
 
 
 def _as_private_as(turn: Turn, who: Who, said: Fields) -> Who:
     """A page that names a private object, or repeats what one says, is private as a whole."""
-    words = [word for value in said.values() for word in (value if isinstance(value, list) else [value])]
+    words = [word for value in said.values() for word in _items(value)]
     text = "\n".join(words)
     private = is_private(who.visibility, (), text) or turn.names_private(words) or turn.quotes_private(text)
     return who._replace(visibility=PRIVATE) if private else who
 
 
-def _page(title: str, sections: Sections, who: Who) -> str:
-    lines = []
-    for heading, items in sections:
-        lines += [f"## {heading}", *([f"- {_flat(item)}" for item in items] or ["-"]), ""]
+def _written(page: Page, ts: str, who: Who, said: Fields) -> str:
+    lines = ["## Updated At", f"- {ts}", ""]
+    for field, heading in page.headings.items():
+        lines += [f"## {heading}", *([f"- {_flat(item)}" for item in _items(said[field])] or ["-"]), ""]
     lines += ["## Source", f"- instance: {who.instance}", f"- run: {who.run}"]
     if who.visibility == PRIVATE:
         lines = [OPEN, *lines, CLOSE]
-    return "\n".join([f"# {title}", "", *lines]) + "\n"
+    return "\n".join([f"# {page.title}: {who.project}", "", *lines]) + "\n"
+
+
+def _items(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value]
 
 
 def _flat(text: str) -> str:
