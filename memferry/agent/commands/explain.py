@@ -10,7 +10,7 @@ from memferry.agent.files import scan
 from memferry.agent.files.tree import Tree
 from memferry.agent.report import Report
 from memferry.agent.service import Agent
-from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, KnownFile, Seen
 from memferry.errors import ConfigError
 
 STATUS = {
@@ -54,22 +54,27 @@ def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
     seen = scan.look(tree.root, file)
     if isinstance(seen, scan.Skipped):
         yield Explanation(subject, "skipped", "scan", seen.reason)
-    kind = tree.format.kind(file)
-    if kind is None:
-        yield Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
-        return
-    verdict = tree.rules.verdict(file)
-    if verdict is not None:
-        yield Explanation(subject, "excluded", verdict.rule, verdict.reason)
-        return
+    if (why := _not_carried(agent, tree, file, subject)) is not None:
+        yield why
+    elif (known := agent.catalog.files.find(tree.name, file)) is not None:
+        yield from _of_known(agent, subject, known)
+    elif isinstance(seen, scan.Found):
+        yield Explanation(subject, "waiting", "scan", "it was not read yet; run `memferry push`")
+
+
+def _not_carried(agent: Agent, tree: Tree, file: str, subject: str) -> Explanation | None:
+    """Why nothing that stands in a file is carried from here, if that is so."""
+    if tree.format.kind(file) is None:
+        return Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
+    if (verdict := tree.rules.verdict(file)) is not None:
+        return Explanation(subject, "excluded", verdict.rule, verdict.reason)
     if agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file):
-        yield Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
-        return
-    known = agent.catalog.files.find(tree.name, file)
-    if known is None:
-        if isinstance(seen, scan.Found):
-            yield Explanation(subject, "waiting", "scan", "it was not read yet; run `memferry push`")
-        return
+        return Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
+    return None
+
+
+def _of_known(agent: Agent, subject: str, known: KnownFile) -> Iterator[Explanation]:
+    """What became of a file that was read."""
     held = agent.state.rows(
         "select rule.rule, rule.reason, held.start from held join rule on rule.id = held.rule where held.file = ?"
         " order by held.start limit ?", known.id, SHOWN,
