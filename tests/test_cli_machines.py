@@ -20,6 +20,7 @@ import pyrage
 import pytest
 
 from memferry.agent.commands import machines
+from memferry.agent.recovery import identity
 from memferry.backends import registry
 from memferry.backends.encryption import age, invites
 from memferry.backends.encryption.keys import Keys
@@ -294,13 +295,13 @@ def test_a_join_that_dies_at_any_call_is_finished_by_the_next(
                 setattr(part, "store" if part is made.members else "_store", store)
             return made
 
-        monkeypatch.setattr(machines, "open_backend", dying)
+        monkeypatch.setattr(identity, "open_backend", dying)
         try:
             machines.recover(bee.config, "vault", key)
         except TransientError:
-            monkeypatch.setattr(machines, "open_backend", make)
+            monkeypatch.setattr(identity, "open_backend", make)
             machines.recover(bee.config, "vault", key)
-        monkeypatch.setattr(machines, "open_backend", make)
+        monkeypatch.setattr(identity, "open_backend", make)
         assert "bee" in ant.shows()
         bee.run("push")
         if not fault.failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +15,6 @@ from memferry.agent.recovery import identity
 from memferry.agent.recovery.rebuild import set_aside
 from memferry.agent.service import opened
 from memferry.backends.base import Backend, Capacity, Probed, Readable
-from memferry.backends.encryption.keys import Keys
-from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import BackendError, MemferryError, StateError
 from memferry.looking import looked_at
@@ -133,9 +130,8 @@ def _delivered(config: Config) -> frozenset[str]:
 def _backend(config: Config, name: str, *, delivered: bool) -> Iterator[Check]:
     """`delivered`: something was acknowledged there."""
     what = f"backend {name}"
-    visitor = identity.new(config.state, config.machine, ())
     try:
-        with contextlib.closing(open_backend(name, config.backends[name], visitor, Keys(config.state))) as backend:
+        with identity.visiting(config, name) as backend:
             for probe in backend.probe() if isinstance(backend, Probed) else ():
                 yield Check(f"{what}, {probe.what}", probe.good, probe.finding, probe.hint)
                 if not probe.good:

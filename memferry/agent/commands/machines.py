@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from memferry.agent.lock import StateLock
 from memferry.agent.recovery import heirs, identity
 from memferry.agent.recovery.rebuild import set_aside
+from memferry.agent.report import Report
 from memferry.agent.sending.connections import require_backends
 from memferry.agent.service import Agent, Progress, no_progress, opened
 from memferry.agent.state.database import State
 from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
 from memferry.backends.encryption import invites
 from memferry.backends.encryption import ring as rings
-from memferry.backends.encryption.keys import Keys
 from memferry.backends.encryption.members import Members
 from memferry.backends.encryption.ring import Member, Ring
-from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import AlreadyExists, BackendError, ConfigError, TargetRefused
 from memferry.places import DATABASE
 
-Report = dict[str, Any]
 REVOKE_ATTEMPTS = 5
 
 
@@ -43,17 +41,8 @@ def encrypted(config: Config, name: str | None) -> str:
 
 
 def _is_encrypted(config: Config, name: str) -> bool:
-    with _visit(config, name) as backend:
+    with identity.visiting(config, name) as backend:
         return isinstance(getattr(backend, "members", None), Members)
-
-
-@contextlib.contextmanager
-def _visit(config: Config, name: str) -> Iterator[Backend]:
-    """A backend, without this machine's state: for what needs only keys."""
-    visitor = identity.new(config.state, config.machine, ())
-    made = open_backend(name, config.backends[name], visitor, Keys(config.state))
-    with contextlib.closing(made) as backend:
-        yield backend
 
 
 def members_of(backend: Backend) -> Members:
@@ -130,14 +119,14 @@ def _silent(agent: Agent, member: Member) -> Report:
 
 def invite(config: Config, name: str, now: float) -> str:
     """A code that lets one machine in, within a day of `now` (seconds since 1970)."""
-    with _visit(config, name) as backend:
+    with identity.visiting(config, name) as backend:
         return invites.invite(members_of(backend), now)
 
 
 def join(config: Config, name: str, code: str, now: float, *, progress: Progress = no_progress) -> Report:
     """Get the keys with an invitation's code."""
     report = _join(config, name, lambda members: invites.take(members, code, now), progress)
-    with _visit(config, name) as backend:
+    with identity.visiting(config, name) as backend:
         invites.spend(members_of(backend), code)
     return report
 
@@ -149,7 +138,7 @@ def recover(config: Config, name: str, identity: str, *, progress: Progress = no
 
 def _join(config: Config, name: str, keys_from: Callable[[Members], Ring], progress: Progress) -> Report:
     """A crash at any step is mended by joining again, or by the next delivery."""
-    with StateLock(config.state, "join"), _visit(config, name) as backend:
+    with StateLock(config.state, "join"), identity.visiting(config, name) as backend:
         members = members_of(backend)
         members.adopt(keys_from(members))
         _give_way(config, backend)

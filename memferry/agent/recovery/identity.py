@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
 import secrets
 import sys
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from memferry.agent.state.database import State
-from memferry.backends.base import MachineLog
+from memferry.backends.base import Backend, MachineLog
+from memferry.backends.encryption.keys import Keys
+from memferry.backends.registry import open_backend
+from memferry.config import Config
 from memferry.model import Identity
 
 SECRET_FILE = "secret.key"
@@ -88,3 +92,11 @@ def keep(state: State, me: Identity, *, wanted: str | None) -> None:
         state.set_meta("epoch", me.epoch)
         if wanted is not None:
             state.set_meta("machine wanted", wanted)
+
+
+@contextlib.contextmanager
+def visiting(config: Config, name: str) -> Iterator[Backend]:
+    """A backend, opened by nobody whom it has met: for who only looks, or has no state yet."""
+    visitor = new(config.state, config.machine, ())
+    with contextlib.closing(open_backend(name, config.backends[name], visitor, Keys(config.state))) as backend:
+        yield backend

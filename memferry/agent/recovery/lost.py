@@ -14,8 +14,6 @@ from memferry.agent.recovery.bygone import Bygone, lost_notice
 from memferry.agent.recovery.rebuild import adopt_shards, rebuild
 from memferry.agent.state.notices import notice
 from memferry.backends.base import MachineLog, Readable
-from memferry.backends.encryption.keys import Keys
-from memferry.backends.registry import open_backend
 from memferry.config import Config
 from memferry.errors import BackendError
 from memferry.model import Identity
@@ -29,17 +27,15 @@ UNMET = "not met since the state was lost: "
 
 def new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]]:
     """A new identity; or, where this installation wrote a log before, that one and where the log lies."""
-    visitor = identity.new(config.state, config.machine, ())
+    installation = identity.installation(config.state)
     mine: dict[str, MachineLog] = {}
     taken: set[str] = set()
-    keys = Keys(config.state)
-    for name, settings in config.backends.items():
-        made = open_backend(name, settings, visitor, keys)
-        with contextlib.suppress(BackendError), contextlib.closing(made) as backend:
+    for name in config.backends:
+        with contextlib.suppress(BackendError), identity.visiting(config, name) as backend:
             if isinstance(backend, Readable):
                 logs = backend.survey().logs
                 taken |= {log.name for log in logs}
-                own = [log for log in logs if log.installation == visitor.installation]
+                own = [log for log in logs if log.installation == installation]
                 mine |= {name: max(own, key=lambda log: log.head.last_seq)} if own else {}
     found = identity.lost(config.state, mine.values())
     return (found, mine) if found else (identity.new(config.state, config.machine, taken), {})
