@@ -50,15 +50,8 @@ def status(config: Config) -> dict[str, object]:
 def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
     meta = dict(database.execute("select name, value from meta"))
     last_seq = int(meta.get("seq") or 0)
-    problems = database.execute(
-        "select area, subject, text, hint, since from problem order by area = 'skipped', area, subject limit ?",
-        (SHOWN_PROBLEMS,),
-    ).fetchall()
-    counted = database.execute("select count(*) from problem").fetchone()[0]
     backends = [_backend(database, config, name, last_seq) for name in config.backends]
-    unkept = narrow(config) + resting(config)
-    kept = [dict(zip(("area", "subject", "text", "hint", "since"), row, strict=True)) for row in problems]
-    shown = unkept + [one for one in kept if one["subject"] not in {new["subject"] for new in unkept}]
+    shown, total = _problems(database, config)
     return {
         "state": "halted" if any(one["text"].startswith("halted") for one in shown) else "problems" if shown else "ok",
         "config": str(config.source),
@@ -77,7 +70,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "counters": dict(database.execute("select name, value from counter order by name")),
         "notices": json.loads(meta.get("notices") or "[]"),
         "problems": shown,
-        "problems_total": counted + len(shown) - len(problems),
+        "problems_total": total,
         "last_runs": [
             {"kind": kind, "finished_at": finished, "seconds": round(finished - started, 3)}
             for kind, started, finished in database.execute(
@@ -85,6 +78,20 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             )
         ],
     }  # fmt: skip
+
+
+def _problems(database: sqlite3.Connection, config: Config) -> tuple[list[dict[str, Any]], int]:
+    """Those to show, first those that the state could not keep; and how many there are."""
+    fields = ("area", "subject", "text", "hint", "since")
+    rows = database.execute(
+        f"select {', '.join(fields)} from problem order by area = 'skipped', area, subject limit ?", (SHOWN_PROBLEMS,)
+    )
+    kept = [dict(zip(fields, row, strict=True)) for row in rows]
+    counted = database.execute("select count(*) from problem").fetchone()[0]
+    unkept = narrow(config) + resting(config)
+    known = {new["subject"] for new in unkept}
+    shown = unkept + [one for one in kept if one["subject"] not in known]
+    return shown, counted + len(shown) - len(kept)
 
 
 def narrow(config: Config) -> list[dict[str, Any]]:
