@@ -190,7 +190,7 @@ def test_recall_finds_what_was_carried(demo: Demo) -> None:
     assert "known: sample-machine" in demo.json("recall", "x", "--machine", "nobody", exit_code=2)["hint"]
     assert "[ticket]" in demo.text("recall", "ticket")
     assert "words " in demo.text("recall", "ticket", "--explain")
-    assert "--limit must be 1 or more" in demo.json("recall", "x", "--limit", "0", exit_code=2)["error"]
+    assert "--limit: must be a whole number" in demo.json("recall", "x", "--limit", "0", exit_code=2)["error"]
     assert "no word to look for" in demo.json("recall", "?!", exit_code=2)["error"]
 
 

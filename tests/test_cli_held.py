@@ -144,4 +144,4 @@ def test_audit_shows_what_left(desk: Desk) -> None:
     shown = desk.text("audit", "--backend", "vault", "--since", "1h", "--limit", "2")
     assert "sending       vault  operations 1 to 2 (notes: 1)  rules " in shown
     assert desk.json("audit", "--backend", "nas") == []
-    assert "--limit must be 1 or more" in desk.text("audit", "--limit", "0", exit_code=2)
+    assert "--limit: must be a whole number, 1 or more" in desk.text("audit", "--limit", "0", exit_code=2)

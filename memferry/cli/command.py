@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -89,6 +89,22 @@ def _show_recovery_key(settings: Config, name: str) -> None:
 
     if sys.stderr.isatty():
         print(f"recovery key of {name}, write it down: {Keys(settings.state).recovery(name)}", file=sys.stderr)
+
+
+def absolute(path: str) -> str:
+    """A path as it was typed here: a running service has another working directory."""
+    return os.path.abspath(os.path.expanduser(path))
+
+
+def number_from(least: int) -> Callable[[str], int]:
+    """A type of argument: a whole number of at least so much."""
+
+    def number(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise ArgumentTypeError(f"must be a whole number, {least} or more")
+        return int(text)
+
+    return number
 
 
 def add_backends(parser: ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from memferry.cli.command import Answer, Command, add_dry_run
+from memferry.cli.command import Answer, Command, add_dry_run, number_from
 from memferry.cli.learn import add_space, configured
 from memferry.cli.output import count, rows
 from memferry.cli.topics import home_with, homes_of
@@ -26,14 +26,14 @@ _DONE = ("merged", "faded", "left")
 
 def _describe_digest(parser: ArgumentParser) -> None:
     parser.add_argument("--topic", metavar="TOPIC", required=True, help="which topic")
-    parser.add_argument("--max", metavar="N", type=int, default=20, help="merge at most N into one (default 20)")
+    parser.add_argument(
+        "--max", metavar="N", type=number_from(2), default=20, help="merge at most N into one (default 20)"
+    )
     add_dry_run(parser)
     add_space(parser)
 
 
 def _digest(arguments: Namespace) -> Answer:
-    if arguments.max < 2:
-        raise ConfigError("--max must be 2 or more", hint="see `memferry digest --help`")
     kept, path = _found(arguments)
     settings = configured(arguments)
     means = meaning.means_of(settings.recall if settings else Recall())

@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from memferry.cli.command import Answer, Command, ask
-from memferry.cli.output import count, problem
+from memferry.cli.command import Answer, Command, ask, number_from
+from memferry.cli.output import count, unreached
 from memferry.errors import ConfigError
 
 DECIDING = {"allow": "allow", "redact": "redact", "keep": "hold"}
@@ -25,7 +25,7 @@ def _describe(parser: ArgumentParser) -> None:
     parser.add_argument("--space", metavar="NAME", help="only in this space")
     parser.add_argument("--all", action="store_true", help="include what you decided to keep")
     parser.add_argument("--decisions", action="store_true", help="list your decisions instead")
-    parser.add_argument("--limit", metavar="N", type=int, default=50, help="show at most N (default 50)")
+    parser.add_argument("--limit", metavar="N", type=number_from(1), default=50, help="show at most N (default 50)")
 
 
 def _held(arguments: Namespace) -> Answer:
@@ -69,9 +69,7 @@ def _one(one: Mapping[str, Any]) -> Iterator[str]:
 def _decided(report: Mapping[str, Any]) -> Iterator[str]:
     yield f"decided about {count(len(report['decided']), 'finding')}"
     yield f"{count(report['stored'], 'record')} may leave now, {count(report['withdrawn'], 'record')} taken back"
-    for name, backend in report["backends"].items():
-        if backend["error"]:
-            yield from problem(f"{name}: {backend['error']}", "it hears of it by the next sync that reaches it")
+    yield from unreached(report["backends"], "the next sync that reaches it does the same there")
 
 
 def _decisions(decisions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memferry import config, places, yamltext
-from memferry.cli.command import Answer, Command
+from memferry.cli.command import Answer, Command, absolute
 from memferry.cli.output import count, problem, rows, shares, size
 from memferry.errors import ConfigError
 
@@ -67,7 +67,7 @@ def _init(arguments: Namespace) -> Answer:
 def _own(arguments: Namespace) -> _Plan:
     from memferry.agent.commands.discover import discover
 
-    folders = [Path(os.path.abspath(os.path.expanduser(folder))) for folder in arguments.folders or ["."]]
+    folders = [Path(absolute(folder)) for folder in arguments.folders or ["."]]
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
         raise ConfigError(
@@ -80,7 +80,7 @@ def _own(arguments: Namespace) -> _Plan:
         looked = ", ".join(map(str, [*folders, claude, brands]))
         hint = "name the folder: `memferry init PATH`, or try it: `memferry init --sample demo`"
         raise ConfigError(f"found no memory that memferry knows in {looked}", hint=hint)
-    vault = os.path.abspath(os.path.expanduser(arguments.vault)) if arguments.vault else places.vault_folder(os.environ)
+    vault = absolute(arguments.vault) if arguments.vault else places.vault_folder(os.environ)
     return _Plan(config.locate(os.environ, arguments.config), found, _short(vault), None, None)
 
 
@@ -88,7 +88,7 @@ def _sample(arguments: Namespace) -> _Plan:
     """Everything inside one folder, so that it can be thrown away again."""
     from memferry.agent.commands.discover import discover
 
-    base = Path(os.path.abspath(os.path.expanduser(arguments.sample)))
+    base = Path(absolute(arguments.sample))
     path = config.locate({}, arguments.config or str(base / places.CONFIG_FILE))
     target = base / SAMPLE
     if not target.exists():

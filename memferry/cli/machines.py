@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from argparse import SUPPRESS, ArgumentParser, Namespace
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memferry.cli.command import Answer, Command, ask, configured
+from memferry.cli.command import Answer, Command, absolute, ask, configured
 from memferry.cli.output import problem, rows
 from memferry.errors import ConfigError
 
@@ -183,7 +182,7 @@ def _handed_over(arguments: Namespace, secret: str, what: str) -> list[str]:
         return [secret]
     from memferry.durable import write_durably
 
-    path = Path(os.path.abspath(os.path.expanduser(arguments.file)))
+    path = Path(absolute(arguments.file))
     write_durably(path, f"{secret}\n".encode())
     return [f"wrote the {what} to {path}"]
 

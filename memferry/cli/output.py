@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -70,3 +71,16 @@ def problem(what: str, hint: str) -> Iterator[str]:
     yield f"  ! {what}"
     if hint:
         yield f"    {hint}"
+
+
+def unreached(backends: Mapping[str, Mapping[str, Any]], hint: str) -> Iterator[str]:
+    """Those of a report that could not be reached."""
+    for name, backend in backends.items():
+        if backend["error"]:
+            yield from problem(f"{name}: {backend['error']}", hint)
+
+
+def more(hidden: int) -> Iterator[str]:
+    """Where a list was cut, and by how much."""
+    if hidden > 0:
+        yield f"  ... and {hidden:,} more; see --json"

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memferry.cli.command import Answer, Command, configured
+from memferry.cli.command import Answer, Command, configured, number_from
 from memferry.cli.output import count, shares
 from memferry.errors import ConfigError
 
@@ -58,7 +58,9 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
 def _describe_audit(parser: ArgumentParser) -> None:
     parser.add_argument("--backend", metavar="NAME", help="only what went to this backend")
     parser.add_argument("--since", metavar="TIME", help="only since then: 2026-11-01, 12h, 7d or 2w")
-    parser.add_argument("--limit", metavar="N", type=int, default=SHOWN, help=f"the last N lines (default {SHOWN})")
+    parser.add_argument(
+        "--limit", metavar="N", type=number_from(1), default=SHOWN, help=f"the last N lines (default {SHOWN})"
+    )
 
 
 def _audit(arguments: Namespace) -> Answer:
@@ -66,8 +68,6 @@ def _audit(arguments: Namespace) -> Answer:
     from memferry.cli.recall import since
 
     begin = since(arguments.since) if arguments.since else ""
-    if arguments.limit < 1:
-        raise ConfigError("--limit must be 1 or more", hint="see `memferry audit --help`")
     lines = [
         line
         for line in audit.read(configured(arguments).state)

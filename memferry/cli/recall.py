@@ -16,7 +16,7 @@ from typing import Any
 from memferry.agent import doorbell
 from memferry.agent.index.lag import lag, machine_names
 from memferry.agent.lock import holder
-from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured
+from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured, number_from
 from memferry.cli.output import safe
 from memferry.config import TIERS, Config
 from memferry.errors import ConfigError, IndexBroken, StateError, StateLocked
@@ -43,7 +43,9 @@ def _describe(parser: ArgumentParser) -> None:
         help="what to look for, in your own words; without it: an overview of topics",
     )
     parser.add_argument("--topic", metavar="TOPIC", help="the entries of this topic, best first")
-    parser.add_argument("--limit", metavar="N", type=int, default=10, help="show at most N answers (default 10)")
+    parser.add_argument(
+        "--limit", metavar="N", type=number_from(1), default=10, help="show at most N answers (default 10)"
+    )
     parser.add_argument("--space", metavar="NAME", help="only from this space")
     parser.add_argument("--machine", metavar="NAME", help="only what this machine has")
     parser.add_argument("--type", metavar="TYPE", help="only records of this type, e.g. decision")
@@ -62,8 +64,6 @@ def _describe(parser: ArgumentParser) -> None:
 
 
 def _recall(arguments: Namespace) -> Answer:
-    if arguments.limit < 1:
-        raise ConfigError("--limit must be 1 or more", hint="see `memferry recall --help`")
     if (answer := _of_topics(arguments)) is not None:
         return answer
     settings = configured_quickly(arguments)

@@ -7,8 +7,8 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from memferry.cli.command import Answer, Command, add_dry_run, ask
-from memferry.cli.output import count, moment, problem, rows
+from memferry.cli.command import Answer, Command, absolute, add_dry_run, ask
+from memferry.cli.output import count, moment, problem, rows, unreached
 from memferry.errors import ConfigError
 
 # -- explain
@@ -20,9 +20,7 @@ def _describe_explain(parser: ArgumentParser) -> None:
 
 def _explain(arguments: Namespace) -> Answer:
     target = arguments.target
-    if os.path.exists(target):
-        target = os.path.abspath(target)  # a running service has another working directory
-    report = ask(arguments, "explain", {"target": target})
+    report = ask(arguments, "explain", {"target": absolute(target) if os.path.exists(target) else target})
     return Answer(report, _explained(report["answers"]))
 
 
@@ -86,7 +84,7 @@ def _conflicts(arguments: Namespace) -> Answer:
         raise ConfigError("conflicts resolve: which one?", hint="give its number; `memferry conflicts` lists them")
     keep = arguments.keep
     if keep not in ("current", "other"):
-        keep = os.path.abspath(os.path.expanduser(keep))  # a running service has another working directory
+        keep = absolute(keep)
     report = ask(arguments, "conflicts", {"resolve": arguments.target, "keep": keep})
     return Answer(report, _resolved(report), report["exit_code"])
 
@@ -94,9 +92,7 @@ def _conflicts(arguments: Namespace) -> Answer:
 def _resolved(report: Mapping[str, Any]) -> Iterator[str]:
     done = report["resolved"]
     yield f"settled {done['space']}/{done['file']}: keeps {done['keep']}; {count(report['left'], 'conflict')} left"
-    for name, backend in report["backends"].items():
-        if backend["error"]:
-            yield from problem(f"{name}: {backend['error']}", "the other machines hear of it by the next sync")
+    yield from unreached(report["backends"], "the other machines hear of it by the next sync")
 
 
 def _listed(conflicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:

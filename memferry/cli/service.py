@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memferry import config, places
-from memferry.cli.command import Answer, Command, configured
+from memferry.cli.command import Answer, Command, configured, number_from
 from memferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,7 +30,11 @@ def _describe(parser: ArgumentParser) -> None:
         "--dry-run", action="store_true", help="with install: print what would be written, change nothing"
     )
     parser.add_argument(
-        "--lines", metavar="N", type=int, default=LINES, help=f"with logs: show the last N lines (default {LINES})"
+        "--lines",
+        metavar="N",
+        type=number_from(1),
+        default=LINES,
+        help=f"with logs: show the last N lines (default {LINES})",
     )
 
 

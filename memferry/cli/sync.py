@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memferry.cli.command import Answer, Command, add_backends, add_dry_run, ask
-from memferry.cli.output import count, problem, rows, shares, size
+from memferry.cli.output import count, more, problem, rows, shares, size
 
 SHOWN_FILES = 10
 SHOWN_RECORDS = 5
@@ -133,8 +133,7 @@ def _named(what: str, reasons: Mapping[str, str]) -> Iterator[str]:
         return
     yield f"{what}  {count(len(reasons), 'file')}"
     yield from rows(list(reasons.items())[:SHOWN_FILES], "  ")
-    if len(reasons) > SHOWN_FILES:
-        yield f"  ... and {len(reasons) - SHOWN_FILES:,} more; see --json"
+    yield from more(len(reasons) - SHOWN_FILES)
 
 
 def _backend(name: str, backend: Report) -> Iterator[str]:
@@ -209,8 +208,7 @@ def _touched(edits: Sequence[Report], *, everything: bool) -> Iterator[str]:
     """Each file and how; all of them where that was asked for."""
     shown = edits if everything else edits[:SHOWN_FILES]
     yield from rows(((one["how"], one["file"]) for one in shown), "  ")
-    if len(edits) > len(shown):
-        yield f"  ... and {len(edits) - len(shown):,} more; see --json"
+    yield from more(len(edits) - len(shown))
 
 
 def _doubtful(name: str, pulled: Report) -> Iterator[str]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from memferry.cli.command import Answer, Command, add_backends, ask
-from memferry.cli.output import count, problem, size
+from memferry.cli.command import Answer, Command, absolute, add_backends, ask
+from memferry.cli.output import count, more, problem, size
 
 SHOWN = 20
 
@@ -20,7 +19,7 @@ def _describe_restore(parser: ArgumentParser) -> None:
 
 
 def _restore(arguments: Namespace) -> Answer:
-    to = os.path.abspath(os.path.expanduser(arguments.to))
+    to = absolute(arguments.to)
     wanted = {"machine": arguments.machine, "to": to, "backend": arguments.backend}
     report = ask(arguments, "restore", wanted)
     return Answer(report, _restored(report))
@@ -56,8 +55,7 @@ def _verified(backend: Mapping[str, Any]) -> Iterator[str]:
         done = "repaired: " if finding.get("done") else ""
         whose = f" (of {finding['name']})" if finding["name"] else ""
         yield from problem(f"{finding['problem']} {finding['object']}{whose}: {done}{finding['detail']}", "")
-    if len(findings) > SHOWN:
-        yield f"  ... and {len(findings) - SHOWN:,} more; see --json"
+    yield from more(len(findings) - SHOWN)
     if findings and not backend["repaired"]:
         yield f"    run `memferry verify --backend {name} --repair`"
 
