@@ -67,6 +67,15 @@ class Measured(Protocol):
 
 
 @runtime_checkable
+class Rooted(Protocol):
+    """A store in a folder whose disk may not be mounted."""
+
+    def make_way(self) -> None:
+        """Before the very first use the folders above may be missing; later that means an unmounted disk."""
+        ...
+
+
+@runtime_checkable
 class Gathering(Protocol):
     """A store far away, which answers several questions in the time of one."""
 
@@ -189,6 +198,29 @@ class Readable(Protocol):
 
     def read(self, machine: str, *, after: int = 0) -> Iterator[Op]:
         """Operations of `machine` (its id) with seq > `after`, ascending, each segment checked before it is parsed."""
+        ...
+
+
+@runtime_checkable
+class Headed(Protocol):
+    """A backend where this machine's log has a head."""
+
+    def head_seen(self) -> HeadSeen | None:
+        """The newest head that was written or met there, to be persisted after `deliver`; None: there is none."""
+        ...
+
+
+@runtime_checkable
+class Rekeyed(Protocol):
+    """A backend whose keys can be renewed, so that a machine loses them."""
+
+    def sound_logs(self) -> Sequence[MachineLog]:
+        """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,
+        has damaged something."""
+        ...
+
+    def renew(self) -> HeadSeen | None:
+        """Seal this machine's log with the newest keys, where it is not; `head_seen` afterwards."""
         ...
 
 

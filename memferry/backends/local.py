@@ -35,8 +35,8 @@ MAX_NAMES = 200_000
 
 
 class LocalStore:
-    """A `Store`, `Measured` and `Probed`. `path`: made (0700) by the first put; the folder above it must exist, because
-    where it does not, a disk is not mounted. Below it no link is ever followed.
+    """A `Store`, `Measured`, `Rooted` and `Probed`. `path`: made (0700) by the first put; the folder above it must
+    exist, because where it does not, a disk is not mounted. Below it no link is ever followed.
 
     A version is size, mtime in nanoseconds and inode: every put writes a new file with a time of its own, so an equal
     version means that nobody has put since. One writer per key: comparing and replacing are two steps.
@@ -52,7 +52,7 @@ class LocalStore:
         self._last_ns = 0
 
     def make_way(self) -> None:
-        """Before the very first use the folders above may be missing; later that means an unmounted disk."""
+        """See `Rooted`."""
         with self._explained(""):
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 

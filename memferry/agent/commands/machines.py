@@ -13,7 +13,7 @@ from memferry.agent.report import Report
 from memferry.agent.sending.connections import require_backends
 from memferry.agent.service import Agent, Progress, no_progress, opened
 from memferry.agent.state.database import State
-from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable
+from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable, Rekeyed
 from memferry.backends.encryption import invites
 from memferry.backends.encryption import ring as rings
 from memferry.backends.encryption.members import Members
@@ -42,15 +42,21 @@ def encrypted(config: Config, name: str | None) -> str:
 
 def _is_encrypted(config: Config, name: str) -> bool:
     with identity.visiting(config, name) as backend:
-        return isinstance(getattr(backend, "members", None), Members)
+        return _members(backend) is not None
 
 
 def members_of(backend: Backend) -> Members:
     """Who has its keys. ConfigError if it is not encrypted."""
-    found = getattr(backend, "members", None)
-    if not isinstance(found, Members):
+    found = _members(backend)
+    if found is None:
         raise ConfigError(f"{backend.name} is not encrypted", hint="`encryption: age` in the configuration")
     return found
+
+
+def _members(backend: Backend) -> Members | None:
+    """Only a vault has them; what wraps one passes them on."""
+    found = getattr(backend, "members", None)
+    return found if isinstance(found, Members) else None
 
 
 # -- list
@@ -70,8 +76,8 @@ def _listed(agent: Agent, name: str) -> Report:
             if not isinstance(backend, Readable):
                 return {"backend": name, "index": True, "machines": []}
             logs, refused = backend.survey()
-            members = getattr(backend, "members", None)
-            ring = members.refresh() if isinstance(members, Members) and (logs or refused) else None
+            members = _members(backend)
+            ring = members.refresh() if members is not None and (logs or refused) else None
     except BackendError as error:
         return {"backend": name, "error": str(error), "hint": error.hint, "exit_code": error.exit_code, "machines": []}
     return {
@@ -174,9 +180,9 @@ def revoke(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     name, machine = str(arguments["backend"]), str(arguments["machine"])
     with agent.backend(name) as backend:
         members = members_of(backend)
+        assert isinstance(backend, Rekeyed)
         ring = _without(agent, backend, members, machine)
-        renew: Callable[[], object] = getattr(backend, "renew", lambda: None)
-        renew()
+        backend.renew()
         with agent.state.transaction():
             agent.dispatch.delivery(backend).remember_head()
     return {
@@ -185,10 +191,9 @@ def revoke(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     }  # fmt: skip
 
 
-def _without(agent: Agent, backend: Backend, members: Members, machine: str) -> Ring:
-    sound_logs: Callable[[], Sequence[MachineLog]] = getattr(backend, "sound_logs", lambda: ())
+def _without(agent: Agent, backend: Rekeyed, members: Members, machine: str) -> Ring:
     for _ in range(REVOKE_ATTEMPTS):
-        logs = sound_logs()
+        logs = backend.sound_logs()
         ring = members.refresh()
         doomed = _named(ring, logs, machine)
         if agent.me.id in {member.machine for member in doomed}:

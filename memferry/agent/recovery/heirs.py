@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memferry.agent.pulling.peers import Peers
 from memferry.agent.state.database import State
 from memferry.backends.base import Backend, Inheritable, MachineLog, Readable
-from memferry.errors import BackendError, ConfigError
+from memferry.errors import BackendError, ConfigError, Damaged
 
 if TYPE_CHECKING:
     from memferry.agent.service import Agent
@@ -65,7 +65,9 @@ def _logs_of(agent: Agent, backend: str, wanted: str) -> _Logs:
         survey = opened.survey()
     names = agent.machine_names() | {log.id: log.name for log in survey.logs}
     meant = {id_ for id_, name in names.items() if wanted in (id_, name)}
-    lost = {id_ for id_, error in survey.refused.items() if getattr(error, "problem", "") == "missing-head"}
+    lost = {
+        id_ for id_, error in survey.refused.items() if isinstance(error, Damaged) and error.problem == "missing-head"
+    }
     return _Logs({log.id for log in survey.logs} & meant, lost & meant)
 
 

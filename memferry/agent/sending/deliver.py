@@ -10,7 +10,7 @@ from memferry.agent.sending.audit import Audit
 from memferry.agent.state.checkpoints import Checkpoint, Checkpoints
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
-from memferry.backends.base import Backend, Receipt
+from memferry.backends.base import Backend, Headed, Receipt
 from memferry.backends.wrappers import Retry
 from memferry.errors import BackendError, ForkedLog, TransientError
 from memferry.model import Sealed
@@ -147,8 +147,7 @@ class Delivery:
 
     def remember_head(self) -> None:
         """The newest head of our log there, as the backend now knows it: what a rollback is measured against."""
-        head_seen = getattr(self._backend, "head_seen", None)
-        if head_seen is not None and (head := head_seen()) is not None:
+        if isinstance(self._backend, Headed) and (head := self._backend.head_seen()) is not None:
             self._update("head = ?", json.dumps(head))
 
     def _send_refused(self) -> int:

@@ -45,8 +45,9 @@ class _Far(NamedTuple):
 
 
 class SshStore:
-    """A `Store`, `Measured`, `Gathering` and `Probed`. Connects with the first call; the call after one in which the
-    connection broke makes a new one. Below the root no link is followed, as far as one can look before one acts.
+    """A `Store`, `Measured`, `Rooted`, `Gathering` and `Probed`. Connects with the first call; the call after one in
+    which the connection broke makes a new one. Below the root no link is followed, as far as one can look before one
+    acts.
 
     A version is size and mtime. SFTP tells times in whole seconds, and a head is replaced several times in one; so
     every put sets the time itself, at least a second later than that of what it replaces. Two values that lay under a
@@ -74,7 +75,7 @@ class SshStore:
         return self._far.tree.sftp.round_trips if self._far else 0
 
     def make_way(self) -> None:
-        """Before the very first use the folders above may be missing; later that means an unmounted disk."""
+        """See `Rooted`."""
         self._makes_way = True
 
     # -- Store

@@ -19,6 +19,7 @@ from memferry.backends.base import (
     Refill,
     Repaired,
     Room,
+    Rooted,
     Store,
     Survey,
 )
@@ -38,7 +39,8 @@ from memferry.model import Identity, Op, Sealed
 
 
 class Vault:
-    """A `Backend`, `Readable` and `Verifiable` over a byte store. One thread at a time.
+    """A `Backend` and all that a log can be beyond that, over a byte store: `Readable`, `Verifiable`, `Headed`,
+    `Rekeyed`, `Inheritable`, `Informed`. One thread at a time.
 
     `name`: of the backend, for errors. `create`: make a vault where there is none yet, at the first delivery.
     `seen`: the head of this machine's log as it was last acknowledged, from which a fork or a rollback is told.
@@ -122,9 +124,8 @@ class Vault:
 
     def make_way(self) -> None:
         """Nothing was ever delivered from here: make what the store needs, where that can be made."""
-        make_way = getattr(self._store, "make_way", None)
-        if make_way is not None:
-            make_way()
+        if isinstance(self._store, Rooted):
+            self._store.make_way()
 
     def expect(self, seen: HeadSeen | None, *, written: int | None = None) -> None:
         """Take `seen` as the newest head of this machine's log, whoever wrote it; None: there should be none.
@@ -145,12 +146,11 @@ class Vault:
         self._peers = peers
 
     def sound_logs(self) -> Sequence[MachineLog]:
-        """As `machines`, but without what cannot be believed: a machine must be revocable although it, or the server,
-        has damaged something."""
+        """See `Rekeyed`."""
         return [stored.log for stored in self._reader.sound_heads().values()]
 
     def renew(self) -> HeadSeen | None:
-        """Seal this machine's log with the newest keys, where it is not; `head_seen` afterwards."""
+        """See `Rekeyed`."""
         if self._reader.found():
             log = self._meet()
             self._writer.tidy(log, ())
@@ -170,8 +170,7 @@ class Vault:
         Writer(self._store, self._reader, gone, self._limits).erase(seqs)
 
     def head_seen(self) -> HeadSeen | None:
-        """The newest head of this machine's log that this vault wrote or was told of: to be persisted after
-        `deliver`."""
+        """See `Headed`."""
         return self._seen
 
     def _remember(self, log: Log) -> None:
