@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 NO_SUCH_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF})
 FIRST_PAUSE_S = 0.001
 LONGEST_PAUSE_S = 0.1
+LOOK_S = 0.1
+_LONGEST_NOTE = 4096
+_STOP = "taskkill /PID" if sys.platform == "win32" else "kill"
 
 
 def turns(patience_s: float, sleep: Callable[[float], None] = time.sleep) -> Iterator[None]:
@@ -46,6 +51,11 @@ def taken(path: str | os.PathLike[str]) -> int | None:
     return None
 
 
+def awaited(path: str | os.PathLike[str], patience_s: float, sleep: Callable[[float], None] = time.sleep) -> int | None:
+    """As `taken`, but whoever has it is given so long to let go of it."""
+    return next((one for _ in turns(patience_s, sleep) if (one := taken(path)) is not None), None)
+
+
 def is_taken(path: str | os.PathLike[str], descriptor: int) -> bool:
     """Whether the lock of an open file is held by this descriptor now."""
     return try_lock(descriptor, shared=False) and names(path, descriptor)
@@ -57,6 +67,86 @@ def names(path: str | os.PathLike[str], descriptor: int) -> bool:
         return os.path.samestat(os.stat(path), os.fstat(descriptor))
     except FileNotFoundError:
         return False
+
+
+# -- who holds it
+
+
+class Holder(NamedTuple):
+    """Who holds a lock: for messages only, the lock is the truth. `pid` 0: not known yet."""
+
+    pid: int
+    purpose: str
+
+    def __str__(self) -> str:
+        return f"memferry {self.purpose}".strip() + (f" (process {self.pid})" if self.pid else "")
+
+
+class FileLock:
+    """A lock on `path`, whose folder is there. `purpose`: what for, in one word, for the others' message. Not for use
+    from several threads. Methods raise plain OSErrors."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], purpose: str, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._path = path
+        self._purpose = purpose
+        self._sleep = sleep
+        self._descriptor: int | None = None
+
+    def take(self) -> bool:
+        """False: another process holds it, and did so for 0.1 s; a `holder()` just looking is no obstacle."""
+        self._descriptor = awaited(self._path, LOOK_S, self._sleep)
+        if self._descriptor is None:
+            return False
+        _write(self._descriptor, json.dumps({"pid": os.getpid(), "purpose": self._purpose}).encode())
+        return True
+
+    def release(self) -> None:
+        """Somebody else may take it."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
+            try:
+                os.ftruncate(descriptor, 0)
+            finally:
+                os.close(descriptor)
+
+
+def holder(path: str | os.PathLike[str]) -> Holder | None:
+    """Who holds the lock at `path` now, None when nobody does. Takes nothing away from anybody. Plain OSErrors."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | FLAGS)
+    except FileNotFoundError:
+        return None
+    try:
+        if try_lock(descriptor, shared=True):
+            return None
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def how_to_stop(other: Holder) -> str:
+    """What to run, as the end of a sentence; nothing where its process is not known."""
+    return f" with `{_STOP} {other.pid}`" if other.pid else ""
+
+
+def _write(descriptor: int, note: bytes) -> None:
+    os.ftruncate(descriptor, 0)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    os.write(descriptor, note)
+
+
+def _read(descriptor: int) -> Holder:
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    try:
+        note = json.loads(os.read(descriptor, _LONGEST_NOTE))
+        return Holder(int(note["pid"]), str(note["purpose"]))
+    except (ValueError, TypeError, KeyError):
+        return Holder(0, "")
+
+
+# -- what each system has for it
 
 
 if sys.platform == "win32":

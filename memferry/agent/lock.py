@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from memferry import locks
+from memferry import filelock
 from memferry.errors import StateError, StateLocked
-from memferry.locks import FileLock, Holder
+from memferry.filelock import FileLock, Holder
 
 LOCK_FILE = "lock"
 
@@ -46,7 +46,7 @@ class StateLock:
 def holder(directory: Path) -> Holder | None:
     """Who holds the state now, None when nobody does. Takes nothing away from anybody. Raises StateError."""
     try:
-        return locks.holder(directory / LOCK_FILE)
+        return filelock.holder(directory / LOCK_FILE)
     except OSError as error:
         raise _unusable(directory, error) from error
 
@@ -68,5 +68,5 @@ def _locked(directory: Path) -> StateLocked:
     other = holder(directory) or Holder(0, "")
     return StateLocked(
         f"{other} holds the state directory {directory}",
-        hint=f"wait until it has finished, or stop it{locks.how_to_stop(other)}",
+        hint=f"wait until it has finished, or stop it{filelock.how_to_stop(other)}",
     )

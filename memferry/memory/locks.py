@@ -80,17 +80,23 @@ def tried(path: str | Path) -> Iterator[Lock]:
 @contextmanager
 def held(path: str | Path) -> Iterator[int]:
     """Inside, nobody else holds `path`; gives its open descriptor. Raises TransientError after PATIENCE_S."""
-    for _ in waiting(path):
-        with tried(path) as lock:
-            if lock.is_mine:
-                yield lock.descriptor
-                return
+    descriptor = filelock.awaited(path, PATIENCE_S)
+    if descriptor is None:
+        raise _hanging(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def waiting(path: str | Path) -> Iterator[None]:
     """One turn for each try, with growing pauses between. Raises TransientError after PATIENCE_S."""
     yield from filelock.turns(PATIENCE_S)
-    raise TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="check whether it hangs")
+    raise _hanging(path)
+
+
+def _hanging(path: str | Path) -> TransientError:
+    return TransientError(f"{path} was held by another process for {PATIENCE_S:g} s", hint="check whether it hangs")
 
 
 def content(descriptor: int) -> bytes:

@@ -29,7 +29,7 @@ from memferry.errors import (
     TargetRefused,
     TransientError,
 )
-from memferry.locks import holder
+from memferry.filelock import holder
 from tests.backends.qdrant_site import Site
 from tests.backends.samples import KEYS, ME, put, puts, retract
 

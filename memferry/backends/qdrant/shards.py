@@ -19,10 +19,10 @@ from pathlib import Path
 import msgspec
 import qdrant_edge as edge
 
-from memferry import durable, locks
+from memferry import durable, filelock
 from memferry.backends.qdrant import rewriting
 from memferry.errors import BackendError, InvalidValue, QuotaExceeded, TargetRefused, TransientError
-from memferry.locks import FileLock, Holder
+from memferry.filelock import FileLock, Holder
 
 LOCK_FILE = "lock"
 ROOM_BYTES = 256 << 20
@@ -90,13 +90,13 @@ class Shards:
             other = self.holder() or Holder(0, "")
             raise TransientError(
                 f"{self._path} is in use by {other}", backend=self._name,
-                hint=f"one process at a time: wait until it has finished, or stop it{locks.how_to_stop(other)}",
+                hint=f"one process at a time: wait until it has finished, or stop it{filelock.how_to_stop(other)}",
             )  # fmt: skip
 
     def holder(self) -> Holder | None:
         """Who has them open, here or elsewhere; the lock is left alone."""
         with durable.explained(self._path):
-            return locks.holder(self._path / LOCK_FILE)
+            return filelock.holder(self._path / LOCK_FILE)
 
     def close(self) -> None:
         """All of them, and let others have them."""

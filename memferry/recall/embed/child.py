@@ -17,7 +17,7 @@ import msgspec
 
 from memferry.embedder import Model
 from memferry.errors import EmbedderBroken
-from memferry.filelock import taken, turns
+from memferry.filelock import awaited
 from memferry.recall.embed import rests, wire
 from memferry.recall.embed.registry import Choice, known
 from memferry.recall.line import Line, connected
@@ -137,7 +137,7 @@ class Worker:
             return
         path, lock = self._folder / LOCK, None
         with contextlib.suppress(OSError):  # a full disk
-            lock = next((one for _ in turns(PATIENCE_S) if (one := taken(path)) is not None), None)
+            lock = awaited(path, PATIENCE_S)
         try:
             yield
         finally:
