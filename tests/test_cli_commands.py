@@ -87,7 +87,7 @@ def test_the_report_for_people_says_the_same(demo: Demo) -> None:
     assert re.search(r"^carried  1 new, 0 modified", shown, re.MULTILINE)
     assert re.search(r"^to vault: \d+ operations? sent, checkpoint \d+ -> \d+ \(.* used, .* free", shown, re.MULTILINE)
     assert "the tide table is wrong" in shown
-    assert "from vault: nothing new of other machines" in shown
+    assert "from vault: nothing new from other machines" in shown
 
 
 def test_a_dry_run_changes_nothing(demo: Demo) -> None:
@@ -125,7 +125,7 @@ def test_what_cannot_be_delivered_needs_a_person_and_says_what_to_do(demo: Demo)
 
 
 def test_pull_tells_what_came(demo: Demo) -> None:
-    assert demo.text("pull") == "from vault: nothing new of other machines\n"
+    assert demo.text("pull") == "from vault: nothing new from other machines\n"
     assert demo.json("pull")["backends"]["vault"]["taken"] == 0
     assert demo.json("pull", "--dry-run")["dry_run"]
 
@@ -225,7 +225,7 @@ def test_conflicts_and_doctor_and_verify_of_a_whole_installation(demo: Demo) -> 
     assert demo.text("conflicts") == "no conflicts\n"
     assert demo.json("doctor")["good"]
     assert "ok  backend vault: machines: sample-machine" in demo.text("doctor")
-    assert demo.text("verify") == "vault: whole\n"
+    assert demo.text("verify") == "vault: intact\n"
 
 
 def test_doctor_finds_what_is_wrong(demo: Demo) -> None:
@@ -264,7 +264,7 @@ def test_a_vault_that_is_gone_is_told_by_whoever_looks(demo: Demo) -> None:
         assert "mount its disk" in shown
     assert list(vault.iterdir()) == []
     assert "repaired: " in demo.text("verify", "--repair")
-    assert demo.text("verify") == "vault: whole\n"
+    assert demo.text("verify") == "vault: intact\n"
     assert "machines: sample-machine" in demo.text("doctor")
 
 
@@ -278,7 +278,7 @@ def test_where_no_vault_was_yet_nothing_is_called_whole(demo: Demo) -> None:
     assert demo.json("verify", exit_code=1)["backends"][0]["findings"] == []
     demo.text("pull")
     demo.text("push")
-    assert demo.text("verify") == "vault: whole\n"
+    assert demo.text("verify") == "vault: intact\n"
 
 
 # -- taking back
@@ -315,7 +315,7 @@ def test_verify_finds_damage_and_repairs_it(demo: Demo) -> None:
     assert re.search(r"! removed \S+ \(of sample-machine\): ", shown)
     assert "verify --backend vault --repair" in shown
     assert "repaired: " in demo.text("verify", "--repair")
-    assert demo.text("verify") == "vault: whole\n"
+    assert demo.text("verify") == "vault: intact\n"
 
 
 # -- beside others

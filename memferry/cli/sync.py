@@ -118,7 +118,7 @@ def _counts(report: Report) -> Iterator[tuple[str, str]]:
     verb = "would carry" if report["dry_run"] else "carried"
     yield verb, f"{report['new']:,} new, {report['modified']:,} modified, {report['unchanged']:,} unchanged"
     if report["duplicates"]["total"]:
-        yield "doubles", f"{report['duplicates']['total']:,}: {report['duplicates']['reason']}"
+        yield "duplicates", f"{report['duplicates']['total']:,}: {report['duplicates']['reason']}"
     withdrawn = {name: report[name] for name in ("removed", "withdrawn", "forgotten") if report[name]}
     if withdrawn:
         yield "withdrawn", shares(withdrawn)
@@ -197,7 +197,7 @@ def _pulled(backends: Mapping[str, Report], dry_run: bool) -> Iterator[str]:
 
 def _taken(name: str, pulled: Report, verb: str) -> Iterator[str]:
     if not any(pulled[name] for name in ("taken", "withdrawn", "edits")):
-        yield f"from {name}: nothing new of other machines"
+        yield f"from {name}: nothing new from other machines"
         return
     yield f"from {name}: {verb} {count(pulled['taken'], 'record')} of {', '.join(pulled['machines'])}"
     if pulled["withdrawn"]:

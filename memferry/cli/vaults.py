@@ -50,7 +50,7 @@ def _verified(backend: Mapping[str, Any]) -> Iterator[str]:
     if backend["error"]:
         yield from problem(f"{name}: {backend['error']}", backend["hint"])
         return
-    yield f"{name}: {count(len(findings), 'finding') if findings else 'whole'}"
+    yield f"{name}: {count(len(findings), 'finding') if findings else 'intact'}"
     for finding in (backend["repaired"] or findings)[:SHOWN]:
         done = "repaired: " if finding.get("done") else ""
         whose = f" (of {finding['name']})" if finding["name"] else ""
