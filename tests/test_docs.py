@@ -127,9 +127,7 @@ def settings() -> dict[str, object]:
     found["spaces[].name"] = "from the git remote"
     for name in Space._fields[1:]:
         default = Space._field_defaults.get(name, "required")
-        found[f"spaces[].{name}"] = (
-            "found by looking" if default is None else list(default) if default == () else default
-        )
+        found[f"spaces[].{name}"] = "detected" if default is None else list(default) if default == () else default
     for name, value in Agent()._asdict().items():
         if not isinstance(value, DeletionGuard):
             found[f"agent.{name}"] = value
