@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from memferry.model import Hold, Record
 from memferry.policies.contents import Contents
 
-NAMES_HELD = Hold("lineage", "it names a record that is held")
+NAMES_HELD = Hold("lineage", "it refers to a record that is held")
 TOO_MANY = Hold("lineage", "it names too many records to keep track of")
 
 MOST_NAMES = 10_000

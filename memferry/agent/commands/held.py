@@ -27,7 +27,7 @@ SHORTEST_NAME = 6
 WAYS_OUT: Mapping[str, str] = {
     "secrets.too-large": "split it, or let it go unsearched: a rule that allows the finding too-large",
     "labels": "its own label holds it: change that in the file if it may leave",
-    "lineage": "it names a record that is held: it may leave when that may",
+    "lineage": "it refers to a record that is held: it may leave when that may",
     "overlap": "it repeats a held record's words: reword one of the two, or let that one go",
     "rules": "a rule of yours holds it: change the rule",
     "redact": "it stands in a name, a number, its own id or the name of its file: change it there",
