@@ -18,7 +18,7 @@ def digest(content: bytes) -> bytes:
 class Fingerprinter:
     """Keyed 64-bit fingerprints: equal inputs meet again, and without the secret nothing can be guessed from them.
 
-    Plain hashes of short private text fall to a dictionary in milliseconds (docs/how-it-works.md), so
+    Plain hashes of short private text fall to a dictionary in milliseconds (docs/adr/0003-fingerprints.md), so
     nothing derived from a record is stored unkeyed. SipHash-2-4 was made for short inputs under a secret key
     (Aumasson and Bernstein, 2012). `secret`: 32 bytes that never leave this machine.
     """
