@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memferry import config, places, yamltext
-from memferry.config import Agent, Config, DeletionGuard, Space
+from memferry import config, places
+from memferry.config import Agent, Config, DeletionGuard, Space, yamltext
+from memferry.config.yamltext import Memo
 from memferry.errors import ConfigError
-from memferry.yamltext import Memo
 
 Loader = Callable[[str], Config]
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from memferry import config, yamltext
+from memferry import config
 from memferry.backends.qdrant import settings as qdrant_settings
 from memferry.backends.ssh.config import Settings
 from memferry.cli.main import COMMANDS, EXIT_CODES, command, parser, run
-from memferry.config import Agent, Config, DeletionGuard, Recall, Space
+from memferry.config import Agent, Config, DeletionGuard, Recall, Space, yamltext
 from memferry.errors import ConfigError, StateLocked, TargetRefused
 
 ROOT = Path(__file__).resolve().parent.parent

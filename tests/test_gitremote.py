@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from memferry import config, gitremote
+from memferry import config
+from memferry.config import gitremote
 from memferry.errors import ConfigError
 
 SAME = (

@@ -48,7 +48,7 @@ def is_configured(arguments: Namespace) -> bool:
 
 def configured_quickly(arguments: Namespace) -> Config:
     """The same, by way of the parse that the last quick command kept."""
-    from memferry.yamltext import Memo
+    from memferry.config.yamltext import Memo
 
     path = config.locate(os.environ, arguments.config)
     text = config.read_text(path)

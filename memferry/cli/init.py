@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memferry import config, places, yamltext
+from memferry import config, places
 from memferry.cli.command import Answer, Command, absolute
 from memferry.cli.output import count, problem, rows, shares, size
+from memferry.config import yamltext
 from memferry.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from memferry import rulestext, yamltext
+from memferry.config import rulestext, yamltext
+from memferry.config.node import Node
 from memferry.formats import registry
 from memferry.formats.again import with_body
 from memferry.model import Record
-from memferry.node import Node
 from memferry.policies.base import Held, Kept, Search
 from memferry.policies.chain import judge
 from memferry.policies.desk import Desk

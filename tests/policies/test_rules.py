@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry import rulestext
+from memferry.config import rulestext
 from memferry.errors import ConfigError
 from memferry.policies.rules import Rules
 from tests.policies.desks import desk, judged, rules, verdicts

@@ -11,12 +11,12 @@ from memferry.agent.files.tree import Tree, tree_of
 from memferry.agent.intake.judging import Judging, kind_of, personal_of
 from memferry.agent.recovery import identity
 from memferry.config import Config, Space
+from memferry.config.node import nearest
 from memferry.errors import ConfigError
 from memferry.formats.base import Whole
 from memferry.formats.files import FORMAT as BY_SUFFIX
 from memferry.keys import Fingerprinter
 from memferry.model import Record, Source
-from memferry.node import nearest
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
 from memferry.policies.contents import contents_of

@@ -7,10 +7,9 @@ from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
 
-from memferry import rulestext
 from memferry.agent.files.tree import Tree
 from memferry.agent.intake.decisions import Decisions
-from memferry.config import Config, Policy
+from memferry.config import Config, Policy, rulestext
 from memferry.errors import ConfigError
 from memferry.formats.again import with_body
 from memferry.formats.base import Kind

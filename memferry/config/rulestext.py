@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from memferry import yamltext
+from memferry.config import yamltext
+from memferry.config.node import Node
 from memferry.errors import ConfigError
-from memferry.node import Node
 from memferry.policies.rule import BLOCK, CONDITIONS, DOS, Rule
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memferry import places, yamltext
+from memferry import places
+from memferry.config import yamltext
+from memferry.config.node import Node, nearest
+from memferry.config.yamltext import Document
 from memferry.errors import ConfigError
-from memferry.node import Node, nearest
 from memferry.secret import ENVIRONMENT, FILE, Secret
-from memferry.yamltext import Document
 
 if TYPE_CHECKING:
     from memferry.policies.rule import Rule
@@ -203,7 +204,7 @@ def _personal(node: Node) -> tuple[str, ...]:
 
 
 def _name_by_remote(node: Node, path: Path) -> str:
-    from memferry import gitremote
+    from memferry.config import gitremote
 
     try:
         return gitremote.space_name(path)
@@ -269,7 +270,7 @@ def _secrets(node: Node) -> str:
 
 
 def _rules(node: Node) -> tuple[Rule, ...]:
-    from memferry import rulestext
+    from memferry.config import rulestext
 
     return rulestext.rules(node)
 
