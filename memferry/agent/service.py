@@ -245,7 +245,7 @@ class Agent:
     @property
     def received(self) -> Received:
         """What other machines' logs have told."""
-        return Received(self.state, self.journal)
+        return self.here.received
 
     def machine_names(self) -> dict[str, str]:
         """Of all machines that were met, by id."""

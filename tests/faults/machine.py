@@ -102,6 +102,11 @@ class Machine:
     def status(self) -> dict[str, Any]:
         return self.call("status", "--json").document
 
+    def backend(self) -> dict[str, Any]:
+        """What `status` says of the first backend."""
+        found: dict[str, Any] = self.status()["backends"][0]
+        return found
+
     @contextmanager
     def running(self, **how: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         """The service, watching; ended politely unless it ended before."""

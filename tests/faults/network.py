@@ -128,7 +128,7 @@ def _endure(trial: Trial, far: Far, fault: Fault, ant: Machine, bee: Machine, ti
             time.sleep(left)
         _check_rest(result, fault, ant)
     healed = time.monotonic()
-    until(lambda: not _backend(ant)["waiting"], f"the queue to drain after {fault.name}", REST.cap_s + 60)
+    until(lambda: not ant.backend()["waiting"], f"the queue to drain after {fault.name}", REST.cap_s + 60)
     result.notes.append(f"{fault.name}: {healed - started:.0f} s; drained {time.monotonic() - healed:.1f} s after it")
 
 
@@ -165,7 +165,7 @@ def _check_patience(result: Result, fault: Fault, bee: Machine, timeouts: Timeou
 
 def _check_rest(result: Result, fault: Fault, ant: Machine) -> None:
     """What failed so often rests at random up to a doubling bound, and never for more than five minutes."""
-    backend = _backend(ant)
+    backend = ant.backend()
     ahead, bound = (backend["next_attempt_at"] or 0.0) - time.time(), REST.bound(max(1, backend["failures"]))
     result.expect(
         ahead <= min(bound, 300.0), f"{fault.name}: {backend['failures']} failures, and it rests {ahead:.1f} s"
@@ -182,8 +182,3 @@ def _judge(result: Result, far: Far, ant: Machine, bee: Machine, book: Book) -> 
     result.expect(verified.code == 0, f"verify: {said(verified)}")
     far.check_tidy(result, ant)
     check_trees(result, (ant, bee), book.public)
-
-
-def _backend(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = machine.status()["backends"][0]
-    return found

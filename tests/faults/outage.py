@@ -6,7 +6,6 @@ import json
 import sqlite3
 import time
 from pathlib import Path
-from typing import Any
 
 from tests.faults.bar import Result, Trial, bar
 from tests.faults.lines import Book, joined
@@ -32,12 +31,12 @@ def long_outage(trial: Trial) -> None:
         disk.rename(unplugged)
         _append(machine.space, book, trial.pick(30_000, 1_000_000))
         queued = len(book.public) - delivered
-        until(lambda: _backend(machine)["waiting"] >= queued, "everything to be queued", trial.pick(60, 900))
+        until(lambda: machine.backend()["waiting"] >= queued, "everything to be queued", trial.pick(60, 900))
         _delete_one(trial.result, machine)
         _check_status(trial.result, machine)
         trial.result.notes.append(_size_of_queue(machine.state))
         unplugged.rename(disk)
-        until(lambda: not _backend(machine)["waiting"], "the queue to drain", LONGEST_REST_S + trial.pick(60, 900))
+        until(lambda: not machine.backend()["waiting"], "the queue to drain", LONGEST_REST_S + trial.pick(60, 900))
         after = _peak_mb(process.pid)
         _check_recovered(trial.result, machine)
     trial.result.n = len(book.public)
@@ -63,7 +62,7 @@ def _delete_one(result: Result, machine: Machine) -> None:
 
 
 def _check_status(result: Result, machine: Machine) -> None:
-    backend, now = _backend(machine), time.time()
+    backend, now = machine.backend(), time.time()
     result.expect("is not there" in (backend["error"] or ""), f"status gives as its error: {backend['error']}")
     result.expect(backend["failing_since"] and backend["failing_since"] < now, "status does not say since when")
     ahead = (backend["next_attempt_at"] or now - LONGEST_REST_S) - now
@@ -72,7 +71,7 @@ def _check_status(result: Result, machine: Machine) -> None:
 
 
 def _check_recovered(result: Result, machine: Machine) -> None:
-    backend = _backend(machine)
+    backend = machine.backend()
     told = {name: backend[name] for name in ("failures", "error", "failing_since", "next_attempt_at")}
     result.expect(not any(told.values()), f"after the outage status still says {json.dumps(told)}")
 
@@ -86,11 +85,6 @@ def _size_of_queue(state: Path) -> str:
     finally:
         database.close()
     return f"the journal holds {records:,.0f} records in {rows:,} rows, {size / records:.0f} bytes each"
-
-
-def _backend(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = machine.status()["backends"][0]
-    return found
 
 
 def _peak_mb(pid: int) -> int:
