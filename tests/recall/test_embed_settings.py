@@ -9,7 +9,8 @@ import pytest
 from memferry import config
 from memferry.config import Config
 from memferry.errors import ConfigError
-from memferry.recall.embed.registry import embedder_of, of_settings
+from memferry.recall.embed.child import Worker
+from memferry.recall.embed.registry import of_settings
 
 KEY = "sk-a-key-that-nobody-should-see"
 
@@ -64,6 +65,6 @@ def test_what_is_refused_when_it_is_read(tmp_path: Path, text: str) -> None:
 
 
 def test_nothing_starts_before_it_is_asked(tmp_path: Path) -> None:
-    worker = embedder_of(read(tmp_path, "recall: {idle_s: 5}").recall)
+    worker = Worker(of_settings(read(tmp_path, "recall: {idle_s: 5}").recall))
     assert not worker.running
     worker.close()

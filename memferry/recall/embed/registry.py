@@ -6,15 +6,12 @@ import hashlib
 import re
 from importlib import import_module
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from memferry.config import Recall
 from memferry.embedder import Embedder, Model
 from memferry.errors import ConfigError
 from memferry.secret import Secret
-
-if TYPE_CHECKING:
-    from memferry.recall.embed.child import Worker
 
 MODELS = {
     "minilm": "memferry.recall.embed.minilm:MiniLM",
@@ -123,11 +120,3 @@ def of_settings(settings: Recall) -> Choice:
         batch=settings.batch,
         api_key=settings.api_key,
     )
-
-
-def embedder_of(settings: Recall) -> Worker:
-    """The embedder that the configuration names, in a process of its own that starts when it is first asked. Texts that
-    are held must not be given to one that is `remote`. ConfigError."""
-    from memferry.recall.embed.child import Worker
-
-    return Worker(of_settings(settings), idle_s=settings.idle_s)
