@@ -17,7 +17,7 @@ from memferry import __version__
 from memferry.cli import main as entry
 from memferry.cli.command import Answer, Command
 from memferry.cli.main import COMMANDS, command, parser, run
-from memferry.cli.recall import since
+from memferry.cli.times import since
 from memferry.errors import ConfigError, StateLocked, TargetRefused
 
 PACKAGE = str(Path(memferry.__file__).parent.parent)

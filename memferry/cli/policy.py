@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memferry.cli.command import Answer, Command, configured, number_from
 from memferry.cli.output import count, shares
+from memferry.cli.times import since
 from memferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -65,7 +66,6 @@ def _describe_audit(parser: ArgumentParser) -> None:
 
 def _audit(arguments: Namespace) -> Answer:
     from memferry.agent.sending import audit
-    from memferry.cli.recall import since
 
     begin = since(arguments.since) if arguments.since else ""
     lines = [

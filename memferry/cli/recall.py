@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 import time
 from argparse import ArgumentParser, Namespace
@@ -18,6 +17,7 @@ from memferry.agent.index.lag import lag, machine_names
 from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured, number_from
 from memferry.cli.output import safe
+from memferry.cli.times import since
 from memferry.config import TIERS, Config
 from memferry.errors import ConfigError, IndexBroken, StateError, StateLocked
 from memferry.recall.local import parts, searcher
@@ -29,10 +29,6 @@ SOON = 20_000
 
 A_MOMENT_S = 2.0
 """So long whoever asks waits for a service that is at other work to take it in, or to start what answers."""
-
-_AGO = re.compile(r"(\d{1,4})([hdw])")
-_HOURS = {"h": 1, "d": 24, "w": 24 * 7}
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?")
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -169,23 +165,6 @@ def _of_topics(arguments: Namespace) -> Answer | None:
     from memferry.cli import topics
 
     return topics.answer(arguments)
-
-
-def since(text: str, now: float | None = None, *, option: str = "--since") -> str:
-    """A date or time as records have it (ISO, UTC), from one like it, or from `12h`, `7d`, `2w` before `now`."""
-    import datetime
-
-    if ago := _AGO.fullmatch(text):
-        start = datetime.datetime.fromtimestamp(time.time() if now is None else now, datetime.UTC)
-        at = start - datetime.timedelta(hours=int(ago[1]) * _HOURS[ago[2]])
-        return at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    try:
-        if _DATE.fullmatch(text):
-            at = datetime.datetime.fromisoformat(text)
-            return text if at.tzinfo is None else at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    except ValueError:
-        pass
-    raise ConfigError(f"{option} {text} is not a time", hint="use a date like 2026-11-01, or 12h, 7d, 2w")
 
 
 def _named(hit: Hit, names: Mapping[str, str]) -> dict[str, Any]:
