@@ -93,7 +93,7 @@ def test_a_mistyped_command_is_answered_with_the_nearest(capsys: pytest.CaptureF
 
 def test_a_mistyped_flag_says_where_to_look(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["push", "--dry"]) == 2
-    assert "see `memferry" in capsys.readouterr().err
+    assert capsys.readouterr().err == "memferry: there is no argument --dry\n  see `memferry push --help`\n"
 
 
 def test_a_command_named_by_a_value_is_no_command() -> None:

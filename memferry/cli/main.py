@@ -95,7 +95,11 @@ def _perform(argv: Sequence[str]) -> int:
     if not argv:
         parser(argv).print_help(sys.stderr)
         return ConfigError.exit_code
-    arguments = parser(argv).parse_args(argv)
+    arguments, unknown = parser(argv).parse_known_args(argv)
+    if unknown:
+        raise ConfigError(
+            f"there is no argument {' '.join(unknown)}", hint=f"see `memferry {arguments.command} --help`"
+        )
     answer = command(arguments.command).perform(arguments)
     if arguments.json:
         _print_json(answer.document)
