@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from tests.agent.machines import Machine
@@ -21,6 +22,11 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 for _variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
     os.environ.pop(_variable, None)  # of whoever runs the tests and uses memferry, too
+
+
+hypothesis.settings.register_profile("busy", deadline=None)
+hypothesis.settings.load_profile("busy")
+"""That a computer is busy is no fault of an example; what hangs is ended by pytest's own limit."""
 
 
 @pytest.hookimpl(optionalhook=True)

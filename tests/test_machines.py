@@ -322,7 +322,7 @@ class EncryptedLives(Lives):
 EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "30" if os.environ.get("CI") else "25"))
 TestLives = pytest.mark.timeout(3600)(Lives.TestCase)
 TestLives.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck),
+    max_examples=EXAMPLES, stateful_step_count=20, suppress_health_check=list(HealthCheck),
     print_blob=True, derandomize=True,
 )  # fmt: skip
 TestEncryptedLives = pytest.mark.timeout(3600)(EncryptedLives.TestCase)

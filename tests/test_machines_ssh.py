@@ -99,6 +99,6 @@ sshd_is_there = pytest.mark.skipif(sshd.PROGRAM is None and not os.environ.get("
 TestFarLives = sshd_is_there(pytest.mark.timeout(3600)(FarLives.TestCase))
 EXAMPLES = int(os.environ.get("MEMFERRY_EXAMPLES", "2"))
 TestFarLives.settings = settings(
-    max_examples=EXAMPLES, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck),
+    max_examples=EXAMPLES, stateful_step_count=20, suppress_health_check=list(HealthCheck),
     print_blob=True, derandomize=True, phases=[Phase.generate],
 )  # fmt: skip

@@ -153,7 +153,7 @@ class Life:
 
 @pytest.mark.timeout(1800)
 @settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True,
+    max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), print_blob=True, derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # a life takes seconds, and shrinking one an hour
 )  # fmt: skip
 @given(lives, st.integers(0, 1 << 30))

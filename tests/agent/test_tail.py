@@ -579,7 +579,5 @@ def test_whatever_happens_to_a_file_its_lines_are_what_was_read(
     FileLife.folder = tmp_path
     run_state_machine_as_test(
         FileLife,
-        settings=settings(
-            max_examples=100, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=100, stateful_step_count=30, suppress_health_check=list(HealthCheck)),
     )

@@ -581,7 +581,7 @@ def test_no_object_shows_a_key(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.sampled_from(["put", "retract", "again", "look", "damage"]), max_size=12))
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_life_gives_what_was_delivered(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
     base = tmp_path_factory.mktemp("life")
     store, journal, keys = MemoryStore(), Journal([seal(puts(1, 4))]), Keys(base)

@@ -417,7 +417,7 @@ STEPS = st.one_of(
 
 @given(st.lists(STEPS, max_size=40))
 @example([("append", "a"), ("copy", "b", 0), ("vanish", "a"), ("copy", "a", 0)])
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_the_fold_shows_what_the_writer_left(steps: list[tuple[object, ...]]) -> None:
     ledger = Ledger()
     for name, *arguments in steps:

@@ -728,14 +728,12 @@ def test_withdrawing_what_is_not_there_changes_no_segment(tmp_path: Path) -> Non
 
 
 @given(st.lists(st.integers(0, 40_000), max_size=300))
-@settings(deadline=None)
 def test_groups_cover_everything_in_order(weights: list[int]) -> None:
     found = merging.groups(weights, 8192)
     assert [at for group in found for at in range(group.start, group.stop)] == list(range(len(weights)))
 
 
 @given(st.lists(st.integers(1, 5000), min_size=1, max_size=400))
-@settings(deadline=None)
 def test_a_log_has_few_segments_and_little_is_rewritten(weights: list[int]) -> None:
     """Delivery by delivery: what is left waiting is bounded by the tiers, and nobody is rewritten more often than
     that."""
@@ -856,4 +854,4 @@ class VaultModel(RuleBasedStateMachine):
 
 
 TestVaultModel = VaultModel.TestCase
-TestVaultModel.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestVaultModel.settings = settings(max_examples=100, stateful_step_count=30)

@@ -108,7 +108,7 @@ _YAML_PARTS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.sampled_from(_YAML_PARTS), max_size=14))
 def test_no_front_matter_raises(parts: list[str]) -> None:
     take_apart("---\n" + "".join(parts) + "\n---\nrest")

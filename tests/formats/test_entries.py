@@ -144,7 +144,7 @@ _ENTRIES = st.recursive(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(_ENTRIES, max_size=5),
     st.dictionaries(st.sampled_from(["a", "b"]), _ENTRIES),
@@ -158,7 +158,7 @@ def test_any_array_survives(values: list[object], members: dict[str, object], in
     assert [record.fields for record in snapshot.records] == values
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.sampled_from(["[", "]", "{", "}", '"entries"', ":", ",", '"a"', "1", " ", "NaN", "\\", '"']), max_size=14

@@ -77,7 +77,7 @@ def test_suffixes() -> None:
     assert [name for name in named if jsonl.FORMAT.kind(name)] == named[:4]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=30).map(lambda raw: raw.replace(b"\n", b"")), max_size=8), st.integers(0, 999))
 def test_nothing_raises_and_no_byte_is_lost(bodies: list[bytes], start: int) -> None:
     lines = b"".join(body + b"\n" for body in bodies)

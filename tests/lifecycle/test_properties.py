@@ -103,7 +103,5 @@ class Life(RuleBasedStateMachine):
             assert self.tree.ask("validate", "--strict")["errors"] == []
 
 
-Life.TestCase.settings = settings(
-    max_examples=12, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
-)
+Life.TestCase.settings = settings(max_examples=12, stateful_step_count=12, suppress_health_check=list(HealthCheck))
 TestLife = Life.TestCase

@@ -127,7 +127,7 @@ _ENTRIES = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_ENTRIES, st.integers(2, 4))
 def test_nothing_is_lost_nothing_let_out_and_all_comes_back(
     tmp_path: Path, made_of: list[tuple[str, str, str | None, int, list[str]]], most: int

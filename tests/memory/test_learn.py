@@ -90,7 +90,7 @@ def test_the_layout_is_the_one_that_a_pull_writes(tmp_path: Path) -> None:
 _VALUES = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=4), max_size=3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(_VALUES, max_size=4), st.sampled_from([None, 1, 4]), st.booleans(), st.sampled_from(["", "\n", " \r\n"])
 )
