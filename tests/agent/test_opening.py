@@ -57,7 +57,7 @@ def test_the_descriptor_is_closed_also_after_an_error(space: Path) -> None:
     "file", ["", ".", "..", "../outside/file", "a/../../outside/file", "/etc/passwd", "a//b", "a\0b"]
 )
 def test_only_plain_paths_are_taken(space: Path, file: str) -> None:
-    assert reason(space, file) == "is no path inside the space"
+    assert reason(space, file) == "is not a path inside the space"
 
 
 @posix

@@ -36,7 +36,7 @@ def open_regular(root: Path, file: str) -> int:
     """
     parts = file.split("/")
     if not all(map(_is_name, parts)):
-        raise Unreadable(file, "is no path inside the space")
+        raise Unreadable(file, "is not a path inside the space")
     descriptor = _open(root, file, parts)
     if not modes.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
