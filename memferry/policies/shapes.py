@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from memferry.policies.spelling import folded, looks_like
@@ -27,12 +28,12 @@ LABELS = ("visibility", "sensitivity", "private", "is_private", "confidential")
 """As they are spelled."""
 TAGS = frozenset(map(folded, ("tag", "tags", "label", "labels")))
 _FOLDED_LABELS = frozenset(map(folded, LABELS))
-_TELLING = _FOLDED_LABELS | TAGS
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _REMEMBERED = 4096
 _LARGEST = 4096
 """Characters of all keys together."""
+_LONGEST_KEY = 64
 
 
 class Shape(NamedTuple):
@@ -72,30 +73,61 @@ def _remember(keys: tuple[object, ...], fields: Mapping[object, object]) -> Shap
 
 
 def _new_shape(fields: Mapping[object, object]) -> Shape:
+    keys = [(key, _key(key)) for key in fields]
+    if all(one is _PLAIN for _, one in keys):
+        return Shape((), tuple(fields), (), (), misspelled=False, tells=False)
     schema = fields.get("schema_version")
-    silent = SILENT | NOT_RECORDS if isinstance(schema, str) and schema.startswith(DIASYNC) else SILENT
-    telling = [key for key in fields if not isinstance(key, str) or not (key in silent or key.endswith("_at"))]
-    naming = tuple(key for key in telling if isinstance(key, str) and _last_word(key) in NAMING)
-    speaking = tuple(key for key in telling if key not in naming)
-    labels, tags, misspelled = _labels_of(fields)
+    silent = NOT_RECORDS if isinstance(schema, str) and schema.startswith(DIASYNC) else ()
+    telling = [(key, one) for key, one in keys if not (one.silent or key in silent)]
+    naming = tuple(str(key) for key, one in telling if one.naming)
+    speaking = tuple(key for key, one in telling if not one.naming)
+    labels = tuple(str(key) for key, one in keys if one.label)
+    tags = tuple(str(key) for key, one in keys if one.tag)
+    misspelled = any(one.misspelled for _, one in keys)
     return Shape(naming, speaking, labels, tags, misspelled, bool(labels or tags or misspelled))
+
+
+# -- single keys
+
+
+class Key(NamedTuple):
+    """What a key says whatever stands beside it; see `Shape`. Shapes are many, their keys few."""
+
+    silent: bool = False
+    naming: bool = False
+    label: bool = False
+    tag: bool = False
+    misspelled: bool = False
+
+
+_PLAIN = Key()
+
+
+def _key(key: object) -> Key:
+    if not isinstance(key, str):
+        return _PLAIN
+    return _known_key(key) if len(key) <= _LONGEST_KEY else _new_key(key)
+
+
+def _new_key(key: str) -> Key:
+    name = folded(key)
+    label = key in LABELS
+    found = (
+        key in SILENT or key.endswith("_at"),
+        _last_word(key) in NAMING,
+        label,
+        name in TAGS,
+        not label and _looks_like_a_label(name),
+    )
+    return Key(*found) if any(found) else _PLAIN
+
+
+_known_key = lru_cache(_REMEMBERED)(_new_key)
 
 
 def _last_word(key: str) -> str:
     words = _WORDS.findall(key)
     return words[-1].lower() if words else ""
-
-
-def _labels_of(keys: Iterable[object]) -> tuple[tuple[str, ...], tuple[str, ...], bool]:
-    """Its labels, its tags, and whether one is misspelled."""
-    names = {key: folded(key) for key in keys if isinstance(key, str)}
-    if _TELLING.isdisjoint(names.values()) and all(map(str.isascii, names.values())):
-        return (), (), False
-    return (
-        tuple(key for key in names if key in LABELS),
-        tuple(key for key in names if names[key] in TAGS),
-        any(key not in LABELS and _looks_like_a_label(names[key]) for key in names),
-    )
 
 
 def _looks_like_a_label(name: str) -> bool:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import unicodedata
 
 _LOOKALIKES = str.maketrans({"0": "o", "1": "i", "l": "i", "|": "i", "5": "s", "$": "s", "3": "e", "4": "a", "@": "a"})
+_ASCII = [chr(code).lower().translate(_LOOKALIKES) for code in range(128)]
+_ALIKE = "".join(_ASCII).encode() + bytes(128)
+_SEPARATORS = bytes(code for code, char in enumerate(_ASCII) if not char.isalnum())
 _INVISIBLE = frozenset({"Mn", "Me", "Cf", "Cc"})
 
 
@@ -18,6 +21,8 @@ def plain(text: str) -> str:
 
 def folded(name: str) -> str:
     """`plain`, with look-alikes made equal and separators taken out."""
+    if name.isascii():
+        return name.encode().translate(_ALIKE, _SEPARATORS).decode()
     return "".join(filter(str.isalnum, plain(name).translate(_LOOKALIKES)))
 
 
