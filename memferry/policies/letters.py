@@ -15,15 +15,17 @@ from typing import NamedTuple
 
 import msgspec
 
-_UNSPACED = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-)
+_UNSPACED_OF_THREE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+_UNSPACED_OF_FOUR = "\U00020000-\U0003ffff"
+_UNSPACED = _UNSPACED_OF_THREE + _UNSPACED_OF_FOUR
+"""Scripts without spaces, by the bytes that a character takes in UTF-8."""
 _INVISIBLE = re.compile("[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff]")
 _BREAKS = '.:;!?\n"([{)]}<>|“”„«»–—。：；！？，、「」（）【】…'
-_TO_LINES = str.maketrans(dict.fromkeys(_BREAKS, "\n"))
+_BREAK = re.compile(f"[{re.escape(_BREAKS)}]")
 _JSON_ESCAPE = re.compile(r"\\+u([0-9a-fA-F]{4})")
 _TARGET = re.compile(r"\]\([^()\s]*\)")
 _NO_LETTERS = re.compile(r"[^\w\n]|_")
+_WORD = re.compile(r"[^\W_]+")
 
 _ASCII = bytes(range(128))
 _LOWER = _ASCII.lower().translate(bytes.maketrans(b'.:;!?"([{)]}<>|', b"\n" * 15)) + bytes(128)
@@ -36,7 +38,7 @@ _COMMON, _COMMON_BEYOND_ASCII = b"v", b"\xb2"
 
 class Letters(msgspec.Struct, frozen=True, gc=False):
     """`folded`: letters and digits in lower case, UTF-8. `clauses`: offsets at which a clause or a line begins, the
-    first of them 0, ascending. `text`: as it was, without markup."""
+    first of them 0, ascending. `text`: what they were taken from, without markup, its words still apart."""
 
     folded: bytes
     clauses: list[int]
@@ -50,7 +52,9 @@ def letters_of(text: str) -> Letters:
     if text.isascii():
         folded = text.encode().translate(_LOWER, _DROPPED)
     else:
-        folded = _NO_LETTERS.sub("", _plain(text).translate(_TO_LINES)).encode("utf-8", "surrogatepass")
+        text = _plain(text)
+        lines = _BREAK.sub("\n", text).replace(" ", "")  # most of what is no letter, and the cheapest to leave out
+        folded = _NO_LETTERS.sub("", lines).encode("utf-8", "surrogatepass")
     if b"\n" not in folded:
         return Letters(folded, [0], text)
     clauses = list(filter(None, folded.split(b"\n")))
@@ -129,9 +133,22 @@ def word_starts(text: str) -> list[int]:
     without spaces counts as a word. `text`: of `Letters`."""
     if text.isascii():
         words = text.encode().translate(_SPACED).split()
+    elif _characters().search(text) is None:
+        words = "\0".join(_WORD.findall(text)).encode("utf-8", "surrogatepass").split(b"\0")
     else:
-        words = "\0".join(_words().findall(_plain(text))).encode("utf-8", "surrogatepass").split(b"\0")
+        return _starts_among_characters(text)
     return list(accumulate(map(len, words), initial=0))
+
+
+def _starts_among_characters(text: str) -> list[int]:
+    """Where words and characters of scripts without spaces begin; many of these stand in a row, and weigh the same."""
+    starts: list[int] = []
+    end = 0
+    for run in _runs().findall(text):
+        start, end = end, end + len(run.encode("utf-8", "surrogatepass"))
+        step = (end - start) // len(run) if _characters().match(run) else end - start
+        starts += range(start, end, step)
+    return [*starts, end]
 
 
 def anchors(folded: bytes) -> list[int]:
@@ -162,9 +179,9 @@ def _has_characters(text: str) -> bool:
 
 
 @cache
-def _words() -> re.Pattern[str]:
+def _runs() -> re.Pattern[str]:
     """Made when it is needed: these scripts are so large that it takes a while."""
-    return re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+    return re.compile(rf"[{_UNSPACED_OF_THREE}]+|[{_UNSPACED_OF_FOUR}]+|[^\W_{_UNSPACED}]+")
 
 
 @cache
