@@ -72,7 +72,7 @@ def _own_name(record: Record) -> str | None:
 def ids_in(text: str) -> Iterator[str]:
     """Words of at least 12 letters and digits, some of each, joined by hyphens or underscores; dates are none."""
     if len(text) >= SHORTEST_ID:
-        for word in _ID.findall(text):
+        for word in set(_ID.findall(text)):
             if not word.isalnum() and _LETTER.search(word) and _DIGIT.search(word) and not _DATE.match(word):
                 yield word
 
