@@ -141,12 +141,14 @@ def word_starts(text: str) -> list[int]:
 
 
 def _starts_among_characters(text: str) -> list[int]:
-    """Where words and characters of scripts without spaces begin; many of these stand in a row, and weigh the same."""
+    """Where words and characters of scripts without spaces begin; many of these stand in a row, and weigh the same.
+    Some of these scripts' signs, such as vowels above a letter, are no letters themselves."""
     starts: list[int] = []
     end = 0
     for run in _runs().findall(text):
-        start, end = end, end + len(run.encode("utf-8", "surrogatepass"))
-        step = (end - start) // len(run) if _characters().match(run) else end - start
+        letters = run if run.isalnum() else "".join(filter(str.isalnum, run))
+        start, end = end, end + len(letters.encode("utf-8", "surrogatepass"))
+        step = len(run[0].encode()) if _characters().match(run) else end - start
         starts += range(start, end, step)
     return [*starts, end]
 

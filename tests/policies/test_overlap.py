@@ -239,7 +239,7 @@ def test_nothing_is_kept_in_plain() -> None:
     assert all(type(number) is int for passage in held.passages for number in passage)
 
 
-_TEXTS = st.text(st.sampled_from("abcvé 已序.\n\u200bßЖИк1한ﬁ，𠀁_"), max_size=60)
+_TEXTS = st.text(st.sampled_from("abcvé 已序.\n\u200bßЖИк1한ﬁ，𠀁_ก\u0e31・ー"), max_size=60)
 
 
 @settings(max_examples=200, deadline=None)
@@ -250,6 +250,13 @@ def test_letters_and_words_agree(text: str) -> None:
     assert starts[-1] == len(letters.folded)
     assert set(letters.clauses) <= {*starts, 0}
     assert letters_of(letters.folded.decode()).folded == letters.folded
+
+
+@pytest.mark.parametrize("before", ["昨天我们说", "วันนี้เราไปตลาดกันที่นี่", "コーヒー・パン・ミルク"])
+def test_a_short_copy_behind_a_script_without_spaces_is_held(before: str) -> None:
+    """Also where signs stand in it that are no letters."""
+    secret = "the spare key hangs in the old barn"
+    assert rules([*lines(private(secret, "a")), doc(f"{before} we know {secret} today")])[1] == "overlap"
 
 
 @settings(max_examples=60, deadline=None)
