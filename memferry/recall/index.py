@@ -16,6 +16,8 @@ import json
 import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import chain, islice
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +74,8 @@ _STORED = (
     "scope", "sensitivity", "importance", "used", "head", "text",
 )  # fmt: skip
 _TAGS = _STORED.index("tags")
-_INSERT = f"insert into entry({', '.join(_STORED)}) values({', '.join('?' * len(_STORED))})"
+_AT_ONCE = 40
+"""Rows of one statement: SQLite took no more than 999 values before 3.32."""
 _NOWHERE = -2
 
 
@@ -165,20 +168,31 @@ class Index:
 
     def _add_fresh(self, machine: str, puts: Sequence[Put]) -> None:
         """Records under keys that nobody has used yet."""
-        (last,) = self._database.execute("select seq from sqlite_sequence where name = 'entry'").fetchone()
+        if not puts:
+            return
         ends: dict[tuple[str, str], _End] = {}
         rows = []
         words: list[tuple[int, str, str]] = []
-        for id_, op in enumerate(puts, last + 1):
+        for id_, op in enumerate(puts, self._next_id()):
             said, file = prose(op), (op.space, op.file)
             end = ends.get(file) or self._end(machine, op)
             before, context = (end.id, end.context) if self._goes_on(end, op, said) else (None, "")
-            row = _row(id_, machine, op, said, before, current=True)
+            row = _row(id_, machine, op, said, before, current=1)
             rows.append(row)
             words += _words(id_, context, said.head, said.body, row[_TAGS])
             ends[file] = _End(id_, op.position, context_of(said.head, said.body))
-        self._database.executemany(_INSERT, rows)
+        self._insert(rows)
         self._database.executemany("insert into words(rowid, text, before) values(?, ?, ?)", words)
+
+    def _insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows as `_STORED` says. What none of them has is not named: the sqlite3 module takes longer for None than for
+        a text. And several in one statement, for each has its own costs."""
+        given = [at for at in range(len(_STORED)) if any(row[at] is not None for row in rows)]
+        names, one = ", ".join(_STORED[at] for at in given), f"({', '.join('?' * len(given))})"
+        chosen = map(itemgetter(*given), rows)
+        while part := list(islice(chosen, _AT_ONCE)):
+            sql = f"insert into entry({names}) values {', '.join([one] * len(part))}"
+            self._database.execute(sql, list(chain.from_iterable(part)))
 
     def _put(self, machine: str, op: Put) -> None:
         versions = self._all("key = ? and space = ?", op.key, op.space)
@@ -189,11 +203,15 @@ class Index:
         before = mine.before if mine is not None else self._predecessor(machine, op, said)
         if mine is not None:
             self._remove(mine)
-        id_ = self._database.execute(_INSERT, _row(None, machine, op, said, before, current=False)).lastrowid
-        assert id_ is not None
+        id_ = self._next_id()
+        self._insert([_row(id_, machine, op, said, before, current=0)])
         if mine is not None:
             self._follow(mine.id, id_)
         self._elect(op.space, op.key)
+
+    def _next_id(self) -> int:
+        (last,) = self._database.execute("select seq from sqlite_sequence where name = 'entry'").fetchone()
+        return int(last) + 1
 
     def _predecessor(self, machine: str, op: Put, said: Prose) -> int | None:
         """The record right before in the same file, if it is known."""
@@ -295,7 +313,7 @@ class Index:
                 yield
 
 
-def _row(id_: int | None, machine: str, op: Put, said: Prose, before: int | None, *, current: bool) -> tuple[Any, ...]:
+def _row(id_: int, machine: str, op: Put, said: Prose, before: int | None, *, current: int) -> tuple[Any, ...]:
     """As `_STORED` says."""
     tags = "\n".join(("", *op.tags, "")) if op.tags else "\n"
     return (
@@ -363,11 +381,6 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def _batched(ops: Iterable[Op]) -> Iterator[list[Op]]:
-    batch: list[Op] = []
-    for op in ops:
-        batch.append(op)
-        if len(batch) >= BATCH:
-            yield batch
-            batch = []
-    if batch:
+    rest = iter(ops)
+    while batch := list(islice(rest, BATCH)):
         yield batch
