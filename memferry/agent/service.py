@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import gc
 import json
 import random
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
+from memferry.agent.collection import no_collection
 from memferry.agent.files.tree import Tree, tree_of
 from memferry.agent.index.indexing import Indexing
 from memferry.agent.intake.gate import Gate
@@ -125,7 +125,7 @@ class Agent:
             work, ingest, guard, accept_deletions=scope.accept_deletions, wanted=wanted(scope, tree.name),
             progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
-        with contextlib.closing(ingest), _no_collection(), self.gate.watched():
+        with contextlib.closing(ingest), no_collection(), self.gate.watched():
             if rejudge(work, self.judging.version, dry_run=scope.dry_run):
                 files = None
             if files is None:
@@ -288,15 +288,3 @@ def _prepared(config: Config, state: State, progress: Progress) -> Agent:
         if logs:
             lost.take_back(agent, logs)
     return agent
-
-
-@contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    """Records hold no cycles, and looking for some in thousands of them costs a tenth of reading them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

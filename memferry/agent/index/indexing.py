@@ -8,6 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memferry.agent.collection import no_collection
 from memferry.agent.index.answering import Answering
 from memferry.agent.index.embedding import Embedding
 from memferry.agent.index.held_texts import held_rows, held_texts
@@ -77,6 +78,7 @@ class Indexing:
                 state.report_problem("index", "recall", str(error), error.hint)
             return False
 
+    @no_collection()
     def catch_up(self, limit: int | None = None) -> int:
         """Take in at most `limit` operations of this machine's journal and as many held records, then what was pulled;
         returns how many."""
