@@ -29,6 +29,8 @@ _NOT_WORDS = frozenset({"hash", "idempotency_key", "schema_version", "digest", "
 _IN_HEAD = frozenset({*TITLES, *SPEAKERS, *TIMES, "tags"})
 
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[T ]|$)")
+_OF_A_DATE = 11
+"""Characters that tell whether a text begins with one."""
 _MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
@@ -69,14 +71,17 @@ def text_of(put: Put) -> str:
     return put.body if put.format == "document" else prose(put).body
 
 
-@lru_cache(1024)
 def day(ts: str | None) -> str:
     """A date as people write and ask for it, `8 May 2023`; other times as they are."""
-    if ts is None:
-        return ""
-    found = _DATE.match(ts)
+    return (_written(ts[:_OF_A_DATE]) or ts) if ts else ""
+
+
+@lru_cache(1024)
+def _written(date: str) -> str:
+    """Empty where it is none. Of times only so much is looked at: most of a file are of few days."""
+    found = _DATE.match(date)
     if found is None or not 1 <= int(found[2]) <= len(_MONTHS):
-        return ts
+        return ""
     return f"{int(found[3])} {_MONTHS[int(found[2]) - 1]} {found[1]}"
 
 
@@ -88,8 +93,7 @@ def _of_document(put: Put) -> Prose:
     title = _first(fields, TITLES) or (heading[1] if heading else put.file.rpartition("/")[2].rpartition(".")[0])
     said = _first(fields, ("description",))
     body = f"{said}\n{text.strip()}" if said else text.strip()
-    scope, sensitivity = _first(fields, SCOPES) or None, _first(fields, SENSITIVITIES) or None
-    return Prose(_head(title, "", put.ts), body, scope, sensitivity)
+    return Prose(_head(title, None, put.ts), body, _first(fields, SCOPES), _first(fields, SENSITIVITIES))
 
 
 class _Shape(NamedTuple):
@@ -114,44 +118,47 @@ def _shape(names: tuple[str, ...]) -> _Shape:
 
 def _of_fields(put: Put, fields: Mapping[str, object]) -> Prose:
     shape = (_shape if len(fields) <= _USUAL else _shape.__wrapped__)(tuple(fields))
-    speaker = _first(fields, shape.speakers) or _first_inside(fields.get("message"), SPEAKERS)
+    titles, speakers, scopes, sensitivities, uses, told, in_head = shape
+    speaker = _first(fields, speakers) or _first_inside(fields.get("message"), SPEAKERS)
     return Prose(
-        _head(_first(fields, shape.titles), speaker, put.ts),
-        _told(fields, shape) or put.body,
-        _first(fields, shape.scopes) or None,
-        _first(fields, shape.sensitivities) or None,
+        _head(_first(fields, titles) if titles else None, speaker, put.ts),
+        _told(fields, told, in_head) or put.body,
+        _first(fields, scopes) if scopes else None,
+        _first(fields, sensitivities) if sensitivities else None,
         _importance(fields),
-        _first(fields, shape.uses) or put.ts,
+        (_first(fields, uses) if uses else None) or put.ts,
         bool(speaker),
     )
 
 
-def _told(fields: Mapping[str, object], shape: _Shape) -> str:
+def _told(fields: Mapping[str, object], names: Sequence[str], in_head: Collection[str]) -> str:
     found: list[str] = []
-    for name in shape.told:
+    for name in names:
         inner = fields[name]
-        if name not in shape.in_head or isinstance(inner, dict):
+        if name not in in_head or isinstance(inner, dict):
             _collect(inner, name, found)
     return "\n".join(found)
 
 
-def _head(title: str, speaker: str, ts: str | None) -> str:
+def _head(title: str | None, speaker: str | None, ts: str | None) -> str:
     when = day(ts)
     who = f"{speaker} ({when})" if speaker and when else speaker or when
-    return f"{title[:_LONGEST_HEAD]} · {who}" if title and who else title[:_LONGEST_HEAD] or who
+    if not title:
+        return who
+    return f"{title[:_LONGEST_HEAD]} · {who}" if who else title[:_LONGEST_HEAD]
 
 
-def _first(fields: Mapping[Any, object], names: Sequence[str]) -> str:
+def _first(fields: Mapping[Any, object], names: Sequence[str]) -> str | None:
     for name in names:
         if name in fields:  # most are not: a third of the time of `get`
             value = fields[name]
             if isinstance(value, str) and value:
                 return value
-    return ""
+    return None
 
 
-def _first_inside(value: object, names: Sequence[str]) -> str:
-    return _first(value, names) if isinstance(value, dict) else ""
+def _first_inside(value: object, names: Sequence[str]) -> str | None:
+    return _first(value, names) if isinstance(value, dict) else None
 
 
 def _importance(fields: Mapping[str, object]) -> float | None:
