@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from memferry.agent.index.held_texts import held_rows, held_texts
 from memferry.agent.state.journal import unseal
 from memferry.backends.base import Readable
 from memferry.errors import BackendError, IndexBroken
-from memferry.model import Op
+from memferry.model import Op, Sealed
 from memferry.recall.index import Index, remove, replace
 from memferry.recall.layout import HELD, INDEX
 
@@ -38,6 +38,7 @@ class Indexing:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._parts: tuple[Index, Index] | None = None
+        self._begun: tuple[Sealed, list[Op]] | None = None
         self._wiped = -1  # what an earlier process withdrew as its last may be in a file of vectors yet
         self.embedding = Embedding(agent.config)
         self.answering = Answering(agent.config)
@@ -153,21 +154,24 @@ class Indexing:
         position = carried.position(me)
         if position >= last:
             return 0
-        count = carried.add(me, self._told(islice(self._own(position), limit), last - position))
+        ops = chain.from_iterable(self._own(position, last))
+        count = carried.add(me, islice(ops, limit))
         if limit is None or count < limit:
             carried.reached(me, last)
+            self._begun = None
         return count
 
-    def _own(self, after: int) -> Iterator[Op]:
-        journal = self._agent.journal
-        for sealed in journal.sealed(after + 1, journal.last_seq):
-            yield from (op for op in unseal(sealed) if op.seq > after)
+    def _own(self, after: int, last: int) -> Iterator[list[Op]]:
+        for sealed in self._agent.journal.sealed(after + 1, last):
+            self._agent.progress("index", max(0, sealed.first - after - 1), last - after)
+            yield [op for op in self._unsealed(sealed) if op.seq > after]
 
-    def _told(self, ops: Iterator[Op], total: int) -> Iterator[Op]:
-        for number, op in enumerate(ops):
-            if number % A_LITTLE == 0:
-                self._agent.progress("index", number, total)
-            yield op
+    def _unsealed(self, sealed: Sealed) -> list[Op]:
+        """A little ends amid a row of the journal, mostly; the next one begins there, if that is still what it was."""
+        if self._begun is None or self._begun[0] != sealed:
+            self._begun = None  # before there is another: they are a few megabytes each
+            self._begun = sealed, unseal(sealed)
+        return self._begun[1]
 
     # -- what stays at home
 
