@@ -91,10 +91,17 @@ class Index:
         self.wiped = 0
         self._held = held
         self._settled = False
-        self._database = _open(path, HELD_FROM if held else 1)
+        self._first = HELD_FROM if held else 1
+        self._database = _open(path, self._first)
 
     def close(self) -> None:
         self._database.close()
+
+    @property
+    def is_new(self) -> bool:
+        """Nothing was ever put into it: there was none, or one of another memferry."""
+        with explained(self.path):
+            return self._next_id() == self._first
 
     def position(self, machine: str) -> int:
         """The last seq of a machine's log that is in the index."""

@@ -296,6 +296,16 @@ def test_doctor_looks_at_the_index_and_names_the_next_step(ant: Machine) -> None
     assert (good, HELD in finding, hint) == (False, True, REBUILD)
 
 
+def test_one_of_another_memferry_is_made_again_with_what_is_held(ant: Machine) -> None:
+    ant.write("log.jsonl", line(1, "harbour") + line(2, "zanzibar", private=True))
+    ant.do("push")
+    assert (keys(find(ant, "harbour")), keys(find(ant, "zanzibar"))) == (["r1"], ["r2"])
+    for name in (INDEX, HELD):
+        with contextlib.closing(sqlite3.connect(ant.state / name)) as database:
+            database.execute("pragma user_version = 1")
+    assert (keys(find(ant, "harbour")), keys(find(ant, "zanzibar"))) == (["r1"], ["r2"])
+
+
 def test_the_service_takes_in_a_little_at_a_time(ant: Machine) -> None:
     ant.write("log.jsonl", "".join(line(n, f"number {n}") for n in range(A_LITTLE + 500)))
     ant.do("push")

@@ -131,11 +131,10 @@ class Indexing:
                 remove(path)
 
     def _made(self, carried: Path, held: Path) -> tuple[Index, Index]:
-        fresh = not held.exists()
         parts = Index(carried), Index(held, held=True)
         with self._agent.state.transaction():
             self._agent.state.clear_problem("index", "recall")
-            if fresh:
+            if parts[1].is_new:
                 self._agent.state.execute("insert into held_change(id) select id from held")
         return parts
 
