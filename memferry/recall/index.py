@@ -44,7 +44,7 @@ create table entry(id integer primary key autoincrement, machine text not null, 
 create index entry_of_seq on entry(seq); -- short and mostly ascending; a machine is looked at then
 create index entry_of_key on entry(key);
 create index entry_of_file on entry(file);
-create index entry_before on entry(before) where before is not null;
+create index entry_before on entry(before) where before <> id - 1; -- the others need none
 """
 
 
@@ -253,17 +253,20 @@ class Index:
 
     def _remove(self, entry: _Entry) -> None:
         """Out of both tables, and out of the passages of those that follow it, which then wait for `_follow`."""
-        for one in (entry, *self._all("before = ?", entry.id)):
+        for one in (entry, *self._followers(entry.id)):
             self._hide(one)
         self._database.execute("delete from entry where id = ?", (entry.id,))
 
     def _follow(self, gone: int, heir: int | None) -> None:
         """What followed an entry follows another, or nothing."""
-        followers = self._all("before = ?", gone)
-        self._database.execute("update entry set before = ? where before = ?", (heir, gone))
-        for one in followers:
+        for one in self._followers(gone):
+            self._database.execute("update entry set before = ? where id = ?", (heir, one.id))
             if one.current:
                 self._index(one._replace(before=heir))
+
+    def _followers(self, id_: int) -> list[_Entry]:
+        """Mostly the next entry, else found by the index of those that follow another."""
+        return self._all("id = ? and before = id - 1", id_ + 1) + self._all("before = ? and before <> id - 1", id_)
 
     # -- which version is shown
 

@@ -14,14 +14,14 @@ HELD = "held.db"
 """In the state directory: what is carried, and what stays at home."""
 REST = "model.rest"
 """There, too, while the model's process died at the last try (`embed.rests`)."""
-VERSION = 5
+VERSION = 6
 """Of the tables and of what is put into them; one of another version is made again."""
 PASSAGE_BITS = 16
 """The id of a passage: that of its entry, then its number in so many bits."""
 HELD_FROM = 1 << 40
 """Entries of the part for held records are numbered from here on: an id says which part it is of."""
-CONTEXT = 400
-"""Characters of the record before."""
+CONTEXT = 240
+"""Characters of the record before, its last. More take longer and find no more."""
 REBUILD = "run `memferry recall --rebuild`: it is made again from what was read and pulled"
 
 
