@@ -21,6 +21,8 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
+
 from memferry.model import Op, Put, Retract
 from memferry.recall import segments
 from memferry.recall.layout import HELD_FROM as HELD_FROM
@@ -60,7 +62,7 @@ class _Entry(NamedTuple):
     text: str
 
 
-class _End(NamedTuple):
+class _End(msgspec.Struct, frozen=True, gc=False):
     """The last record of a file."""
 
     id: int

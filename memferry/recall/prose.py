@@ -41,7 +41,7 @@ _USUAL = 64
 """Names of a record; what has more is not kept in memory."""
 
 
-class Prose(NamedTuple):
+class Prose(msgspec.Struct, frozen=True, gc=False):
     """`head`: title, speaker and date, as far as known. `importance`: its own, with what its uses add; `used`: when it
     was used last, else written (`FORMATS` of entries). `spoken`: it says who speaks, so what stands before it in its
     file is what was said before; of a list of facts the one before is about something else."""
