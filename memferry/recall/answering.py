@@ -19,14 +19,14 @@ from pathlib import Path
 
 import msgspec
 
-from memferry.config import Config, load
+from memferry.config import Config, load_quickly
 from memferry.errors import ConfigError, IndexBroken
 from memferry.recall.asking import NOTE, PATIENCE_S, Question, encode, settings_of
+from memferry.recall.layout import VECTORS
 from memferry.recall.line import Line, Listener
 from memferry.recall.local import parts, searcher
 from memferry.recall.meeting import Note, forget, is_key, listening, random_hex, tell
 from memferry.recall.search import Answers, Searcher
-from memferry.recall.vectors import all_beside
 
 A_MOMENT_S = 1.0
 """Whoever has a line asks at once."""
@@ -45,7 +45,7 @@ class Desk:
         self._key = key
         self._settings = settings_of(config)
         self._searchers: dict[tuple[bool, str | None], Searcher] = {}
-        self._files: list[tuple[object, ...]] = []
+        self._files: list[object] = []
         self.is_over = False
 
     def close(self) -> None:
@@ -85,17 +85,19 @@ class Desk:
 
     def _notice_other_files(self) -> None:
         """An index that was made again is another file under the same name, and vectors make another tier the best."""
-        files = [_identity(path) for path in parts(self._config.state, shareable=False)]
+        state = self._config.state
+        vectors = sorted(name for name in os.listdir(state) if name.endswith(VECTORS))
+        files: list[object] = [*vectors, *(_identity(path) for path in parts(state, shareable=False))]
         if files != self._files:
             self.close()
             self._files = files
 
 
-def _identity(index: Path) -> tuple[object, ...]:
+def _identity(file: Path) -> tuple[int, int] | None:
     with contextlib.suppress(FileNotFoundError):
-        found = index.stat()
-        return found.st_dev, found.st_ino, *(path.name for path in all_beside(index))
-    return ()
+        found = file.stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None) -> None:
@@ -142,7 +144,7 @@ def main(argv: list[str]) -> None:
     if sys.platform != "win32":
         os.umask(0o077)
     config_file, state = argv
-    serve(load(os.environ, file=config_file, state=state), sys.stdin.fileno())
+    serve(load_quickly(os.environ, file=config_file, state=state), sys.stdin.fileno())
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from memferry.errors import IndexBroken
 INDEX = "index.db"
 HELD = "held.db"
 """In the state directory: what is carried, and what stays at home."""
+VECTORS = ".vectors"
+"""The end of the names of those files beside them that hold vectors (`vectors`)."""
 REST = "model.rest"
 """There, too, while the model's process died at the last try (`embed.rests`)."""
 VERSION = 6

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 from memferry.embedder import Model
 from memferry.recall.index import PASSAGE_BITS, connect, explained, remove
+from memferry.recall.layout import VECTORS
 from memferry.recall.passages import passages
 
 VERSION = 1
@@ -62,12 +63,12 @@ class Packed(NamedTuple):
 
 def beside(index: Path, label: str) -> Path:
     """Where the vectors of an index lie that a model with this label made."""
-    return index.with_name(f"{index.stem}.{label}.vectors")
+    return index.with_name(f"{index.stem}.{label}{VECTORS}")
 
 
 def all_beside(index: Path) -> list[Path]:
     """Those of every model that was ever chosen."""
-    return sorted(index.parent.glob(f"{index.stem}.*.vectors"))
+    return sorted(index.parent.glob(f"{index.stem}.*{VECTORS}"))
 
 
 class Vectors:
