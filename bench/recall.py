@@ -23,6 +23,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
+import yaml
+
 from bench import asking, vectors
 from bench.figures import Figure, as_objects, table
 from memferry.agent.commands import verbs
@@ -151,7 +153,7 @@ def carried(folder: Path, spaces: Path, model: str = "minilm", tier: str = "best
         "recall": {"model": model, "tier": tier, "idle_s": IDLE_S},
     }
     file = folder / "memferry.yaml"
-    file.write_text(json.dumps(settings))  # JSON is YAML
+    file.write_text(yaml.safe_dump(settings))
     config = load({}, file=str(file))
     with opened(config, "push") as agent:
         verbs.perform(agent, "push", {})

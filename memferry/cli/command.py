@@ -14,10 +14,6 @@ if TYPE_CHECKING:
     from memferry.config import Config
 
 
-MEMO = "config.json"
-"""In the state directory: the configuration as it was last parsed."""
-
-
 class Answer(NamedTuple):
     """What a command found out. `document`: for --json; `lines`: the same for people."""
 
@@ -47,14 +43,8 @@ def is_configured(arguments: Namespace) -> bool:
 
 
 def configured_quickly(arguments: Namespace) -> Config:
-    """The same, by way of the parse that the last quick command kept."""
-    from memferry.config.yamltext import Memo
-
-    path = config.locate(os.environ, arguments.config)
-    text = config.read_text(path)
-    state = config.guess_state(text, path, os.environ, arguments.state)
-    document = Memo(os.path.join(state, MEMO)).parse(text, str(path))
-    return config.build(document, path, os.environ, state=arguments.state)
+    """The same, without a parser where it can be had."""
+    return config.load_quickly(os.environ, file=arguments.config, state=arguments.state)
 
 
 def ask(

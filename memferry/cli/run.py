@@ -9,7 +9,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from memferry.cli.command import Answer, Command, configured
+from memferry.cli.command import Answer, Command, configured_quickly
 from memferry.cli.output import count
 from memferry.cli.progress import StatusLine
 
@@ -27,7 +27,7 @@ def _run(arguments: Namespace) -> Answer:
 
     if arguments.log:
         logfile.write_to(arguments.log)
-    settings = configured(arguments)
+    settings = configured_quickly(arguments)
     refuse_if_held(settings.state)  # the rest takes longer to load
 
     from memferry.agent.daemon.notify import Notifier

@@ -23,6 +23,8 @@ Parse = Callable[[str, str], Document]
 
 _FILES_OF_SSH = ("identity_file", "ssh_config", "known_hosts")
 TIERS = ("best", "core", "semantic", "model")
+MEMO = "config.json"
+"""In the state directory: the configuration as it was last parsed."""
 
 
 class DeletionGuard(NamedTuple):
@@ -129,6 +131,14 @@ def load(
     """Default < file < environment < argument. Raises ConfigError."""
     path = locate(environ, file)
     return build(parse(read_text(path), str(path)), path, environ, state=state)
+
+
+def load_quickly(environ: Mapping[str, str], *, file: str | None = None, state: str | None = None) -> Config:
+    """The same, by way of the parse that the last one of these kept: a parser takes time to import, and memory."""
+    path = locate(environ, file)
+    text = read_text(path)
+    memo = yamltext.Memo(os.path.join(guess_state(text, path, environ, state), MEMO))
+    return build(memo.parse(text, str(path)), path, environ, state=state)
 
 
 def read_text(path: Path) -> str:
