@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import msgspec
 
@@ -45,6 +44,7 @@ class Desk:
         self._key = key
         self._settings = settings_of(config)
         self._searchers: dict[tuple[bool, str | None], Searcher] = {}
+        self._parts = list(map(os.fspath, parts(config.state, shareable=False)))
         self._files: list[object] = []
         self.is_over = False
 
@@ -85,17 +85,16 @@ class Desk:
 
     def _notice_other_files(self) -> None:
         """An index that was made again is another file under the same name, and vectors make another tier the best."""
-        state = self._config.state
-        vectors = sorted(name for name in os.listdir(state) if name.endswith(VECTORS))
-        files: list[object] = [*vectors, *(_identity(path) for path in parts(state, shareable=False))]
+        vectors = sorted(name for name in os.listdir(self._config.state) if name.endswith(VECTORS))
+        files: list[object] = [*vectors, *map(_identity, self._parts)]
         if files != self._files:
             self.close()
             self._files = files
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
+def _identity(file: str) -> tuple[int, int] | None:
     with contextlib.suppress(FileNotFoundError):
-        found = file.stat()
+        found = os.stat(file)
         return found.st_dev, found.st_ino
     return None
 

@@ -97,6 +97,7 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._entries = range(0)
         self._open()
 
     def _open(self) -> None:
@@ -111,13 +112,14 @@ class Reader:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Meanwhile it sees the index as it was at the first look, whatever is added or taken out."""
+        """Meanwhile it sees the index as it is now, whatever is added or taken out. Questions are asked inside."""
         if self._frozen:
             self.close()
             self._open()
         with explained(self.path):
             self._database.execute("begin")
         try:
+            self._entries = self._range()
             yield
         finally:
             self._database.rollback()
@@ -130,8 +132,9 @@ class Reader:
 
     def candidates(self, terms: Sequence[str], filters: Filters, limit: int) -> dict[int, float]:
         """Passage id -> BM25, the best passage of each record, best first."""
-        entries = self._entries()
-        known = [one for one in (self._counted(term, filters, entries) for term in terms if entries) if one.passages]
+        if not self._entries:
+            return {}
+        known = [one for one in (self._counted(term, filters) for term in terms) if one.passages]
         if not known:
             return {}
         known.sort(key=_frequency)
@@ -139,11 +142,11 @@ class Reader:
         lead = " OR ".join(one.phrase for one in known[:leading])
         scores = self._scored(lead, filters)
         for one in known[leading:]:
-            everywhere = self._counted(one.phrase, Filters(), entries) if any(filters) else one
-            self._add(scores, lead, everywhere, len(entries))
+            everywhere = self._counted(one.phrase, Filters()) if any(filters) else one
+            self._add(scores, lead, everywhere)
         return _best_of_each(scores, limit)
 
-    def _counted(self, phrase: str, filters: Filters, entries: range) -> _Term:
+    def _counted(self, phrase: str, filters: Filters) -> _Term:
         """How frequent a term is among what counts; where it is very frequent, judged by how far its first passages lie
         apart."""
         source, values = _matching(filters)
@@ -151,10 +154,11 @@ class Reader:
         count, last = self.rows(sql, *values, phrase, LOOKED_AT)[0]
         if count < LOOKED_AT:
             return _Term(phrase, count)
-        return _Term(phrase, max(count, count * len(entries) / ((last >> PASSAGE_BITS) - entries.start + 1)))
+        seen = (last >> PASSAGE_BITS) - self._entries.start + 1
+        return _Term(phrase, max(count, count * len(self._entries) / seen))
 
-    def _entries(self) -> range:
-        """From the first to the last one; empty where there are none."""
+    def _range(self) -> range:
+        """Ids from the first entry to the last one; empty where there are none."""
         low, high = self.rows("select (select min(id) from entry), (select max(id) from entry)")[0]
         return range(low or 0, (high or -1) + 1)
 
@@ -165,8 +169,9 @@ class Reader:
         sql = f"select words.rowid, {score} from {source} and words match ? order by words.rowid desc limit ?"
         return dict(self.rows(sql, *values, lead, LOOKED_AT))
 
-    def _add(self, scores: dict[int, float], lead: str, term: _Term, total: int) -> None:
+    def _add(self, scores: dict[int, float], lead: str, term: _Term) -> None:
         """What a frequent term adds to those already found: as if it stood there once, in a passage of usual length."""
+        total = len(self._entries)
         weight = math.log(max(1.0, (total - term.passages + 0.5) / (term.passages + 0.5)))
         if not weight or not scores:
             return
@@ -194,14 +199,13 @@ class Reader:
         by_entry: dict[int, list[int]] = {}
         for id_ in ids:
             by_entry.setdefault(id_ >> PASSAGE_BITS, []).append(id_)
-        sql = "select id from entry where id in (select value from json_each(?)) and current"
-        rows = self.rows(f"{sql} and {condition}" if condition else sql, repr(list(by_entry)), *values)
+        rows = self._among("id", by_entry, f"and current and {condition}" if condition else "and current", *values)
         return {id_ for (entry,) in rows for id_ in by_entry[entry]}
 
     def facts(self, ids: Iterable[int]) -> dict[int, Facts]:
         """What ranking asks of records, by entry id, of those that are current."""
         rows = self._among("id, type, ts, importance, used, head", ids, "and current")
-        return {id_: Facts(*known) for id_, *known in rows}
+        return {row[0]: Facts._make(row[1:]) for row in rows}
 
     def texts(self, ids: Iterable[int]) -> dict[int, str]:
         """Of records, by entry id."""
@@ -216,9 +220,15 @@ class Reader:
         )
         return {row[0]: _found(*row) for row in self._among(columns, ids, "and current")}
 
-    def _among(self, columns: str, ids: Iterable[int], further: str = "") -> list[tuple]:  # type: ignore[type-arg]
+    def _among(
+        self, columns: str, ids: Iterable[int], further: str = "", *values: object
+    ) -> list[tuple]:  # type: ignore[type-arg]  # fmt: skip
+        """Of the entries that this part may have: mostly it has all or none."""
+        mine = [id_ for id_ in ids if id_ in self._entries]
+        if not mine:
+            return []
         sql = f"select {columns} from entry where id in (select value from json_each(?)) {further}"
-        return self.rows(sql, repr(list(ids)))
+        return self.rows(sql, repr(mine), *values)
 
 
 def _found(*row: Any) -> Found:

@@ -15,7 +15,6 @@ _OURS = str.maketrans(dict.fromkeys(("\0", _BEGIN, _END, _NEXT), " "))
 """Not to stand in a text; behind a NUL FTS5 shows nothing."""
 _MARKED = re.compile(f"{_BEGIN}(.*?){_END}", re.DOTALL)
 _HAS_OURS = re.compile("[\\0-\\3]").search
-_BLANK = re.compile(r"\s+")
 
 
 class Marker:
@@ -84,7 +83,7 @@ def snippet(text: str) -> str:
     if cut.rfind(_BEGIN) > cut.rfind(_END):
         cut += text[end:].partition(_END)[0] + _END
     before, after = "… " if start else "", " …" if start + len(cut) < len(text) else ""
-    line = _BLANK.sub(" ", cut.strip()).replace(_BEGIN, "[").replace(_END, "]")
+    line = " ".join(cut.split()).replace(_BEGIN, "[").replace(_END, "]")
     return f"{before}{line}{after}"
 
 
@@ -93,6 +92,8 @@ def _best_start(text: str) -> int:
     if len(text) <= WIDTH or not found:
         return 0
     starts = [max(0, at - WIDTH // 6) for at, _ in found]
-    best = max(starts, key=lambda start: len({word for at, word in found if start <= at < start + WIDTH}))
+    best = starts[0]
+    if found[-1][0] >= best + WIDTH:  # else it has all of them
+        best = max(starts, key=lambda start: len({word for at, word in found if start <= at < start + WIDTH}))
     space = text.rfind(" ", 0, best + 1)
     return space + 1 if best and best - space < WIDTH // 6 else best

@@ -54,12 +54,6 @@ def age_days(ts: str | None, now: datetime.datetime) -> float | None:
     return max(0.0, (now - at).total_seconds() / 86_400)
 
 
-def by_head(query: str, head: str) -> dict[str, float]:
-    """What its head adds, by name; nothing where the question names none of it."""
-    words = min(named(query, head), MOST_NAMED)
-    return {"named": NAMED * words} if words else {}
-
-
 def by_passage(query: str, passage: str) -> dict[str, float]:
     """What the passage adds that fits best, by name; at most EXPECTED."""
     return {"expected": EXPECTED} if holds_what_is_asked(query, passage) else {}
@@ -71,9 +65,12 @@ def contenders(scores: Mapping[int, float], limit: int) -> list[int]:
     return [id_ for id_, score in scores.items() if score >= least - EXPECTED]
 
 
-def additions(facts: Facts, settings: Recall, now: datetime.datetime) -> dict[str, float]:
-    """What is added to a score of 0..1, by name; nothing where a factor is off or the record does not say."""
+def additions(query: str, facts: Facts, settings: Recall, now: datetime.datetime) -> dict[str, float]:
+    """What is added to a score of 0..1, by name; nothing where the question names nothing of its head, a factor is off
+    or the record does not say."""
     found: dict[str, float] = {}
+    if words := named(query, facts.head):
+        found["named"] = NAMED * min(words, MOST_NAMED)
     if settings.importance and (importance := effective_importance(facts, now)) is not None:
         found["importance"] = settings.importance * importance
     if settings.recency and (days := age_days(facts.ts, now)) is not None:

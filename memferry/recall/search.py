@@ -177,7 +177,7 @@ class Searcher:
         """What records add to their scores, by name."""
         now = self._now()
         return {
-            id_: rank.by_head(query, facts.head) | rank.additions(facts, self._settings, now)
+            id_: rank.additions(query, facts, self._settings, now)
             for reader in self._readers
             for id_, facts in reader.facts(ids).items()
         }

@@ -215,7 +215,8 @@ last = reads = 0
 print("ready", flush=True)
 while not stop.exists():
     reader = Reader(path)
-    found = len(reader.candidates(['"common"'], Filters(), 500))
+    with reader.snapshot():
+        found = len(reader.candidates(['"common"'], Filters(), 500))
     reader.close()
     assert found >= last, (found, last)
     last, reads = found, reads + 1

@@ -147,11 +147,11 @@ def test_importance_fades_with_the_weeks_without_use_but_for_decisions_and_lesso
 
 def test_factors_add_only_what_is_asked_for_and_known() -> None:
     fresh = facts(importance=0.5, ts="2026-11-21T00:00:00Z")
-    assert additions(fresh, Recall(), NOW) == {}
-    assert additions(fresh, Recall(recency=0.2), NOW) == {"recency": pytest.approx(0.2)}
+    assert additions("", fresh, Recall(), NOW) == {}
+    assert additions("", fresh, Recall(recency=0.2), NOW) == {"recency": pytest.approx(0.2)}
     month = facts(ts="2026-10-22")
-    assert additions(month, Recall(recency=0.2, importance=1.0), NOW) == {"recency": pytest.approx(0.1)}
-    assert additions(facts(ts="last May"), Recall(recency=1.0), NOW) == {}
+    assert additions("", month, Recall(recency=0.2, importance=1.0), NOW) == {"recency": pytest.approx(0.1)}
+    assert additions("", facts(ts="last May"), Recall(recency=1.0), NOW) == {}
 
 
 def test_recency_and_importance_can_turn_the_order(tmp_path: Path) -> None:
@@ -167,7 +167,8 @@ def test_a_reader_sees_what_was_added_since_it_was_opened(tmp_path: Path) -> Non
     with indexed(tmp_path / "i.db", put(1, "first")) as index:
         reader = Reader(tmp_path / "i.db")
         index.add("ant", [put(2, "second")])
-        assert len(reader.candidates(terms("second"), Filters(), 10)) == 1
+        with reader.snapshot():
+            assert len(reader.candidates(terms("second"), Filters(), 10)) == 1
         reader.close()
 
 
