@@ -18,7 +18,8 @@ from memferry.recall.rank import Facts
 LOOKED_AT = 600
 """Passages that are scored for one question. FTS5 takes 2 us for each that it scores and 0.1 us for each that it
 merely finds. So the frequent words of a question decide only between passages that hold one of its rarer ones."""
-
+EVERYDAY = 0.15
+"""What stands in a larger share of the passages tells next to nothing, and is found in the longest time."""
 
 _BEFORE = f"""(select head from entry as one where one.id = entry.before),
     (select substr(text, -{CONTEXT}) from entry as one where one.id = entry.before)"""
@@ -143,7 +144,8 @@ class Reader:
         scores = self._scored(lead, filters)
         for one in known[leading:]:
             everywhere = self._counted(one.phrase, Filters()) if any(filters) else one
-            self._add(scores, lead, everywhere)
+            if everywhere.passages <= EVERYDAY * len(self._entries):
+                self._add(scores, lead, everywhere)
         return _best_of_each(scores, limit)
 
     def _counted(self, phrase: str, filters: Filters) -> _Term:
@@ -171,10 +173,7 @@ class Reader:
 
     def _add(self, scores: dict[int, float], lead: str, term: _Term) -> None:
         """What a frequent term adds to those already found: as if it stood there once, in a passage of usual length."""
-        total = len(self._entries)
-        weight = math.log(max(1.0, (total - term.passages + 0.5) / (term.passages + 0.5)))
-        if not weight or not scores:
-            return
+        weight = math.log((len(self._entries) - term.passages + 0.5) / (term.passages + 0.5))
         # Ascending from the first that counts: FTS5 takes twice the time for the same downwards.
         sql = "select rowid from words where words match ? and rowid >= ?"
         for (id_,) in self.rows(sql, f"({lead}) AND {term.phrase}", min(scores)):

@@ -75,14 +75,24 @@ def test_frequent_words_decide_between_those_that_hold_a_rare_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lookup, "LOOKED_AT", 20)
-    records = [put(n, f"harbour {'pilot' if n in (7, 9) else 'ship'} {'north' if n % 2 else 'south'}", position=n * 2)
-               for n in range(1, 100)]  # fmt: skip
+    records = [put(n, f"harbour {'pilot' if n in (7, 9) else 'ship'} {'north' if n % 10 else 'south'}", position=n * 2)
+               for n in range(1, 300)]  # fmt: skip
     with indexed(tmp_path / "i.db", *records):
         assert sorted(keys(search(tmp_path / "i.db", "harbour pilot"))) == ["k7", "k9"]
         assert len(search(tmp_path / "i.db", "harbour", limit=50)) == 20
-    records += [put(200, "harbour pilot south", position=900)]
+    records.insert(4, put(400, "harbour pilot south", position=900))  # not the newest, which is first among equals
     with indexed(tmp_path / "j.db", *records):
-        assert keys(search(tmp_path / "j.db", "south pilot"))[0] == "k200"
+        assert keys(search(tmp_path / "j.db", "south pilot"))[0] == "k400"
+        assert keys(search(tmp_path / "j.db", "harbour pilot"))[0] == "k9"
+
+
+def test_what_stands_in_many_records_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lookup, "LOOKED_AT", 20)
+    records = [put(n, f"{'pilot' if n in (6, 8) else 'ship'} {'south' if n % 3 else 'north'}", position=n * 2)
+               for n in range(1, 100)]  # fmt: skip
+    with indexed(tmp_path / "i.db", *records):
+        first, second = search(tmp_path / "i.db", "north pilot")
+        assert first.score == second.score
 
 
 class ByLength:
