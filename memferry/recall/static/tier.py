@@ -29,6 +29,8 @@ BEFORE = 0.7
 MOST_PIECES = 512
 FINENESS = np.float32(30_000)
 """Of a cosine, as an integer: numpy compares integers of two bytes three times as fast as floats of four."""
+LENGTH = np.float32(127)
+"""Of a vector in the table."""
 REMEMBERED = 4096
 """Passages whose pieces are kept: about 100 bytes each."""
 
@@ -46,7 +48,7 @@ class StaticTokens:
                 f"{table} cannot be read", hint='pip install --force-reinstall "memferry[semantic]"'
             ) from error
         self._weights = piece_weights(len(self._table))
-        self._pieces_of = lru_cache(REMEMBERED)(self._read)
+        self._packed = lru_cache(REMEMBERED)(self._read)
 
     def scores(self, query: str, passages: Sequence[Passage]) -> Sequence[float]:
         """See `Reranker`."""
@@ -63,26 +65,25 @@ class StaticTokens:
 
     def _best(self, asked: Sequence[int], texts: Sequence[str]) -> NDArray[np.float32]:
         """(texts, pieces of the question): how similar the most similar piece of a text is."""
-        documents = [self._pieces_of(text) for text in texts]
-        starts = np.cumsum([0, *(len(one) for one in documents[:-1])])
-        pieces = np.concatenate(documents)
+        documents = [self._packed(text) for text in texts]
+        starts = np.cumsum([0, *map(len, documents[:-1])]) // np.dtype(np.uintc).itemsize
+        pieces = np.frombuffer(b"".join(documents), np.uintc)
         seen = np.zeros(len(self._table), np.bool_)  # without sorting what is a small range
         seen[pieces] = True
         different = np.flatnonzero(seen)
         places = np.empty(len(self._table), np.intp)
         places[different] = np.arange(len(different))
-        similar = (self._vectors(different) @ (FINENESS * self._vectors(asked)).T).astype(np.int16)
+        wanted = FINENESS / LENGTH**2 * self._vectors(asked)
+        similar = (self._vectors(different) @ wanted.T).astype(np.int16)
         best: NDArray[np.int16] = np.maximum.reduceat(similar.take(places[pieces], axis=0), starts)
         return np.divide(best, FINENESS, dtype=np.float32)
 
-    def _read(self, text: str) -> NDArray[np.uintc]:
-        packed = self._pieces.packed(text, MOST_PIECES)
-        return np.frombuffer(packed, np.uintc) if packed else np.array([self._pieces.unknown], np.uintc)
+    def _read(self, text: str) -> bytes:
+        return self._pieces.packed(text, MOST_PIECES) or np.uintc(self._pieces.unknown).tobytes()
 
     def _vectors(self, pieces: NDArray[np.int64] | Sequence[int]) -> NDArray[np.float32]:
-        """(pieces, 64), of about length 1."""
-        vectors: NDArray[np.float32] = self._table[pieces].astype(np.float32) / np.float32(127)
-        return vectors
+        """(pieces, 64), of about LENGTH."""
+        return self._table[pieces].astype(np.float32)
 
 
 def semantic(config: Config, parts: Sequence[Path]) -> Tier:
