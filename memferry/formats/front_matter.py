@@ -10,8 +10,6 @@ import re
 import tomllib
 from typing import NamedTuple
 
-import yaml
-
 MAX_CHARS = 64 * 1024
 
 _BEFORE = r"[\s\ufeff\u200b-\u200f\u2060]*"
@@ -42,11 +40,13 @@ def take_apart(text: str) -> Parts:
 
 
 def _yaml(block: str) -> tuple[str | None, dict[object, object]]:
+    from memferry import plainyaml  # with a parser, a megabyte: who carries ledgers alone needs none
+
     try:
-        fields = yaml.load(block, _PlainLoader)
-    except _NotPlain as exc:
+        fields = plainyaml.load(block)
+    except plainyaml.NotPlain as exc:
         return str(exc), {}
-    except (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
+    except plainyaml.ERRORS:
         return "front matter is not YAML", {}
     return _mapping(fields)
 
@@ -64,23 +64,3 @@ def _mapping(fields: object) -> tuple[str | None, dict[object, object]]:
     if not isinstance(fields, dict):
         return "front matter is not a mapping", {}
     return None, fields
-
-
-class _NotPlain(Exception):
-    """YAML beyond what front matter needs."""
-
-
-class _PlainLoader(yaml.SafeLoader):
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            raise _NotPlain("front matter uses anchors")
-        if getattr(event, "tag", None) is not None:
-            raise _NotPlain("front matter uses tags")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
-        found: dict[object, object] = super().construct_mapping(node, deep=True)
-        if len(found) != len(node.value):
-            raise _NotPlain("a key appears twice in the front matter")
-        return found
