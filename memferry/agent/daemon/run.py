@@ -23,6 +23,7 @@ from memferry.agent.service import Agent, opened
 from memferry.agent.state.queued import WAITING
 from memferry.config import Config
 from memferry.errors import BackendError, Halted, MemferryError, StateError, TransientError
+from memferry.heap import give_back
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +103,7 @@ class _Loop:
         self._pull_problems = set(agent.config.backends)  # an earlier run may have left one
         self._warned: str | None = None
         self._overflows = 0
-        self._busy = False  # with what can wait: then the next turn comes at once
+        self._busy = True  # with starting, and later with what can wait: then the next turn comes at once
         self._last: dict[str, object] = {}
 
     def run(self) -> None:
@@ -129,8 +130,14 @@ class _Loop:
         if wake is not None:
             self._cycle(wake)
         elif not self._stop.asked:
-            self._busy = any([self._agent.indexing.keep_up(), self._tend()])
+            self._rest_or_go_on()
         self._on_time()
+
+    def _rest_or_go_on(self) -> None:
+        """With what can wait. Once nothing is left, neither is the memory that the work before it took."""
+        was_busy, self._busy = self._busy, any([self._agent.indexing.keep_up(), self._tend()])
+        if was_busy and not self._busy:
+            give_back()
 
     def _step(self, what: str, done: int, total: int) -> None:
         """Between two files, and between two batches of a delivery: a good moment to end."""

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memferry.embedder import Model
+from memferry.heap import give_back
 from memferry.looking import looking
 from memferry.recall.embed.base import TOKEN_LIMIT, Question
 from memferry.recall.embed.matrix import Matrix
-from memferry.recall.embed.memory import give_back
 from memferry.recall.layout import explained
 
 BEFORE = 0.6

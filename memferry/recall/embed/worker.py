@@ -21,9 +21,9 @@ import msgspec
 
 from memferry.embedder import Embedder
 from memferry.errors import MemferryError
+from memferry.heap import give_back, keep_little
 from memferry.recall.embed import wire
 from memferry.recall.embed.base import Question, TokenEmbedder, asked, packed_tokens, packed_vector, reads
-from memferry.recall.embed.memory import give_back, keep_little
 from memferry.recall.embed.registry import Choice, made
 from memferry.recall.line import Line, Listener
 from memferry.recall.meeting import Note, forget, is_key, listening, random_hex, tell

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import sys
 
 LARGE = 1 << 20
@@ -14,12 +13,16 @@ _M_MMAP_THRESHOLD = -3
 def keep_little() -> None:
     """Of what a model needs for a moment. glibc raises its own bound to what was freed last, and keeps 60 MB then."""
     if sys.platform == "linux":
+        import ctypes
+
         with contextlib.suppress(AttributeError):  # another libc has no such thing
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE)
 
 
 def give_back() -> None:
-    """What loading took for a moment, to the system: glibc keeps it otherwise."""
+    """What work took for a moment, to the system: glibc keeps it otherwise."""
     if sys.platform == "linux":
+        import ctypes
+
         with contextlib.suppress(AttributeError):  # another libc has no such thing
             ctypes.CDLL(None).malloc_trim(0)
