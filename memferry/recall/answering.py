@@ -16,11 +16,9 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-import msgspec
-
 from memferry.config import Config, load_quickly
 from memferry.errors import ConfigError, IndexBroken
-from memferry.recall.asking import NOTE, PATIENCE_S, Question, encode, settings_of
+from memferry.recall.asking import NOTE, PATIENCE_S, Question, encode, question_in, settings_of
 from memferry.recall.layout import VECTORS
 from memferry.recall.line import Line, Listener
 from memferry.recall.local import parts, searcher
@@ -31,8 +29,6 @@ A_MOMENT_S = 1.0
 """Whoever has a line asks at once."""
 LONGEST_QUESTION = 1 << 20
 WAITING = 16
-
-_questions = msgspec.json.Decoder(Question)
 
 
 class Desk:
@@ -60,8 +56,8 @@ class Desk:
     def answer(self, said: bytes) -> Answers | None:
         """None: ask the index yourself."""
         try:
-            question = _questions.decode(said)
-        except msgspec.MsgspecError:
+            question = question_in(said)
+        except ValueError:
             return None
         if not is_key(question.key, self._key):
             return None

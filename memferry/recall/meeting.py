@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from _operator import _compare_digest  # as `hmac` has it, which would bring OpenSSL with it, 4 MB
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
-
-import msgspec
 
 import memferry
 from memferry.durable import write_whole
@@ -28,21 +27,19 @@ class Note(NamedTuple):
     version: str = memferry.__version__
 
 
-_decode = msgspec.json.Decoder(Note).decode
-
-
 def noted(path: Path) -> Note | None:
     """None: there is nobody, or one of another memferry."""
     try:
-        note = _decode(path.read_bytes())
-    except (OSError, msgspec.MsgspecError):
+        note = Note(*json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
-    return note if note.version == memferry.__version__ else None
+    is_ours = note.version == memferry.__version__ and isinstance(note.address, str) and isinstance(note.key, str)
+    return note if is_ours else None
 
 
 def tell(path: Path, note: Note) -> None:
     """Readable by its owner alone. Raises OSError."""
-    write_whole(path, msgspec.json.encode(note))
+    write_whole(path, json.dumps(note).encode())
 
 
 def forget(path: Path, key: str) -> None:

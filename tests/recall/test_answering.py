@@ -70,10 +70,25 @@ def ask(config: Config, query: str, *, shareable: bool = False, tier: str | None
     return asking.ask(config, Wanted(query), shareable=shareable, tier=tier)
 
 
+def encoded(note: Note) -> bytes:
+    return json.dumps(note).encode()
+
+
 def the_note(machine: Machine) -> Note:
     note = noted(machine.state / NOTE)
     assert note is not None
     return note
+
+
+def questions_of_other_types(key: str, config: Config) -> Iterator[bytes]:
+    """By somebody who knows the key."""
+    filters = [None] * 8
+    wanted = ["harbour", 10, filters]
+    asked = [key, asking.settings_of(config), False, None, wanted]
+    for one in ([7, 10, filters], ["harbour", "10", filters], ["harbour", 10, [7, *filters[1:]]], ["harbour", 10], 7):
+        yield json.dumps([*asked[:4], one]).encode()
+    for number in range(4):
+        yield json.dumps([*asked[:number], 7, *asked[number + 1 :]]).encode()
 
 
 def keys(answers: Answers | None) -> list[str]:
@@ -127,7 +142,7 @@ def test_what_cannot_be_answered_is_left_to_the_asker_and_ends_nothing(ant: Mach
     with answering(ant.config):
         assert ask(ant.config, "?!") is None  # which is an error that the asker meets, too
         note = the_note(ant)
-        for said in (b"", b"\x80\x04\x95", b"{}", b"[" * 9999):
+        for said in (b"", b"\x80\x04\x95", b"{}", b"[" * 9999, *questions_of_other_types(note.key, ant.config)):
             with contextlib.closing(connected(note.address, 5)) as line:
                 line.say(said)
                 assert json.loads(line.hear(99, 5)) is None
@@ -138,18 +153,18 @@ def test_what_cannot_be_answered_is_left_to_the_asker_and_ends_nothing(ant: Mach
 def test_nobody_is_answered_who_has_not_read_the_key(ant: Machine) -> None:
     with answering(ant.config):
         note = the_note(ant)
-        (ant.state / NOTE).write_bytes(asking.encode(note._replace(key=secrets.token_hex(32))))
+        (ant.state / NOTE).write_bytes(encoded(note._replace(key=secrets.token_hex(32))))
         assert ask(ant.config, "harbour") is None
-        (ant.state / NOTE).write_bytes(asking.encode(note))
+        (ant.state / NOTE).write_bytes(encoded(note))
         assert keys(ask(ant.config, "harbour")) == ["open", "own"]
 
 
 def test_one_of_another_version_is_not_asked(ant: Machine) -> None:
     with answering(ant.config):
         note = the_note(ant)
-        (ant.state / NOTE).write_bytes(asking.encode(note._replace(version="0.0.1")))
+        (ant.state / NOTE).write_bytes(encoded(note._replace(version="0.0.1")))
         assert ask(ant.config, "harbour") is None
-        (ant.state / NOTE).write_bytes(asking.encode(note))
+        (ant.state / NOTE).write_bytes(encoded(note))
 
 
 def test_other_settings_end_it_so_that_another_begins_with_them(ant: Machine) -> None:
@@ -211,7 +226,7 @@ def test_one_that_ends_or_stops_amid_the_answer_is_no_answer(
                 line.close()
 
     address = str(ant.state / "deaf.sock")
-    (ant.state / NOTE).write_bytes(asking.encode(Note(address, "", memferry.__version__)))
+    (ant.state / NOTE).write_bytes(encoded(Note(address, "", memferry.__version__)))
     with Listener(address, "AF_UNIX") as listener:
         thread = threading.Thread(target=stop, args=(listener,))
         thread.start()
