@@ -15,6 +15,7 @@ SAMPLE = 50
 @dataclass(slots=True)
 class Outcome:
     """Counts of one sync, over all its files; `space/file` names in the collections. `first_seq`: of what it stores.
+    `stored`: how many records it queued, also those that it took back.
 
     `held`: (rule, reason) -> records. `restarted`: why ledgers were read again from their start. `gaps`: of these,
     how often lines may have come and gone unseen. `failed`: file -> (what, next step). `sample`: the first records
@@ -23,6 +24,7 @@ class Outcome:
     """
 
     first_seq: int
+    stored: int = 0
     new: int = 0
     modified: int = 0
     unchanged: int = 0
@@ -43,6 +45,7 @@ class Outcome:
     sample: list[Put] = field(default_factory=list)
 
     def take(self, made: Plan) -> None:
+        self.stored += len(made.stored)
         self.new += len(made.stored) - made.modified
         self.modified += made.modified
         self.unchanged += made.unchanged

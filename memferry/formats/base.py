@@ -32,7 +32,8 @@ class Whole(ABC):
     every file, which takes a protocol ten times as long to tell."""
 
     removes: bool
-    """Whether an entry that is missing from the file was removed by its owner (and is to be retracted)."""
+    """Whether the file has entries, and one that is missing was removed by its owner (and is to be retracted); else it
+    is one document."""
 
     @abstractmethod
     def parse(self, source: Source, content: bytes) -> Snapshot | None:
@@ -53,6 +54,11 @@ class Kind(NamedTuple):
     """Read so that what it refers to is known; but its records belong to this machine and are not applied elsewhere."""
     content_type: str | None = None
     """What all of its records are, where that follows from where they lie."""
+
+    @property
+    def is_document(self) -> bool:
+        """Whether the file is one record under its path, so that no other file can hold another version of it."""
+        return isinstance(self.reader, Whole) and not self.reader.removes
 
 
 class Format(Protocol):

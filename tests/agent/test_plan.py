@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KnownFile, Seen, digest_number
-from memferry.agent.state.plan import SAME_KEY, Knowledge, Plan, Stamp, plan
+from memferry.agent.state.plan import SAME_KEY, Knowledge, Part, Plan, Stamp, plan
 from memferry.keys import digest
 from memferry.model import Cleared, Hold, Place, Put, Record, Source
 from memferry.policies.base import Held, Kept
@@ -46,20 +46,20 @@ def planned(
     at: int = 0,
     ledger: bool = True,
 ) -> Plan:
-    return plan(verdicts, known or knowing(), of or file(), at, STAMP, ledger=ledger)
+    return plan([Part(of or file(), at, verdicts, ledger)], known or knowing(), STAMP)
 
 
 def test_new_records_are_put_in_order_and_held_ones_take_no_position() -> None:
     made = planned(kept("a"), held("secret"), kept("b"))
     assert [(op.seq, op.key, op.position) for op in made.ops if isinstance(op, Put)] == [(10, "a", 0), (11, "b", 1)]
     assert [one.record.key for one in made.held] == ["secret"]
-    assert made.position == 2
+    assert made.parts[0].position == 2
 
 
 def test_what_lies_where_it_was_is_no_operation() -> None:
     one = kept("a")
     made = planned(one, known=knowing({one.id: Seen(digest_number(one.record.digest), 3, 7 << 32)}), of=file(placed=1))
-    assert (made.ops, made.unchanged, made.position) == ([], 1, 1)
+    assert (made.ops, made.unchanged, made.parts[0].position) == ([], 1, 1)
 
 
 def test_the_same_line_twice_is_stored_once_and_placed_twice() -> None:
@@ -113,7 +113,7 @@ def test_a_label_that_was_lifted_in_the_same_file_releases() -> None:
 def test_a_forgotten_record_stays_away() -> None:
     one = kept("a")
     made = planned(one, known=knowing({one.id: Seen(0, FORGOTTEN, 7 << 32)}), of=file(placed=1))
-    assert (made.ops, made.forgotten, made.position) == ([], 1, 1)
+    assert (made.ops, made.forgotten, made.parts[0].position) == ([], 1, 1)
 
 
 def test_what_was_pulled_is_not_pushed_back() -> None:
@@ -129,7 +129,7 @@ def test_an_edit_in_the_middle_of_a_ledger_stops_for_a_new_layout() -> None:
     first, new = kept("a"), kept("n")
     seen = {first.id: Seen(digest_number(first.record.digest), 3, 7 << 32)}
     made = planned(first, new, known=knowing(seen), of=file(placed=3))
-    assert (made.used, made.position, made.ops) == (1, 1, [])
+    assert (made.parts[0].used, made.parts[0].position, made.ops) == (1, 1, [])
     rest = planned(new, known=knowing(), of=file(placed=1, layouts=((0, 7), (1, 8))), at=1)
     assert rest.rows[0][3] == (8 << 32) + 1
 
@@ -140,7 +140,7 @@ def test_crossing_into_a_newer_layout_numbers_places_by_it() -> None:
 
 
 def test_tags_and_type_of_a_run_are_added() -> None:
-    made = plan([kept("a")], knowing(), file(), 0, Stamp("0", 1, ("x",), "note"), ledger=True)
+    made = plan([Part(file(), 0, [kept("a")], ledger=True)], knowing(), Stamp("0", 1, ("x",), "note"))
     (put,) = made.ops
     assert isinstance(put, Put)
     assert (put.tags, put.type) == (("x",), "note")
@@ -151,7 +151,7 @@ def test_positions_of_withdrawn_records_are_passed_over() -> None:
     seen = {after.id: Seen(digest_number(after.record.digest), 4, (7 << 32) + 2)}
     known = knowing(seen, holes=frozenset([7 << 32, (7 << 32) + 1]))
     made = planned(after, known=known, of=file(placed=3))
-    assert (made.ops, made.unchanged, made.position) == ([], 1, 3)
+    assert (made.ops, made.unchanged, made.parts[0].position) == ([], 1, 3)
 
 
 def test_a_new_record_may_take_the_place_of_a_withdrawn_one() -> None:

@@ -78,9 +78,9 @@ def _unkeyed(honest: Any) -> Any:
 
 
 def _keep_the_text(honest: Any) -> Any:
-    def hold(self: Any, held: Any, file: int, fingerprint: Any) -> None:
-        honest(self, held, file, fingerprint)
-        for one in held:
+    def hold(self: Any, met: Any, fingerprint: Any) -> None:
+        honest(self, met, fingerprint)
+        for _, one in met:
             self._state.report_problem("held", str(one.id), one.record.body.decode("utf-8", "replace"), "")
 
     return hold

@@ -31,14 +31,16 @@ class Holding:
         self._outcome = work.outcome
         self._desk = work.desk
 
-    def hold(self, this: Pass, made: Plan) -> None:
+    def hold(self, passes: Sequence[Pass], made: Plan) -> None:
         """Hold these, withdraw those of them that were stored, and whatever derives from them, however old."""
         self._withdraw(made.withdrawn)
-        self._catalog.hold(made.held, this.known.id, self._fingerprint)
-        if this.again:
-            this.held.update(held.id for held in made.held)
+        met = [(this.known.id, held) for this, part in zip(passes, made.parts, strict=True) for held in part.held]
+        self._catalog.hold(met, self._fingerprint)
+        for this, part in zip(passes, made.parts, strict=True):
+            if this.again:
+                this.held.update(held.id for held in part.held)
         self.hold_stored(self._derived(made.held))
-        self._refresh(this)
+        self._refresh(passes)
 
     def hold_stored(self, held: Sequence[Held]) -> None:
         """Hold stored records, and whatever derives from them."""
@@ -46,11 +48,11 @@ class Holding:
             self._withdraw([one.id for one in held])
             for one in held:
                 known = self._catalog.files.find(one.record.source.space, one.record.source.file)
-                self._catalog.hold([one], known.id if known else 0, self._fingerprint)
+                self._catalog.hold([(known.id if known else 0, one)], self._fingerprint)
                 self._outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
             held = self._derived(held)
 
-    def make_way(self, this: Pass, redacted: Sequence[Kept]) -> None:
+    def make_way(self, passes: Sequence[Pass], redacted: Sequence[Kept]) -> None:
         """A redacted version replaces none: what was cut out may stand in the ones before, so they are withdrawn, and
         so is what repeats it elsewhere."""
         if not redacted:
@@ -65,12 +67,13 @@ class Holding:
         blocks = [Held(one.record, labels.MARKED, one.removed_id, one.removed) for one in redacted if one.removed]
         self._catalog.remember_passages(blocks)
         self.hold_stored(self._derived(blocks))
-        self._refresh(this)
+        self._refresh(passes)
 
-    def _refresh(self, this: Pass) -> None:
-        """What a withdrawal has changed of the file that is being read."""
-        now = self._catalog.files.find(self._space, this.known.path)
-        if now is not None:
+    def _refresh(self, passes: Sequence[Pass]) -> None:
+        """What a withdrawal has changed of the files that are being read."""
+        known = self._catalog.files.find_all(self._space, [this.known.path for this in passes])
+        for this in passes:
+            now = known[this.known.path]
             this.known = this.known._replace(cleared=now.cleared, noted_mtime_ns=now.noted_mtime_ns, frame=now.frame)
 
     def _withdraw(self, ids: Iterable[int]) -> None:

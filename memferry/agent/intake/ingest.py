@@ -7,19 +7,19 @@ from itertools import chain
 
 from memferry.agent.files import gzipped, opening, tail
 from memferry.agent.files.scan import Stat
+from memferry.agent.intake.ending import Ended, Ending
 from memferry.agent.intake.storing import Storing
+from memferry.agent.intake.wholes import Wholes
 from memferry.agent.intake.work import Pass, Work
-from memferry.agent.state.known import WITHDRAWN, KnownFile
+from memferry.agent.state.known import KnownFile
 from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import digest
-from memferry.memory import undo
 from memferry.model import Record, Source
 
 CHUNK_BYTES = 1 << 20
 COMMIT_BYTES = 32 << 20
 """Fingerprints are random, so every commit touches all of their indexes: the bulk path commits in larger steps than
 it judges."""
-WHOLE_FILE_BYTES = 64 << 20
 
 
 class Ingest:
@@ -36,9 +36,8 @@ class Ingest:
         self._reading = work.reading
         self._outcome = work.outcome
         self._storing = Storing(work)
-        self.removals: list[tuple[int, frozenset[int]]] = []
-        self.expected: set[int] = set()
-        """Those among them that a digest took out."""
+        self.ending = Ending(work, self._storing)
+        self._wholes = Wholes(work, self._storing, self.ending)
 
     def close(self) -> None:
         self._storing.close()
@@ -49,11 +48,19 @@ class Ingest:
         released, self._storing.released = self._storing.released, False
         return released
 
+    def read_documents(self, files: Iterable[tuple[str, Kind]]) -> None:
+        """Bring them up to date, all together."""
+        self._wholes.read(map(self._noted, files))
+
+    def _noted(self, file: tuple[str, Kind]) -> tuple[str, Kind]:
+        self._outcome.changed_files.append(f"{self._space}/{file[0]}")
+        return file
+
     def read(self, path: str, kind: Kind, *, was: str | None = None) -> None:
         """Bring one file up to date. `was`: the name it seems to have had. Raises opening.Unreadable."""
         self._outcome.changed_files.append(f"{self._space}/{path}")
         if isinstance(kind.reader, Whole):
-            self._read_whole(path, kind, kind.reader)
+            self._wholes.read([(path, kind)])
             return
         with opening.opened(self._root, path) as (descriptor, stat):
             if path.endswith(".gz"):
@@ -84,7 +91,7 @@ class Ingest:
                 for part in _up_to(COMMIT_BYTES, chain((first,), parts)):
                     start.trail.advance(part, descriptor)
                     self._storing.store(this, _records(reader, source, part), start.trail.cursor())
-        self._finish(this, stat if start.trail.is_proved else stat.doubted, cursor=start.trail.cursor())
+        self.ending.finish([Ended(this, stat if start.trail.is_proved else stat.doubted, start.trail.cursor())])
 
     def _read_archive(self, descriptor: int, stat: Stat, path: str, kind: Kind) -> None:
         this = Pass(self._meet(path, kind), kind)
@@ -94,7 +101,7 @@ class Ingest:
                 raise opening.Unreadable(path, part.reason)
             if isinstance(part, tail.Chunk | tail.Oversize):
                 self._storing.store(this, _records(reader, source, part))
-        self._finish(this, stat)
+        self.ending.finish([Ended(this, stat)])
 
     def _source(self, path: str, kind: Kind) -> tuple[Source, Ledger]:
         assert not isinstance(kind.reader, Whole)
@@ -150,97 +157,6 @@ class Ingest:
             self._catalog.lose_held(known.id)
             if known.cleared:
                 self._work.tell(known, gone=True)
-
-    # -- whole files
-
-    def _read_whole(self, path: str, kind: Kind, reader: Whole) -> None:
-        read = opening.read_stable(
-            self._root, path, WHOLE_FILE_BYTES, quiet_s=self._reading.settle_s, now=self._state.clock
-        )
-        if read is None:
-            self._outcome.unsettled.append(f"{self._space}/{path}")
-            return
-        content, stat = read
-        known = self._meet(path, kind)
-        mark = self._fingerprint(content)
-        if known.content == mark and not known.gone and not self._reading.force:
-            with self._state.transaction():
-                self._catalog.files.save(known._replace(stat=stat))
-        elif known.cleared and not content.strip():
-            self._refuse_blank(known, stat)
-        elif (snapshot := reader.parse(Source(self._space, path, kind.format, kind.derived), content)) is None:
-            self._refuse_broken(known, stat)
-        else:
-            self._outcome.read_bytes += len(content)
-            this = Pass(known, kind)
-            self._storing.store(this, snapshot.records)
-            self._finish(this, stat, content=mark, frame=snapshot.frame)
-
-    def _refuse_blank(self, known: KnownFile, stat: Stat) -> None:
-        """A blank version never replaces a full one silently."""
-        with self._state.transaction():
-            self._catalog.files.save(known._replace(stat=stat))
-            self._state.report_problem(
-                "file",
-                f"{known.space}/{known.path}",
-                "is blank now; its last full version is kept in the backends",
-                f"write it again, `memferry restore` it, or `memferry forget {known.space}/{known.path}`",
-            )
-
-    def _refuse_broken(self, known: KnownFile, stat: Stat) -> None:
-        """Half-written or broken: the last good version stays, and the next change is looked at again."""
-        subject = f"{known.space}/{known.path}"
-        text, hint = "is not complete (it does not parse)", "repair the file; its last good version is kept"
-        self._outcome.failed[subject] = (text, hint)
-        with self._state.transaction():
-            self._catalog.files.save(known._replace(stat=stat))
-            self._state.report_problem("file", subject, text, hint)
-
-    # -- the end of a file
-
-    def _finish(
-        self, this: Pass, stat: Stat, *, cursor: tail.Cursor | None = None, content: int | None = None,
-        frame: tuple[str, str, str] | None = None,
-    ) -> None:  # fmt: skip
-        """Remember the file as read to its end: what was placed beyond is no more."""
-        before = this.known
-        with self._state.transaction():
-            if this.position < this.known.placed:
-                self._storing.renew_layout(this)
-            text = "\0".join(frame) if frame else None
-            known = this.known._replace(
-                stat=stat, cursor=cursor, content=content, format=this.kind.format, gone=False,
-                position=this.position, placed=this.position, frame=text,
-            )  # fmt: skip
-            told = (before.noted_mtime_ns, before.frame, before.gone) == (stat.mtime_ns, text, False)
-            if known.cleared and not told and (this.wrote or before.gone or text != before.frame):
-                self._work.tell(known, mtime_ns=stat.mtime_ns, frame=frame)
-                known = known._replace(noted_mtime_ns=stat.mtime_ns)
-            if isinstance(this.kind.reader, Whole) and this.kind.reader.removes:
-                known = self._compare_members(this, known)
-            self._catalog.files.save(known)
-            self._state.clear_problem("file", f"{known.space}/{known.path}")
-
-    def _compare_members(self, this: Pass, known: KnownFile) -> KnownFile:
-        removed = frozenset(self._catalog.files.members(known.id) - this.present)
-        self._catalog.files.add_members(known.id, this.present)
-        if not removed:
-            return known
-        self.removals.append((known.id, removed))
-        self.expected |= removed & self._digested(known.path)
-        return known._replace(stat=None, content=None)  # read again until the removal is carried out
-
-    def _digested(self, path: str) -> set[int]:
-        """Which entries `memferry digest` took out of an array: nobody needs to be asked about these."""
-        return {self._fingerprint.key(self._space, one) for one in undo.meant_to_go(self._root / path)}
-
-    def carry_out_removals(self) -> None:
-        """Withdraw the array entries that their owners removed."""
-        with self._state.transaction():
-            for file, ids in self.removals:
-                self._outcome.removed += len(self._withdrawal.withdraw(self._space, ids, WITHDRAWN))
-                self._catalog.files.drop_members(file, ids)
-        self.removals.clear()
 
     def _meet(self, path: str, kind: Kind) -> KnownFile:
         with self._state.transaction():

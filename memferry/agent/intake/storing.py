@@ -1,18 +1,19 @@
-"""One batch of records: judged, planned, and stored together with the cursor in one transaction."""
+"""One batch of records, of one file or of many: judged, planned, and stored together in one transaction."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
+from itertools import islice, pairwise
+from typing import TypeAlias
 
 from memferry.agent.files import tail
 from memferry.agent.intake.holding import Holding
 from memferry.agent.intake.work import Pass, Work
-from memferry.agent.state.journal import seal
+from memferry.agent.state.journal import SEVERAL, seal
 from memferry.agent.state.known import HELD, digest_number
-from memferry.agent.state.plan import Knowledge, Plan, Stamp, plan
+from memferry.agent.state.plan import Knowledge, Part, Plan, Reached, Stamp, plan
 from memferry.formats.base import Whole
 from memferry.model import Op, Record, Sealed
 from memferry.policies.base import Held, Kept
@@ -20,6 +21,9 @@ from memferry.policies.chain import judge
 
 WORTH_A_THREAD = 64
 HOLES_AHEAD = 10_000
+
+_Batch: TypeAlias = Sequence[tuple[Pass, Sequence[Kept | Held]]]
+"""What is judged and stored together, by file."""
 
 
 class Storing:
@@ -42,18 +46,16 @@ class Storing:
         self._sealer.shutdown()
 
     def store(self, this: Pass, records: Sequence[Record], cursor: tail.Cursor | None = None) -> None:
-        """Judge a batch and store it: operations, what is known of records, verdicts and cursor, all or nothing."""
+        """Judge a batch of a ledger's lines and store it: operations, what is known of records, verdicts and cursor,
+        all or nothing."""
         if cursor is not None:
             self._outcome.read_bytes += cursor.offset - (this.known.cursor.offset if this.known.cursor else 0)
-        verdicts: Sequence[Kept | Held] = judge(records, self._catalog, self._fingerprint, desk=self._desk)
-        if isinstance(this.kind.reader, Whole) and this.kind.reader.removes:
-            this.present.update(verdict.id for verdict in verdicts)
+        verdicts = self._judged(records)
         with self._state.transaction():
-            self._holding.make_way(this, [one for one in verdicts if isinstance(one, Kept) and one.record.redacted])
+            self._make_way([this], verdicts)
             while verdicts:
-                made = self._plan(this, verdicts)
-                self._carry_out(this, made)
-                verdicts = verdicts[made.used :]
+                (reached,) = self._carry_out([(this, verdicts)])
+                verdicts = verdicts[reached.used :]
                 if verdicts:
                     self.renew_layout(this)
             if cursor is not None:
@@ -61,22 +63,45 @@ class Storing:
                 this.known = this.known._replace(cursor=cursor, position=this.position, placed=placed)
                 self._catalog.files.save(this.known)
 
+    def store_whole(self, read: Sequence[tuple[Pass, Sequence[Record]]]) -> None:
+        """The same for all that some files hold; of documents, as if they were lines of one ledger."""
+        verdicts = self._judged([record for _, records in read for record in records])
+        left = iter(verdicts)
+        batch = [(this, list(islice(left, len(records)))) for this, records in read]
+        for this, own in batch:
+            this.present.update([one.id for one in own])
+        with self._state.transaction():
+            self._make_way([this for this, _ in batch], verdicts)
+            self._carry_out(batch)
+
+    def _judged(self, records: Sequence[Record]) -> Sequence[Kept | Held]:
+        return judge(records, self._catalog, self._fingerprint, desk=self._desk)
+
+    def _make_way(self, passes: Sequence[Pass], verdicts: Sequence[Kept | Held]) -> None:
+        self._holding.make_way(passes, [one for one in verdicts if isinstance(one, Kept) and one.record.redacted])
+
     def renew_layout(self, this: Pass) -> None:
         """Positions from here on will hold other lines than they did."""
         this.known = self._catalog.files.relay(this.known, this.position)
         if this.known.cleared:
             self._work.tell(this.known, keep=this.position)
 
-    def _plan(self, this: Pass, verdicts: Sequence[Kept | Held]) -> Plan:
+    def _plan(self, batch: _Batch) -> Plan:
         seq, hlc = self._journal.next()
         stamp = Stamp(hlc, seq, self._reading.tags, self._reading.type)
-        known = self._knowledge(this, verdicts)
-        return plan(verdicts, known, this.known, this.position, stamp, ledger=not isinstance(this.kind.reader, Whole))
+        known = self._knowledge(batch)
+        parts = [
+            Part(this.known, this.position, verdicts, ledger=not isinstance(this.kind.reader, Whole))
+            for this, verdicts in batch
+        ]
+        return plan(parts, known, stamp)
 
-    def _knowledge(self, this: Pass, verdicts: Sequence[Kept | Held]) -> Knowledge:
+    def _knowledge(self, batch: _Batch) -> Knowledge:
+        verdicts = [verdict for _, part in batch for verdict in part]
         seen = self._catalog.seen([verdict.id for verdict in verdicts])
+        reheld = frozenset().union(*(this.held for this, _ in batch))
         if not seen:
-            return Knowledge({}, {}, frozenset(), {}, {}, frozenset(this.held), frozenset())
+            return Knowledge({}, {}, frozenset(), {}, {}, reheld, frozenset())
         changed = {
             verdict.id: seen[verdict.id].seq
             for verdict in verdicts
@@ -87,16 +112,21 @@ class Storing:
         puts = self._journal.puts([seq for seq in changed.values() if seq > 0])
         bases = {id_: puts[seq].digest for id_, seq in changed.items() if seq in puts}
         bases |= self._catalog.foreign_digests([id_ for id_, seq in changed.items() if seq < 0])
-        holes = self._holes(this, len(verdicts))
-        spots = {this.known.place(this.position + n) for n in range(len(verdicts) + len(holes))}
+        holes = [self._holes(this, len(part)) for this, part in batch]
+        spots = {
+            this.known.place(this.position + n)
+            for (this, part), passed in zip(batch, holes, strict=True)
+            for n in range(len(part) + len(passed))
+        }
+        files = {one.id: this.known.id for this, part in batch if this.again for one in part}
         return Knowledge(
             seen,
             self._catalog.places(spots),
-            holes,
+            frozenset().union(*holes),
             bases,
             self._catalog.foreign_files([id_ for id_, one in seen.items() if one.seq < 0]),
-            frozenset(this.held),
-            self._catalog.held_in(this.known.id, [id_ for id_, one in seen.items() if this.again and one.seq == HELD]),
+            reheld,
+            self._catalog.held_in({id_: files[id_] for id_, one in seen.items() if one.seq == HELD and id_ in files}),
         )
 
     def _holes(self, this: Pass, count: int) -> frozenset[int]:
@@ -110,19 +140,25 @@ class Storing:
             *(self._catalog.holes(known.place(a), known.place(b - 1)) for a, b in pairwise(starts) if a < b)
         )
 
-    def _carry_out(self, this: Pass, made: Plan) -> None:
+    def _carry_out(self, batch: _Batch) -> Sequence[Reached]:
+        made = self._plan(batch)
+        passes = [this for this, _ in batch]
         sealing = self._sealing(made.ops) if made.ops else None
         self._catalog.release(made.released)
         self._catalog.store(made)
+        for this, reached in zip(passes, made.parts, strict=True):
+            this.position = reached.position
+            if reached.wrote:
+                this.wrote = True
+                this.known = this.known._replace(cleared=True)
         if sealing is not None:
-            self._journal.append(sealing(), this.known.id)
-            this.wrote = True
-            this.known = self._catalog.files.save(this.known._replace(cleared=True))
+            self._journal.append(sealing(), passes[0].known.id if len(passes) == 1 else SEVERAL)
+            self._catalog.files.save_all(this.known for this in passes if this.wrote)
         if made.held:
-            self._holding.hold(this, made)
+            self._holding.hold(passes, made)
         self.released |= bool(made.released)
-        this.position = made.position
         self._outcome.take(made)
+        return made.parts
 
     def _sealing(self, ops: Sequence[Op]) -> Callable[[], Sealed]:
         """Many are compressed in a thread while the rows are written here."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from itertools import count
+from itertools import groupby
 from typing import NamedTuple
 
 from memferry.agent.files import scan
@@ -19,9 +19,10 @@ ROUNDS = 3
 """A copy is written after its original. So when a copy was read, the originals are looked at once more, and what
 turns out to repeat a private record is withdrawn before anything is sent."""
 
-FILES_AT_ONCE = 100
-BYTES_AT_ONCE = 4 << 20
-"""Small files share a transaction, whose fsync costs more than reading one; a large ledger has many of its own."""
+FILES_AT_ONCE = 1000
+BYTES_AT_ONCE = 1 << 20
+"""Small files share a transaction, whose fsync costs more than reading one, and documents are judged together, as
+many as a ledger's lines are; a large ledger has many transactions of its own."""
 
 
 class Guard(NamedTuple):
@@ -43,6 +44,7 @@ class Cycle:
         wanted: Callable[[str, Kind], bool] = lambda file, kind: True,
         progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> None:  # fmt: skip
+        self._work = work
         self._state = work.state
         self._catalog = Catalog(work.state)
         self._tree = work.tree
@@ -145,26 +147,36 @@ class Cycle:
         rest = sorted(kinds.keys() - moved.keys(), key=lambda file: (not kinds[file].derived, file))
         order = [*(new for new in moved if new in kinds), *rest]
         sizes = {one.file: one.stat.size for one in changes.changed}
-        done = count()
+        steps = self._counted(len(order))
         for group in _grouped(order, sizes):
             with self._state.transaction() if len(group) > 1 else nullcontext():
-                for file in group:
-                    self._progress(next(done), len(order))
-                    self._read_one(file, kinds[file], moved.get(file))
+                for together, files in groupby(group, key=lambda file: kinds[file].is_document):
+                    due = ((file, kinds[file]) for file, _ in zip(files, steps, strict=False))
+                    if together:
+                        self._read_documents(due)
+                    else:
+                        for file, kind in due:
+                            self._read_one(file, kind, moved.get(file))
+
+    def _counted(self, total: int) -> Iterator[None]:
+        """A step before each file."""
+        for done in range(total):
+            yield self._progress(done, total)
+
+    def _read_documents(self, files: Iterable[tuple[str, Kind]]) -> None:
+        before = self._outcome.stored
+        self._ingest.read_documents(files)
+        self._holds_copies |= self._outcome.stored > before
 
     def _read_one(self, file: str, kind: Kind, was: str | None) -> None:
-        before = self._outcome.new + self._outcome.modified
+        before = self._outcome.stored
         try:
             self._ingest.read(file, kind, was=was)
         except StateError:
             raise
         except MemferryError as error:
-            subject = f"{self._tree.name}/{file}"
-            self._outcome.failed[subject] = (str(error), error.hint)
-            with self._state.transaction():
-                self._state.report_problem("file", subject, str(error), error.hint)
-        stored = self._outcome.new + self._outcome.modified > before
-        self._holds_copies |= stored and (kind.derived or isinstance(kind.reader, Whole))
+            self._work.fail(file, error)
+        self._holds_copies |= self._outcome.stored > before and (kind.derived or isinstance(kind.reader, Whole))
 
     # -- vanishing
 
@@ -188,10 +200,11 @@ class Cycle:
             self._ingest.note_vanished(file)
 
     def _remove_entries(self) -> None:
-        removals = self._ingest.removals
+        removals = self._ingest.ending.removals
         if not removals:
             return
-        doomed = len({id_ for _, ids in removals for id_ in ids} - self._ingest.expected)  # each counts once
+        expected = self._ingest.ending.expected
+        doomed = len({id_ for _, ids in removals for id_ in ids} - expected)  # each counts once
         row = self._state.one(
             "select count(*) from member join file on file.id = member.file where file.space = ?", self._tree.name
         )
@@ -201,7 +214,7 @@ class Cycle:
             text = f"{doomed} of {known} entries were removed at once"
             self._halt(text, "restore the file; `memferry push --accept-deletions` to withdraw them everywhere")
             raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
-        self._ingest.carry_out_removals()
+        self._ingest.ending.carry_out_removals()
 
     def _halt(self, text: str, hint: str) -> None:
         with self._state.transaction():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
 from memferry.agent.state.known import KnownFile
 from memferry.agent.state.withdraw import Withdrawal
+from memferry.errors import MemferryError
 from memferry.formats.base import Kind
 from memferry.keys import Fingerprinter
 from memferry.model import Note
@@ -52,10 +54,24 @@ class Work:
 
     def tell(self, known: KnownFile, *, path: str | None = None, **facts: object) -> None:
         """The backends about a file: where it lies now, how it ends, that it is gone."""
-        seq, hlc = self.journal.next()
-        note = Note(seq, hlc, known.space, path or known.path, known.format, **facts)  # type: ignore[arg-type]
-        self.journal.append_ops([note])
-        self.catalog.files.add_note(known.id, seq)
+        self.tell_all([(known._replace(path=path or known.path), facts)])
+
+    def tell_all(self, news: Sequence[tuple[KnownFile, Mapping[str, object]]]) -> None:
+        """As `tell`, of several files."""
+        first, hlc = self.journal.next()
+        notes = [
+            Note(seq, hlc, known.space, known.path, known.format, **facts)  # type: ignore[arg-type]
+            for seq, (known, facts) in enumerate(news, first)
+        ]
+        self.journal.append_ops(notes)
+        self.catalog.files.add_notes((known.id, note.seq) for (known, _), note in zip(news, notes, strict=True))
+
+    def fail(self, path: str, error: MemferryError) -> None:
+        """This file could not be read; the others can."""
+        subject = f"{self.tree.name}/{path}"
+        self.outcome.failed[subject] = (str(error), error.hint)
+        with self.state.transaction():
+            self.state.report_problem("file", subject, str(error), error.hint)
 
 
 @dataclass(slots=True)

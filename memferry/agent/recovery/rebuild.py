@@ -117,7 +117,7 @@ class _Builder:
         self._catalog.files.save(
             known._replace(gone=op.gone, frame=frame, cleared=True, noted_mtime_ns=op.mtime_ns or known.noted_mtime_ns)
         )
-        self._catalog.files.add_note(known.id, op.seq)
+        self._catalog.files.add_notes([(known.id, op.seq)])
 
     def _reach(self, space: str, file: str, position: int) -> KnownFile:
         known = self._catalog.files.meet(space, file, "")

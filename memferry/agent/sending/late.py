@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
     """Read files again that changed since these operations of theirs, `first`..`last`, were queued. Returns whether any
     did. Raises Halted where the rules or the scanner broke meanwhile."""
+    queued: defaultdict[str, list[str]] = defaultdict(list)
+    for space, file in sorted(agent.journal.files(first, last)):
+        queued[space].append(file)
     changed: defaultdict[str, list[str]] = defaultdict(list)
     gone: set[str] = set()
-    for space, file, before in agent.catalog.files.stats_of(agent.journal.files(first, last)):
-        if space not in agent.trees:
-            continue
-        now = scan.stat_at(agent.trees[space].root, file)
-        if now is None:
-            gone.add(space)
-        elif before not in (now, now.doubted):
-            changed[space].append(file)
+    for space in queued.keys() & agent.trees.keys():
+        for file, before in agent.catalog.files.stats(space, queued[space]).items():
+            now = scan.stat_at(agent.trees[space].root, file)
+            if now is None:
+                gone.add(space)
+            elif before not in (now, now.doubted):
+                changed[space].append(file)
     for space in changed.keys() | gone:
         with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
             _read_again(agent, agent.trees[space], changed[space], outcome, elsewhere=space in gone)

@@ -160,14 +160,16 @@ class Catalog:
         suspects = {row[0] for row in (*named, *repeated)}
         return {id_ for id_, seen in self.seen(suspects).items() if seen.seq > 0}
 
-    def hold(self, held: Sequence[Held], file: int, fingerprint: Fingerprinter) -> None:
-        """Remember verdicts on records of one file; their digests are stored as keyed fingerprints only."""
+    def hold(self, met: Sequence[tuple[int, Held]], fingerprint: Fingerprinter) -> None:
+        """Remember verdicts on records, each with the file it was met in; their digests are stored as keyed
+        fingerprints only."""
+        held = [one for _, one in met]
         rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
         self._discount([one.id for one in held])
         self._add("held", (
-            (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for one in held
+            (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for file, one in met
         ))  # fmt: skip
-        self._count(Counter((file, rules[one.verdict]) for one in held))
+        self._count(Counter((file, rules[one.verdict]) for file, one in met))
         self.remember_passages(held)
         self._state.execute_many(
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
@@ -187,10 +189,10 @@ class Catalog:
         """By what their texts are recognised in others."""
         self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
 
-    def held_in(self, file: int, ids: Collection[int]) -> frozenset[int]:
-        """Those of the held ids that were last met in this file."""
-        rows = self._state.among("select id, file from held where id in (select value from json_each(?))", ids)
-        return frozenset(id_ for id_, where in rows if where == file)
+    def held_in(self, files: Mapping[int, int]) -> frozenset[int]:
+        """Those held ids that were last met in the file that `files` gives for them."""
+        rows = self._state.among("select id, file from held where id in (select value from json_each(?))", files)
+        return frozenset(id_ for id_, where in rows if where == files[id_])
 
     def holds_of(self, file: int) -> bool:
         """Whether a record of this file was held when it was last read."""

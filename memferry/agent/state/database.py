@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sqlite3
 import time
@@ -53,7 +54,7 @@ create table echo(mark integer, id integer, primary key(mark, id)) without rowid
 create table redacted(id integer primary key, removed integer not null);
 
 -- What is queued and what is acknowledged.
--- `file`: the one whose records a row of the journal holds; 0: it holds none.
+-- `file`: the one whose records a row of the journal holds; 0: it holds none; -1: those of several.
 create table journal(first integer primary key, last integer not null, count integer not null,
   raw_bytes integer not null, retracts text not null, frame blob not null, file integer not null);
 create table checkpoint(backend text primary key, through integer not null default 0,
@@ -221,6 +222,12 @@ class State:
 
     def clear_problem(self, area: str, subject: str) -> None:
         self.execute("delete from problem where area = ? and subject = ?", (area, subject))
+
+    def clear_problems(self, area: str, subjects: Sequence[str]) -> None:
+        self.execute(
+            "delete from problem where area = ? and subject in (select value from json_each(?))",
+            (area, json.dumps(subjects)),
+        )
 
     def problems(self) -> list[Problem]:
         return [Problem(*row) for row in self.rows("select * from problem order by area, subject")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import count
 from struct import Struct
 from struct import error as StructError  # noqa: N812
 
@@ -37,6 +38,14 @@ def _file(row: Sequence) -> KnownFile:  # type: ignore[type-arg]
     )  # fmt: skip
 
 
+def _row(file: KnownFile) -> tuple[object, ...]:
+    """Its columns, the id last."""
+    id_, space, path, format_, stat, cursor, content, layouts, *rest = file
+    packed = _STAT.pack(*stat) if stat else None
+    encoded = _cursor_encoder.encode(cursor) if cursor else None
+    return (space, path, format_, packed, encoded, content, json.dumps(layouts), *rest, id_)
+
+
 class Files:
     """Reads and writes what the state knows of files. Call inside a transaction of the state."""
 
@@ -54,31 +63,43 @@ class Files:
         unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
         return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
 
-    def stats_of(self, files: Collection[int]) -> list[tuple[str, str, Stat]]:
-        """(space, path, stat as last read) of those of these files that are not gone."""
-        rows = self._state.among(
-            "select space, path, stat from file where not gone and stat is not null"
-            " and id in (select value from json_each(?))", files
-        )  # fmt: skip
-        return [(space, path, Stat._make(_STAT.unpack(packed))) for space, path, packed in rows]
-
     def find(self, space: str, path: str) -> KnownFile | None:
         """What is known of a file; None: it was never met. Raises StateError for a damaged row."""
-        row = self._state.one(f"select {FILE_COLUMNS} from file where space = ? and path = ?", space, path)
+        return self.find_all(space, [path]).get(path)
+
+    def find_all(self, space: str, paths: Collection[str]) -> dict[str, KnownFile]:
+        """What is known of these files, by path; those that were never met are left out. Raises StateError for a
+        damaged row."""
+        sql = f"select {FILE_COLUMNS} from file where space = ? and path in (select value from json_each(?))"
         try:
-            return None if row is None else _file(row)
+            return {row[2]: _file(row) for row in self._state.rows(sql, space, json.dumps([*paths]))}
         except (msgspec.MsgspecError, StructError, ValueError) as error:
             raise self._state.damaged("what is known of a file") from error
 
     def meet(self, space: str, path: str, format_name: str) -> KnownFile:
         """The file's row, made when it is new."""
-        known = self.find(space, path)
-        if known is not None:
-            return known
-        self._state.execute("insert into file(space, path, format) values(?, ?, ?)", (space, path, format_name))
-        made = self.find(space, path)
-        assert made is not None
-        return self.relay(made, 0)
+        return self.meet_all(space, {path: format_name})[path]
+
+    def meet_all(self, space: str, formats: Mapping[str, str]) -> dict[str, KnownFile]:
+        """The rows of these files by path, made for those that are new. `formats`: names, by path."""
+        known = self.find_all(space, formats)
+        new = [path for path in formats if path not in known]
+        made = [
+            KnownFile(id_, space, path, formats[path], layouts=((0, layout),))
+            for path, id_, layout in zip(new, self._free("file"), self._free("layout"), strict=False)
+        ]
+        self._state.execute_many(
+            "insert into file(id, space, path, format, layouts) values(?, ?, ?, ?, ?)",
+            ((one.id, one.space, one.path, one.format, json.dumps(one.layouts)) for one in made),
+        )
+        self._state.execute_many("insert into layout values(?, ?)", ((one.layouts[0][1], one.id) for one in made))
+        return known | {one.path: one for one in made}
+
+    def _free(self, table: str) -> Iterator[int]:
+        """Ids that no row has."""
+        row = self._state.one(f"select coalesce(max(id), 0) + 1 from {table}")
+        assert row is not None
+        return count(row[0])
 
     def relay(self, file: KnownFile, position: int) -> KnownFile:
         """A new layout from `position` on: what lay there no longer counts as being in its place."""
@@ -89,17 +110,16 @@ class Files:
 
     def save(self, file: KnownFile) -> KnownFile:
         """From now on this is known of it; returns it."""
-        stat = _STAT.pack(*file.stat) if file.stat else None
-        cursor = _cursor_encoder.encode(file.cursor) if file.cursor else None
-        self._state.execute(
+        self.save_all([file])
+        return file
+
+    def save_all(self, files: Iterable[KnownFile]) -> None:
+        """From now on this is known of them."""
+        self._state.execute_many(
             "update file set space = ?, path = ?, format = ?, stat = ?, cursor = ?, content = ?, layouts = ?,"
             " position = ?, placed = ?, cleared = ?, noted_mtime_ns = ?, frame = ?, gone = ? where id = ?",
-            (
-                file.space, file.path, file.format, stat, cursor, file.content, json.dumps(file.layouts),
-                file.position, file.placed, file.cleared, file.noted_mtime_ns, file.frame, file.gone, file.id,
-            ),
-        )  # fmt: skip
-        return file
+            map(_row, files),
+        )
 
     def displace(self, space: str, path: str) -> None:
         """Another file takes this name; what is known of the one that had it stays, without a name."""
@@ -133,8 +153,9 @@ class Files:
         """The entries that a JSON array held when last read."""
         return {row[0] for row in self._state.rows("select id from member where file = ?", file)}
 
-    def add_note(self, file: int, seq: int) -> None:
-        self._state.execute("insert into note values(?, ?)", (file, seq))
+    def add_notes(self, notes: Iterable[tuple[int, int]]) -> None:
+        """Files by id, and the seqs of operations that tell of them."""
+        self._state.execute_many("insert into note values(?, ?)", notes)
 
     def pulled(self, space: str) -> set[str]:
         """Ledgers and copies that pulls wrote: they are another machine's to carry."""

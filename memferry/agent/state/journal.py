@@ -23,8 +23,20 @@ COLUMNS = "first, last, count, raw_bytes, frame, retracts"
 
 T = TypeVar("T")
 
+SEVERAL = -1
+"""`file` of a row whose records were read from several files: each operation names its own."""
+
+
+class _Placed(msgspec.Struct):
+    """Where an operation lies."""
+
+    space: str
+    file: str
+
+
 _encode = msgspec.json.Encoder()
 _decode = msgspec.json.Decoder(Op)
+_placed = msgspec.json.Decoder(_Placed)
 
 
 def seal(ops: Sequence[Op], machine: str) -> Sealed:
@@ -110,7 +122,7 @@ class Journal:
             self._state.set_meta("hlc", hlc)
 
     def append(self, sealed: Sealed, file: int = 0) -> None:
-        """`file`: where its records were read, by id."""
+        """`file`: where its records were read, by id; SEVERAL where that was not one file."""
         retracts = json.dumps(sealed.retracts)
         self._state.execute(
             "insert into journal values(?, ?, ?, ?, ?, ?, ?)",
@@ -122,16 +134,26 @@ class Journal:
         if ops:
             self.append(seal(ops, self.machine), file)
 
-    def files(self, first: int, last: int) -> set[int]:
-        """Ids of the files whose records lie in the rows that overlap `first`..`last`."""
-        start = self._state.one("select max(first) from journal where first <= ?", first)
-        sql = "select distinct file from journal where file > 0 and first between ? and ?"
-        return {row[0] for row in self._state.rows(sql, (start[0] if start else None) or first, last)}
+    def files(self, first: int, last: int) -> set[tuple[str, str]]:
+        """Space and path of the files whose records lie in the rows that overlap `first`..`last`."""
+        start = self._row_of(first)
+        found = set(self._state.rows(
+            "select distinct file.space, file.path from journal join file on file.id = journal.file"
+            " where journal.first between ? and ?", start, last
+        ))  # fmt: skip
+        mixed = f"select {COLUMNS} from journal where file = {SEVERAL} and first between ? and ?"
+        for row in self._state.rows(mixed, start, last):
+            found |= {(put.space, put.file) for put in decode(_row(row), _placed)}
+        return found
+
+    def _row_of(self, seq: int) -> int:
+        """Where the row begins that may hold this operation."""
+        start = self._state.one("select max(first) from journal where first <= ?", seq)
+        return (start[0] if start else None) or seq
 
     def sealed(self, first: int, last: int) -> Iterator[Sealed]:
         """Rows that overlap `first`..`last`, ascending."""
-        start = self._state.one("select max(first) from journal where first <= ?", first)
-        position = (start[0] if start else None) or first
+        position = self._row_of(first)
         while row := self._state.one(
             f"select {COLUMNS} from journal where first between ? and ? limit 1", position, last
         ):

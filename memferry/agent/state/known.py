@@ -40,16 +40,16 @@ class KnownFile(NamedTuple):
     space: str
     path: str
     format: str
-    stat: Stat | None
-    cursor: Cursor | None
-    content: int | None
-    layouts: tuple[tuple[int, int], ...]
-    position: int
-    placed: int
-    cleared: bool
-    noted_mtime_ns: int | None
-    frame: str | None
-    gone: bool
+    stat: Stat | None = None
+    cursor: Cursor | None = None
+    content: int | None = None
+    layouts: tuple[tuple[int, int], ...] = ()
+    position: int = 0
+    placed: int = 0
+    cleared: bool = False
+    noted_mtime_ns: int | None = None
+    frame: str | None = None
+    gone: bool = False
 
     def place(self, position: int) -> int:
         """The number under which `record` and `place` know this position."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KnownFile, Seen, digest_number
@@ -23,10 +23,10 @@ class Stamp(NamedTuple):
 
 class Knowledge(NamedTuple):
     """What is known of a batch's records before it. `places`: place -> id beyond first places; `holes`: places of
-    this file in use once, where nothing is stored any more; `bases`: full hex
+    its files in use once, where nothing is stored any more; `bases`: full hex
     digests of stored versions that the batch may replace; `foreign`: files that records of other machines lie in;
-    `reheld`: ids whose held version was met again in this reading of the file; `own_holds`: ids whose held version
-    was last met in this very file."""
+    `reheld`: ids whose held version was met again in this reading of their file; `own_holds`: ids whose held version
+    was last met in the very file where they are met now."""
 
     seen: Mapping[int, Seen]
     places: Mapping[int, int]
@@ -37,12 +37,32 @@ class Knowledge(NamedTuple):
     own_holds: frozenset[int]
 
 
-class Plan(NamedTuple):
-    """`ops`: for the journal. `stored`: the records behind new puts. `held`: verdicts. `withdrawn`: ids of stored
-    records that are held from now on; `released`: the opposite. `rows`: new states of record keys. `versions`,
-    `placed`: rows of these tables. `used`: verdicts consumed; fewer than given where the file's layout must be renewed
-    at `position` first. `position`: the next free one. `duplicates`, `forgotten`, `unchanged`: counts."""
+class Part(NamedTuple):
+    """The verdicts of a batch on what one file holds. `position`: where the first of them would be placed. `ledger`:
+    whether its occupied positions are left alone; arrays and documents replace position by position."""
 
+    file: KnownFile
+    position: int
+    verdicts: Sequence[Kept | Held]
+    ledger: bool
+
+
+class Reached(NamedTuple):
+    """How far one part of a batch came. `used`: verdicts consumed; fewer than given where the file's layout must be
+    renewed at `position` first. `position`: the next free one. `wrote`: whether operations are queued for it."""
+
+    used: int
+    position: int
+    wrote: bool
+    held: Sequence[Held]
+
+
+class Plan(NamedTuple):
+    """`parts`: how far each of the batch came. `ops`: for the journal. `stored`: the records behind new puts. `held`:
+    verdicts. `withdrawn`: ids of stored records that are held from now on; `released`: the opposite. `rows`: new states
+    of record keys. `versions`, `placed`: rows of these tables. `duplicates`, `forgotten`, `unchanged`: counts."""
+
+    parts: Sequence[Reached]
     ops: Sequence[Op]
     stored: Sequence[Kept]
     held: Sequence[Held]
@@ -51,44 +71,34 @@ class Plan(NamedTuple):
     rows: Sequence[tuple[int, int, int, int]]
     versions: Sequence[tuple[int, int, int]]
     placed: Sequence[tuple[int, int, int]]
-    used: int
-    position: int
     modified: int
     duplicates: int
     forgotten: int
     unchanged: int
 
 
-def plan(
-    verdicts: Sequence[Kept | Held], known: Knowledge, file: KnownFile, position: int, stamp: Stamp, *, ledger: bool
-) -> Plan:
-    """Decide for each verdict in turn. `position`: where the first of them would be placed.
+def plan(parts: Iterable[Part], known: Knowledge, stamp: Stamp) -> Plan:
+    """Decide for each verdict in turn.
 
     A ledger whose occupied positions would change is left at that point (`used`), so that its layout is renewed
-    and everything behind is placed again; arrays and documents replace position by position.
+    and everything behind is placed again.
     """
-    draft = _Draft(known, file, position, stamp)
-    used = 0
-    for verdict in verdicts:
-        if isinstance(verdict, Held):
-            draft.hold(verdict)
-        elif not draft.keep(verdict, frozen_below=file.placed if ledger else 0):
-            break
-        used += 1
-    return draft.finish(used)
+    draft = _Draft(known, stamp)
+    return draft.finish([draft.take(part) for part in parts])
 
 
 class _Draft:
     """A plan in the making: the batch's records change what is known for those behind them."""
 
-    def __init__(self, known: Knowledge, file: KnownFile, position: int, stamp: Stamp) -> None:
+    file: KnownFile
+    position: int
+    place: int
+    layout_starts: Collection[int]
+
+    def __init__(self, known: Knowledge, stamp: Stamp) -> None:
         self.known = known
         self.seen = dict(known.seen)
         self.places = dict(known.places)
-        self.file = file
-        self.position = position
-        self.place = file.place(position)
-        self.layout_starts = frozenset(start for start, _ in file.layouts)
         self.stamp = stamp
         self.seq = stamp.first_seq
         self.reheld = set(known.reheld)
@@ -101,6 +111,21 @@ class _Draft:
         self.versions: list[tuple[int, int, int]] = []
         self.placed: list[tuple[int, int, int]] = []
         self.modified = self.duplicates = self.forgotten = self.unchanged = 0
+
+    def take(self, part: Part) -> Reached:
+        """Decide for what one file holds."""
+        self.file, self.position = part.file, part.position
+        self.place = part.file.place(part.position)
+        self.layout_starts = [start for start, _ in part.file.layouts]
+        frozen_below = part.file.placed if part.ledger else 0
+        ops, held, used = len(self.ops), len(self.held), 0
+        for verdict in part.verdicts:
+            if isinstance(verdict, Held):
+                self.hold(verdict)
+            elif not self.keep(verdict, frozen_below):
+                break
+            used += 1
+        return Reached(used, self.position, len(self.ops) > ops, self.held[held:])
 
     def hold(self, verdict: Held) -> None:
         self.held.append(verdict)
@@ -219,9 +244,8 @@ class _Draft:
         if self.position in self.layout_starts:
             self.place = self.file.place(self.position)
 
-    def finish(self, used: int) -> Plan:
+    def finish(self, parts: Sequence[Reached]) -> Plan:
         return Plan(
-            self.ops, self.stored, self.held, frozenset(self.withdrawn), frozenset(self.released), self.rows,
-            self.versions, self.placed, used, self.position, self.modified, self.duplicates, self.forgotten,
-            self.unchanged,
+            parts, self.ops, self.stored, self.held, frozenset(self.withdrawn), frozenset(self.released), self.rows,
+            self.versions, self.placed, self.modified, self.duplicates, self.forgotten, self.unchanged,
         )  # fmt: skip
