@@ -33,6 +33,7 @@ class Holding:
 
     def hold(self, passes: Sequence[Pass], made: Plan) -> None:
         """Hold these, withdraw those of them that were stored, and whatever derives from them, however old."""
+        self._catalog.files.save_all(this.known for this in passes)  # a withdrawal may change what is known of them
         self._withdraw(made.withdrawn)
         met = [(this.known.id, held) for this, part in zip(passes, made.parts, strict=True) for held in part.held]
         self._catalog.hold(met, self._fingerprint)

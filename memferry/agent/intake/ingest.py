@@ -16,7 +16,8 @@ from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import digest
 from memferry.model import Record, Source
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 19
+"""What is judged at once: twice as much takes 8 MB more, and no less time."""
 COMMIT_BYTES = 32 << 20
 """Fingerprints are random, so every commit touches all of their indexes: the bulk path commits in larger steps than
 it judges."""

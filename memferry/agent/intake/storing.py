@@ -61,7 +61,7 @@ class Storing:
             if cursor is not None:
                 placed = max(this.position, this.known.placed)
                 this.known = this.known._replace(cursor=cursor, position=this.position, placed=placed)
-                self._catalog.files.save(this.known)
+            self._catalog.files.save(this.known)
 
     def store_whole(self, read: Sequence[tuple[Pass, Sequence[Record]]]) -> None:
         """The same for all that some files hold; of documents, as if they were lines of one ledger."""
@@ -153,7 +153,6 @@ class Storing:
                 this.known = this.known._replace(cleared=True)
         if sealing is not None:
             self._journal.append(sealing(), passes[0].known.id if len(passes) == 1 else SEVERAL)
-            self._catalog.files.save_all(this.known for this in passes if this.wrote)
         if made.held:
             self._holding.hold(passes, made)
         self.released |= bool(made.released)

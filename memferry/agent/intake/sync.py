@@ -19,10 +19,19 @@ ROUNDS = 3
 """A copy is written after its original. So when a copy was read, the originals are looked at once more, and what
 turns out to repeat a private record is withdrawn before anything is sent."""
 
-FILES_AT_ONCE = 1000
-BYTES_AT_ONCE = 1 << 20
-"""Small files share a transaction, whose fsync costs more than reading one, and documents are judged together, as
-many as a ledger's lines are; a large ledger has many transactions of its own."""
+
+class Lot(NamedTuple):
+    """At most so many files, and about so many bytes of them; a larger one is alone."""
+
+    files: int
+    size_bytes: int
+
+
+COMMITTED = Lot(10_000, 32 << 20)
+"""Small files share a transaction, whose fsync costs more than reading one, and whose fingerprints touch all pages of
+their indexes; a large ledger has many of its own."""
+JUDGED = Lot(1000, 1 << 19)
+"""Documents are judged and stored together, as the lines of a ledger are."""
 
 
 class Guard(NamedTuple):
@@ -148,15 +157,15 @@ class Cycle:
         order = [*(new for new in moved if new in kinds), *rest]
         sizes = {one.file: one.stat.size for one in changes.changed}
         steps = self._counted(len(order))
-        for group in _grouped(order, sizes):
+        for group in _grouped(order, sizes, COMMITTED):
             with self._state.transaction() if len(group) > 1 else nullcontext():
-                for together, files in groupby(group, key=lambda file: kinds[file].is_document):
-                    due = ((file, kinds[file]) for file, _ in zip(files, steps, strict=False))
-                    if together:
-                        self._read_documents(due)
-                    else:
-                        for file, kind in due:
-                            self._read_one(file, kind, moved.get(file))
+                for is_document, files in groupby(group, key=lambda file: kinds[file].is_document):
+                    for some in _grouped(files, sizes, JUDGED):
+                        due = ((file, kinds[file]) for file, _ in zip(some, steps, strict=False))
+                        if is_document:
+                            self._read_documents(due)
+                        else:
+                            self._read_each(due, moved)
 
     def _counted(self, total: int) -> Iterator[None]:
         """A step before each file."""
@@ -168,15 +177,16 @@ class Cycle:
         self._ingest.read_documents(files)
         self._holds_copies |= self._outcome.stored > before
 
-    def _read_one(self, file: str, kind: Kind, was: str | None) -> None:
-        before = self._outcome.stored
-        try:
-            self._ingest.read(file, kind, was=was)
-        except StateError:
-            raise
-        except MemferryError as error:
-            self._work.fail(file, error)
-        self._holds_copies |= self._outcome.stored > before and (kind.derived or isinstance(kind.reader, Whole))
+    def _read_each(self, files: Iterable[tuple[str, Kind]], moved: Mapping[str, str]) -> None:
+        for file, kind in files:
+            before = self._outcome.stored
+            try:
+                self._ingest.read(file, kind, was=moved.get(file))
+            except StateError:
+                raise
+            except MemferryError as error:
+                self._work.fail(file, error)
+            self._holds_copies |= self._outcome.stored > before and (kind.derived or isinstance(kind.reader, Whole))
 
     # -- vanishing
 
@@ -221,15 +231,15 @@ class Cycle:
             self._state.report_problem("space", self._tree.name, f"halted: {text}", hint)
 
 
-def _grouped(files: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
-    """In order; a large file alone."""
+def _grouped(files: Iterable[str], sizes: Mapping[str, int], lot: Lot) -> Iterator[list[str]]:
+    """In order."""
     group: list[str] = []
-    room = BYTES_AT_ONCE
+    room = lot.size_bytes
     for file in files:
         room -= sizes[file]
-        if group and (room < 0 or len(group) == FILES_AT_ONCE):
+        if group and (room < 0 or len(group) == lot.files):
             yield group
-            group, room = [], BYTES_AT_ONCE - sizes[file]
+            group, room = [], lot.size_bytes - sizes[file]
         group.append(file)
     if group:
         yield group

@@ -13,7 +13,7 @@ from memferry.agent.state.sieve import Sieve
 from memferry.keys import Fingerprinter
 from memferry.policies.base import Held, Kept
 
-SIEVED = {"record": "id", "held": "id", "ref": "target", "echo": "mark", "passage": "mark"}
+SIEVED = {"record": "id", "ref": "target", "echo": "mark", "passage": "mark"}
 """Tables that are asked for each record that is read, by a column of fingerprints."""
 
 INSERTS = {
@@ -41,12 +41,15 @@ class Catalog:
 
     def _among(self, table: str, columns: str, marks: Collection[int]) -> list[tuple]:  # type: ignore[type-arg]
         """Rows of a table by the fingerprints that `SIEVED` names."""
-        if table in self._sieves:
-            marks = self._sieves[table].passing(marks)
+        marks = self._likely(table, marks)
         if not marks:
             return []
         sql = f"select {columns} from {table} where {SIEVED[table]} in (select value from json_each(?))"
         return self._state.among(sql, marks)
+
+    def _likely(self, table: str, marks: Collection[int]) -> Collection[int]:
+        """Less those that are surely in no row."""
+        return self._sieves[table].passing(marks) if table in self._sieves else marks
 
     def _add(self, table: str, rows: Iterable[tuple[int, ...]]) -> None:
         """In the order of their fingerprints, which stand first: neighbours lie in one page."""
@@ -221,7 +224,9 @@ class Catalog:
 
     def _discount(self, ids: Collection[int]) -> None:
         """These are about to be held for another reason, or no longer."""
-        self._count({before: -count for before, count in Counter(self._among("held", "file, rule", ids)).items()})
+        sql = "select file, rule from held where id in (select value from json_each(?))"
+        before = self._state.among(sql, self._likely("record", ids))  # what is held is a known record, too
+        self._count({known: -count for known, count in Counter(before).items()})
 
     def _rule(self, rule: str, reason: str) -> int:
         self._state.execute("insert or ignore into rule(rule, reason) values(?, ?)", (rule, reason))
