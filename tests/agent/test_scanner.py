@@ -15,7 +15,7 @@ from memferry.agent.commands.status import status
 from memferry.agent.service import opened
 from memferry.config import Policy
 from memferry.policies import secrets
-from memferry.policies.secrets import engine, look
+from memferry.policies.secrets import engine, installed, look
 from tests.agent.machines import Machine
 
 
@@ -53,7 +53,7 @@ def nothing_left(machine: Machine) -> bool:
     [
         lambda patch: patch.setitem(sys.modules, engine.MODULE, None),
         lambda patch: broken(patch),
-        lambda patch: (broken(patch, Scanner=Blind), patch.setattr(engine, "installed", lambda: "another")),
+        lambda patch: (broken(patch, Scanner=Blind), patch.setattr(engine, "files", lambda: "another")),
         lambda patch: patch.setattr(secrets, "found", lambda text: []),
     ],
     ids=["missing", "not loadable", "finds nothing", "own rules find nothing"],
@@ -68,6 +68,29 @@ def test_nothing_leaves(ant: Machine, monkeypatch: pytest.MonkeyPatch, unloaded:
     assert len(ant.stored()) > 0
 
 
+def test_what_was_found_to_work_is_tried_again_when_its_files_change(
+    ant: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ant.do("push")
+    tried: list[str] = []
+    monkeypatch.setattr(secrets, "_check_own", lambda: tried.append("own"))
+    monkeypatch.setattr(engine, "check", lambda: tried.append("engine"))
+    ant.do("push")
+    assert tried == []
+    for part in (installed.own, engine.files):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys.modules[part.__module__], part.__name__, lambda: "another")
+            ant.do("push")
+        assert tried == ["own", "engine"]
+        tried.clear()
+
+
+def test_each_file_of_our_own_rules_and_of_re2_counts() -> None:
+    counted = installed.own()
+    for name in ("records.py", "table.py", "letters.py", "__init__.py", "_re2."):
+        assert name in counted
+
+
 def test_a_scanner_that_raises_holds_what_it_was_to_look_at(ant: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     def raises(*_: object) -> None:
         raise ValueError("about the CANARY")
@@ -75,7 +98,7 @@ def test_a_scanner_that_raises_holds_what_it_was_to_look_at(ant: Machine, monkey
     ant.write("one.md", "the password is CANARY#4821")
     with monkeypatch.context() as patch:
         patch.setattr(look, "_candidates", raises)
-        patch.setattr(secrets, "check", lambda verified: "checked")
+        patch.setattr(secrets, "check", lambda verified, **_: "checked")
         report = ant.do("push")
     assert report["held"]["by_rule"] == {"secrets.failed": 1}
     assert "CANARY" not in str(report)
@@ -141,7 +164,7 @@ def test_what_cannot_be_searched_in_time_stays_home(
     ant.write(file, text)
     ant.write("open.md", "an ordinary note")
     with monkeypatch.context() as patch:
-        patch.setattr(secrets, "check", lambda verified: "checked")
+        patch.setattr(secrets, "check", lambda verified, **_: "checked")
         if sabotage is not None:
             sabotage(patch)
         report = ant.do("push")

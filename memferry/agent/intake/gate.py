@@ -10,7 +10,7 @@ from memferry.agent.state.database import State
 from memferry.errors import ConfigError, Halted, ScannerBroken
 
 SCANNER = "scanner"
-"""In the state: which installation of the engine was seen to find what was planted."""
+"""In the state: which installation was seen to find what was planted."""
 
 
 class Gate:
@@ -48,7 +48,7 @@ class Gate:
         return Halted(str(error), hint=error.hint)
 
     def _check_scanner(self) -> None:
-        """Once in a process; the engine, which takes a second to load, only where it is not the one that worked."""
+        """Once in a process, and what takes long only where the installation is not the one that worked."""
         if self._scanner_works:
             return
         verified = self._state.meta(SCANNER)

@@ -70,13 +70,11 @@ class Judging:
         return "/".join(parts)
 
     def check(self, verified: str | None) -> str | None:
-        """Whether the scanner works. Returns what to remember as `verified`, the installation of the engine that was
-        found to work. Raises ScannerBroken."""
-        if self._policy.secrets == "on":
-            return secrets.check(verified)
-        if self._policy.secrets == "own":
-            secrets.check_own()
-        return verified
+        """Whether the scanner works. Returns what to remember as `verified`, the installation that was found to work.
+        Raises ScannerBroken."""
+        if self._policy.secrets == "off":
+            return verified
+        return secrets.check(verified, engine_asked=self._policy.secrets == "on")
 
     def desk(self, tree: Tree) -> Desk:
         """For the records of one space."""

@@ -5,12 +5,12 @@ kingfisher (Rust, Apache-2.0, in this process, never on the network) is asked ab
 
 from __future__ import annotations
 
-import importlib.util
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from memferry.errors import ScannerBroken
+from memferry.policies.secrets import installed
 
 if TYPE_CHECKING:
     from kingfisher_sdk import Scanner as Kingfisher
@@ -52,20 +52,15 @@ def version() -> str:
 
 
 def _folder() -> Path:
-    try:
-        spec = importlib.util.find_spec(MODULE)
-    except ValueError:
-        spec = None
-    if spec is None or not spec.origin:
+    origin = installed.origin(MODULE)
+    if origin is None:
         raise ScannerBroken("what looks for secrets is not installed: nothing is sent", hint=HINT)
-    return Path(spec.origin).parent
+    return origin.parent
 
 
-def installed() -> str:
-    """Which files make the engine, as far as their stat tells, without loading them. Raises ScannerBroken."""
-    folder = _folder()
-    stats = ((path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file())
-    return " ".join([str(folder), *(f"{name}:{stat.st_size}:{stat.st_mtime_ns}" for name, stat in stats)])
+def files() -> str:
+    """Which make the engine: see `installed`. Raises ScannerBroken."""
+    return installed.files(_folder())
 
 
 def check() -> None:
