@@ -113,7 +113,7 @@ def _bench(folder: Path, format_name: str, backends: Mapping[str, Mapping[str, o
         "backends": backends,
         "agent": {"debounce_ms": DEBOUNCE_MS},
     }
-    config.write_text(json.dumps(settings))  # JSON is YAML
+    config.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items()))
     return Bench(folder, config, space, space / "memory.jsonl", vault)
 
 
