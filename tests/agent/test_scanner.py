@@ -14,6 +14,7 @@ from memferry.agent.commands import verbs
 from memferry.agent.commands.status import status
 from memferry.agent.service import opened
 from memferry.config import Policy
+from memferry.errors import ScannerBroken
 from memferry.policies import secrets
 from memferry.policies.secrets import engine, installed, look
 from tests.agent.machines import Machine
@@ -83,6 +84,23 @@ def test_what_was_found_to_work_is_tried_again_when_its_files_change(
             ant.do("push")
         assert tried == ["own", "engine"]
         tried.clear()
+
+
+@pytest.mark.parametrize("file", ["one.md", "one.jsonl"])
+def test_a_scanner_that_breaks_amid_the_work_halts_the_space(
+    ant: Machine, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    def breaks(blob: bytes) -> list[engine.Hit]:
+        raise ScannerBroken("gone while it worked: nothing is sent", hint="`policy: {secrets: off}`")
+
+    ant.write(file, '{"text": "token: ghp_16C7e42F292c6912E7710c838347Ae178B4a"}\n')
+    with monkeypatch.context() as patch:
+        patch.setattr(engine, "hits", breaks)
+        patch.setattr(secrets, "check", lambda verified, **_: "checked")
+        report = ant.do("push")
+    assert (report["exit_code"], report["halted"]) == (1, ["gone while it worked: nothing is sent"])
+    assert ant.stored() == []
+    assert ant.do("push")["held"]["total"] == 1
 
 
 def test_each_file_of_our_own_rules_and_of_re2_counts() -> None:

@@ -11,7 +11,7 @@ from memferry.agent.files import scan
 from memferry.agent.intake.ingest import Ingest
 from memferry.agent.intake.work import Work
 from memferry.agent.state.catalog import Catalog
-from memferry.errors import Halted, MemferryError, SpaceMissing, StateError
+from memferry.errors import Halted, MemferryError, ScannerBroken, SpaceMissing, StateError
 from memferry.formats.base import Kind, Whole
 from memferry.formats.files import FORMAT as BY_SUFFIX
 
@@ -182,7 +182,7 @@ class Cycle:
             before = self._outcome.stored
             try:
                 self._ingest.read(file, kind, was=moved.get(file))
-            except StateError:
+            except (StateError, ScannerBroken):
                 raise
             except MemferryError as error:
                 self._work.fail(file, error)
