@@ -135,13 +135,19 @@ def agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
     try:
         until = time.monotonic() + IN_TIME_S
-        while not path.exists() and time.monotonic() < until:
+        while not listens(path) and time.monotonic() < until:
             time.sleep(0.005)
         monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
         yield
     finally:
         process.terminate()
         process.wait()
+
+
+def listens(path: Path) -> bool:
+    """A socket is there a moment before anybody listens at it."""
+    with socket.socket(socket.AF_UNIX) as line:
+        return line.connect_ex(os.fspath(path)) == 0
 
 
 def add_to_agent(key: Path, tmp_path: Path, passphrase: str = "") -> None:
