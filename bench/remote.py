@@ -74,13 +74,18 @@ def _pushes(lab: Lab, bench: Bench, rounds: int) -> list[tuple[Ran, Ran]]:
     """A first push to the server; and, when the same was read for a folder near by, the one that only sends it."""
     found = []
     for _ in range(rounds):
-        bench.forget_sync()
+        _forget(bench)
         whole = lab.program.memferry(bench.config, "push", "--json", "--backend", "far")
-        bench.forget_sync()
-        shutil.rmtree(bench.folder / "near", ignore_errors=True)
+        _forget(bench)
         lab.program.memferry(bench.config, "push", "--json", "--backend", "near")
         found.append((whole, lab.program.memferry(bench.config, "push", "--json", "--backend", "far")))
     return found
+
+
+def _forget(bench: Bench) -> None:
+    """As if it had never been synced: a log near by would be taken for that of a state that was lost."""
+    bench.forget_sync()
+    shutil.rmtree(bench.folder / "near", ignore_errors=True)
 
 
 def _typical(runs: Iterable[Ran]) -> Ran:
