@@ -40,13 +40,13 @@ def take_apart(text: str) -> Parts:
 
 
 def _yaml(block: str) -> tuple[str | None, dict[object, object]]:
-    from memferry import plainyaml  # with a parser, a megabyte: who carries ledgers alone needs none
+    from memferry.formats import plain_yaml  # with a parser, a megabyte: who carries ledgers alone needs none
 
     try:
-        fields = plainyaml.load(block)
-    except plainyaml.NotPlain as exc:
+        fields = plain_yaml.load(block)
+    except plain_yaml.NotPlain as exc:
         return str(exc), {}
-    except plainyaml.ERRORS:
+    except plain_yaml.ERRORS:
         return "front matter is not YAML", {}
     return _mapping(fields)
 
