@@ -105,11 +105,15 @@ def _adopt(arguments: Namespace) -> Answer:
         why = "its log would be rewritten from here, and no two machines may write one log"
         raise ConfigError(f"is {name} gone for good? {why}", hint=f"if it is: memferry machines adopt {name} --gone")
     report = ask(arguments, "adopt", {"machine": name, "backends": [arguments.backend] if arguments.backend else []})
-    lines = [
-        f"this machine looks after the log of {name} in {', '.join(report['backends'])} from now on",
-        "what is withdrawn leaves it, as it leaves this machine's own; the rest stays",
-    ]
-    return Answer(report, lines, report["exit_code"])
+    return Answer(report, _adopted(name, report), report["exit_code"])
+
+
+def _adopted(name: str, report: Mapping[str, Any]) -> Iterator[str]:
+    if report["backends"]:
+        yield f"this machine looks after the log of {name} in {', '.join(report['backends'])} from now on"
+        yield "what is withdrawn leaves it, as it leaves this machine's own; the rest stays"
+    if report["lost"]:
+        yield f"the log of {name} in {', '.join(report['lost'])} is gone, and no longer expected"
 
 
 # -- secrets

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memferry.cli.machines import _adopted
 from memferry.errors import ConfigError
 from tests.agent.machines import Machine, quiet
 from tests.agent.test_fork import clone
@@ -162,7 +163,9 @@ def test_a_log_that_vanished_is_named_until_its_machine_is_called_gone(fleet: tu
     assert any("ant" in problem["text"] for problem in bee.status()["problems"])
     assert {"a1", "b1"} <= set(bee.lines()), "what was pulled stays"
 
-    bee.do("adopt", machine="ant")
+    report = bee.do("adopt", machine="ant")
+    assert (report["backends"], report["lost"]) == ([], ["vault"])
+    assert list(_adopted("ant", report)) == ["the log of ant in vault is gone, and no longer expected"]
     assert bee.do("pull")["exit_code"] == 0
     assert not bee.status()["problems"]
     assert bee.do("verify")["exit_code"] == 0

@@ -43,18 +43,19 @@ def adopt(agent: Agent, arguments: Mapping[str, Any]) -> dict[str, Any]:
     logs = {name: _logs_of(agent, name, wanted) for name in names}
     id_ = _the_one(agent, wanted, set().union(*(one.there | one.lost for one in logs.values())))
     found = [name for name in names if id_ in logs[name].there]
+    lost = [name for name in names if id_ in logs[name].lost]
     with agent.state.transaction():
         agent.state.set_meta(ADOPTED, json.dumps(sorted(adopted(agent.state) | {id_})))
         for name in found:
             agent.state.set_meta(_looked_at(name, id_), 0)
-        for name in names:
-            if id_ in logs[name].lost:
-                Peers(agent.state, name, agent.me).forget(id_)
-    agent.pull(tuple(found))  # what others have withdrawn of it
+        for name in lost:
+            Peers(agent.state, name, agent.me).forget(id_)
+    if found:
+        agent.pull(tuple(found))  # what others have withdrawn of it
     for name in found:
         with agent.backend(name) as backend:
             _look_after(agent, backend)
-    return {"adopted": wanted, "id": id_, "backends": sorted(found), "exit_code": 0}
+    return {"adopted": wanted, "id": id_, "backends": sorted(found), "lost": sorted(lost), "exit_code": 0}
 
 
 def _logs_of(agent: Agent, backend: str, wanted: str) -> _Logs:
