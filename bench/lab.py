@@ -41,6 +41,11 @@ class Bench(NamedTuple):
             shutil.rmtree(made, ignore_errors=True)
 
 
+def as_yaml(settings: Mapping[str, object]) -> str:
+    """A setting a line, as people write them: of JSON alone, which is YAML too, no quick command knows the state."""
+    return "".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items())
+
+
 class Lab:
     """Owns the folder below which everything lies. `ledgers`: taken instead of made ones, by number of records."""
 
@@ -113,7 +118,7 @@ def _bench(folder: Path, format_name: str, backends: Mapping[str, Mapping[str, o
         "backends": backends,
         "agent": {"debounce_ms": DEBOUNCE_MS},
     }
-    config.write_text("".join(f"{name}: {json.dumps(value)}\n" for name, value in settings.items()))
+    config.write_text(as_yaml(settings))
     return Bench(folder, config, space, space / "memory.jsonl", vault)
 
 

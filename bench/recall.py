@@ -23,10 +23,9 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any, NamedTuple
 
-import yaml
-
 from bench import asking, vectors
 from bench.figures import Figure, as_objects, table
+from bench.lab import as_yaml
 from memferry.agent.commands import verbs
 from memferry.agent.service import opened
 from memferry.config import Config, load
@@ -153,7 +152,7 @@ def carried(folder: Path, spaces: Path, model: str = "minilm", tier: str = "best
         "recall": {"model": model, "tier": tier, "idle_s": IDLE_S},
     }
     file = folder / "memferry.yaml"
-    file.write_text(yaml.safe_dump(settings))
+    file.write_text(as_yaml(settings))
     config = load({}, file=str(file))
     with opened(config, "push") as agent:
         verbs.perform(agent, "push", {})
