@@ -161,8 +161,8 @@ class Machine:
         self.compare(result, expected, book.public, what)
         state = self.state if closed else None
         leaked = oracle.leaks(book.private, self.vault, state, self.logs, self.identities)
-        result.leaked += leaked
-        result.expect(not leaked, f"{what}: leaked={leaked}")
+        result.leaked += len(leaked)
+        result.expect(not leaked, f"{what}: leaked={len(leaked)}: {'; '.join(map(str, leaked[:4]))}")
 
     def compare(self, result: Result, expected: set[str], written: set[str], what: str) -> None:
         """The content oracle alone."""

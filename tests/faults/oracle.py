@@ -13,7 +13,7 @@ import pyrage
 import zstandard
 
 from tests.backends.samples import unpacked
-from tests.canary.search import folder, home, search
+from tests.canary.search import Leak, folder, home, search
 from tests.canary.traces import Traces
 
 Identities = Sequence[str]
@@ -108,10 +108,10 @@ def settled(vault: Path, expected: set[str], keys: Identities = ()) -> bool:
 # -- what must be nowhere
 
 
-def leaks(private: Iterable[str], vault: Path, state: Path | None, logs: Path, keys: Identities = ()) -> int:
+def leaks(private: Iterable[str], vault: Path, state: Path | None, logs: Path, keys: Identities = ()) -> list[Leak]:
     """Traces of `private` in every byte and every name of a vault, of a state and of logs."""
     places = [folder(vault), folder(logs), *([home(state)] if state else [])]
-    return len(search(Traces(private), places, keys))
+    return search(Traces(private), places, keys)
 
 
 def files(below: Path) -> list[Path]:

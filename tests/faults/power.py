@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from memferry.durable import is_temp
@@ -23,9 +24,12 @@ from tests.faults.machine import Machine, said
 
 LEDGERS = 3
 AT_ONCE = 10
-LONGEST_S = 1.2
+LONGEST_S = 2.5
+"""In which a service comes as far as its index."""
 SYNCED = 3
 """Of four times that an agent writes, so often it syncs."""
+SETTLED = 0.3
+"""How often the disks had the time to write what nobody had synced."""
 
 
 class Writer:
@@ -35,6 +39,12 @@ class Writer:
         self._space = space
         self._book = book
         self._chance = chance
+
+    def begin(self) -> None:
+        """Its ledgers are there, and stay: one that vanished would halt the space, rightly."""
+        for number in range(LEDGERS):
+            (self._space / f"ledger-{number}.jsonl").write_bytes(joined(self._book.next(1, private=False)))
+        os.sync()
 
     def write(self) -> None:
         """A few lines at the end of a ledger."""
@@ -63,6 +73,7 @@ def power_cuts(trial: Trial) -> None:
     machine = Machine(trial.folder("b3"))
     writer = Writer(machine.space, book, chance)
     with _disks(machine) as disks:
+        writer.begin()
         for number in range(trial.pick(8, 200)):
             acknowledged = _until_the_cut(trial, disks, machine, writer, chance)
             for one in disks:
@@ -90,7 +101,9 @@ def _until_the_cut(
     """The power goes just when a push has said that all is stored, or amid whatever the agent does. Returns what was
     acknowledged before."""
 
-    def cut() -> None:
+    def cut(*, settled: bool = False) -> None:
+        for one in disks if settled else ():
+            one.settle()
         for one in disks:
             one.cut()
 
@@ -101,9 +114,14 @@ def _until_the_cut(
     if chance.random() < 0.5:
         cut()
     else:
-        stop = threading.Event()
+        stop, settled = threading.Event(), chance.random() < SETTLED
         with meanwhile(lambda: writer.write_until(stop), stop):
-            killed(machine, chance.choice(("run", "push")), chance.uniform(0.1, LONGEST_S), first=cut)
+            killed(
+                machine,
+                chance.choice(("run", "push")),
+                chance.uniform(0.1, LONGEST_S),
+                first=partial(cut, settled=settled),
+            )
     return carried if answer.code == 0 else ()
 
 

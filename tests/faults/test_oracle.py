@@ -74,8 +74,8 @@ def test_what_is_private_is_found_under_the_encryption(tmp_path: Path) -> None:
     vault = vault_of(tmp_path, [private])
     key = encrypted(vault)
     (tmp_path / "logs").mkdir()
-    assert oracle.leaks([private], vault, None, tmp_path / "logs", [key]) > 0
-    assert oracle.leaks([private], vault, None, tmp_path / "logs") == 0
+    assert oracle.leaks([private], vault, None, tmp_path / "logs", [key])
+    assert not oracle.leaks([private], vault, None, tmp_path / "logs")
 
 
 @pytest.mark.parametrize("place", ["vault", "state", "logs"])
@@ -86,9 +86,9 @@ def test_what_is_private_is_looked_for_in_each_place(tmp_path: Path, place: str)
     for name in ("vault", "state", "logs"):
         (tmp_path / name).mkdir()
     places = (tmp_path / "vault", tmp_path / "state", tmp_path / "logs")
-    assert oracle.leaks(book.private, *places) == 0
+    assert not oracle.leaks(book.private, *places)
     (tmp_path / place / "some.bin").write_bytes(b"before " + private.encode() + b" behind")
-    assert oracle.leaks(book.private, *places) > 0
+    assert oracle.leaks(book.private, *places)
 
 
 def test_the_same_seed_writes_the_same_lines() -> None:
