@@ -65,7 +65,7 @@ class Agent:
         self.config = config
         self.state = state
         self.progress = progress
-        secret = identity.secret(state.path.parent)
+        secret = identity.secret_of(state)
         self.fingerprint = Fingerprinter(secret)
         self.judging = Judging(config.policy, state.path.parent, secret, personal_of(config))
         self.gate = Gate(state, self.judging)

@@ -63,6 +63,19 @@ def _state(config: Config) -> Iterator[Check]:
     broken = _broken(path)
     hint = "run `memferry doctor --rebuild`: it is made again from your files and backends" if broken else ""
     yield Check("state", broken is None, broken or "ok", hint)
+    if broken is None and (error := _lost_secret(config.state)):
+        yield Check("state", False, str(error), error.hint)
+
+
+def _lost_secret(state: Path) -> StateError | None:
+    try:
+        with looked_at(str(state / DATABASE)) as database:
+            known = identity.known_secret(database)
+        if known is not None:
+            identity.matching_secret(state, known)
+    except StateError as error:
+        return error
+    return None
 
 
 def _index(config: Config) -> Iterator[Check]:

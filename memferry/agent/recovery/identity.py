@@ -4,36 +4,79 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import platform
 import secrets
+import sqlite3
 import sys
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from memferry import durable
 from memferry.agent.state.database import State
 from memferry.backends.base import Backend, MachineLog
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.registry import open_backend
 from memferry.config import Config
+from memferry.errors import StateError
+from memferry.keys import Fingerprinter
 from memferry.model import Identity
 
 SECRET_FILE = "secret.key"
+_SECRET_BYTES = 32
+_SECRET_MARK = "secret"
+"""In the state."""
+_REBUILD = "`memferry doctor --rebuild`: the state is made again with a new one, and `held` asks again what you decided"
 
 
 def secret(directory: Path) -> bytes:
-    """The key of this machine's fingerprints: 32 bytes in a file of its own (0600), made when missing."""
+    """The key of this machine's fingerprints: 32 bytes in a file of its own (0600), made when missing. StateError: that
+    file holds something else."""
     path = directory / SECRET_FILE
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return path.read_bytes()
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(32))
-        file.flush()
-        os.fsync(file.fileno())
-    return path.read_bytes()
+    with durable.explained(path), durable.Folder.open(directory) as folder:
+        if not path.exists():
+            with contextlib.suppress(FileExistsError), folder.writing(SECRET_FILE, replace=False) as file:
+                file.write(secrets.token_bytes(_SECRET_BYTES))
+        with folder.reading(SECRET_FILE) as file:
+            found = file.read()
+    if len(found) != _SECRET_BYTES:
+        hint = f"put it back from a backup, or move it away and run {_REBUILD}"
+        raise StateError(f"{path} holds no secret", hint=hint)
+    return found
+
+
+def secret_of(state: State) -> bytes:
+    """The secret by which everything in this state is known. Raises StateError if it is gone, or another: nothing would
+    be known again, and all of it would be sent twice."""
+    known = state.meta(_SECRET_MARK)
+    found = matching_secret(state.path.parent, known)
+    if known is None:
+        with state.transaction():
+            state.set_meta(_SECRET_MARK, _mark(found))
+    return found
+
+
+def matching_secret(directory: Path, known: str | None) -> bytes:
+    """The one that goes with what a state says of it; any, if it says nothing. Raises StateError."""
+    path = directory / SECRET_FILE
+    if known is not None and not path.exists():
+        raise StateError(f"{path} is gone", hint=f"put it back from a backup, or run {_REBUILD}")
+    found = secret(directory)
+    if known not in (None, _mark(found)):
+        hint = f"put that one back from a backup, or run {_REBUILD}"
+        raise StateError(f"{path} is not the secret that this state was made with", hint=hint)
+    return found
+
+
+def known_secret(database: sqlite3.Connection) -> str | None:
+    """What a state says of its secret."""
+    row = database.execute("select value from meta where name = ?", (_SECRET_MARK,)).fetchone()
+    return row[0] if row else None
+
+
+def _mark(secret: bytes) -> str:
+    """By which a secret is known again. A fingerprint like all others: it tells nothing about it."""
+    return f"{Fingerprinter(secret)(b'this machine'):x}"
 
 
 def installation(directory: Path) -> str:
