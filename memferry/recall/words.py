@@ -3,7 +3,8 @@
 FTS5 cuts at spaces, and Chinese, Japanese and Korean have few: it finds 12 % of what it should there, 82 % by trigrams,
 92 % by pairs of neighbouring characters. Single characters beside the pairs find more where a question says it in other
 words (docs/adr/0011-recall.md). So their runs are cut into both before FTS5 sees them, but for numbers and days of the
-week, which are words. Traditional characters are found by simplified ones, 二十 by 20, and 星期五 by 周五.
+week, which are words. Traditional characters are found by simplified ones, 二十 by 20, 星期五 by 周五; and who asks for
+爸爸 also finds 父亲.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
-from memferry.recall.hanzi import fold
+from memferry.recall.hanzi import fold, synonyms
 
 MOST_TERMS = 64
 """Of one question; a pasted page is as good by its first words."""
@@ -64,7 +65,11 @@ def _parts(run: str) -> Iterator[str]:
 
 def _characters(run: str) -> list[str]:
     """And pairs of them."""
-    return [*run, *(run[at : at + 2] for at in range(len(run) - 1))]
+    return [*run, *_pairs(run)]
+
+
+def _pairs(run: str) -> list[str]:
+    return [run[at : at + 2] for at in range(len(run) - 1)]
 
 
 @lru_cache(1024)  # what was said on one day by one speaker has one head
@@ -90,9 +95,15 @@ def terms(query: str) -> list[str]:
     Empty where the query holds no word.
     """
     text = fold.simplified(unicodedata.normalize("NFKC", query).lower())
-    found = _looked_up(_ASKING.sub(" ", text)) or _looked_up(text)
+    plain = _ASKING.sub(" ", text)
+    found = _looked_up(plain) or _looked_up(text)
     wanted = [part for part in found if part not in STOPWORDS] or found
+    wanted += [pair for word in _others(plain) for pair in _pairs(word)]
     return [f'"{part}"' for part in dict.fromkeys(wanted)][:MOST_TERMS]
+
+
+def _others(text: str) -> list[str]:
+    return synonyms.others(text) if has_cjk(text) else []
 
 
 def _looked_up(text: str) -> list[str]:

@@ -7,6 +7,7 @@ import pytest
 from memferry.model import Put
 from memferry.recall.expected import holds_what_is_asked
 from memferry.recall.fuse import fuse
+from memferry.recall.hanzi import synonyms
 from memferry.recall.hanzi.fold import simplified
 from memferry.recall.marks import Marker, snippet, words_in
 from memferry.recall.passages import LONGEST, passages, split
@@ -55,6 +56,19 @@ def test_a_question_is_its_words_but_for_those_that_stand_everywhere(query: str,
 def test_what_is_written_in_two_ways_is_one_word(one: str, other: str) -> None:
     assert prepared(one).split() == prepared(other).split()
     assert terms(one) == terms(other)
+
+
+def test_a_question_finds_what_says_it_in_another_everyday_word() -> None:
+    assert terms("爸爸 生日") == [f'"{term}"' for term in ("爸", "爸爸", "生", "日", "生日", "老爸", "父亲", "诞辰")]
+    assert '"用户"' in terms("我喜歡什麼")
+    assert terms("plain words") == ['"plain"', '"words"']
+
+
+def test_the_table_of_synonyms_is_as_it_says() -> None:
+    lines = [line.split() for line in synonyms.TABLE.read_text("utf-8").splitlines()]
+    assert all(len(line) > 1 and len(set(line)) == len(line) for line in lines)
+    assert len({frozenset(line) for line in lines}) == len(lines)
+    assert {word for line in lines for word in line if len(word) == 1 or simplified(word) != word} == {"我"}
 
 
 def test_a_numeral_inside_a_word_is_a_character() -> None:
