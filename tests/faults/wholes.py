@@ -20,6 +20,8 @@ from tests.faults.machine import Machine, said, until
 ENTRIES = 20
 PARTS = 5
 PAUSE_S = 0.02
+HELD_UP_S = 0.15
+"""Most of what a file must rest before it is read (`settle_ms` of the machine)."""
 QUIET_S = 0.5
 
 
@@ -32,10 +34,13 @@ def rewritten(trial: Trial) -> None:
     chance = random.Random(f"{trial.seed}/B10")
     page, array = machine.space / "page.md", machine.space / "entries.json"
     rewrites = trial.pick(60, 5000)
+    stalled = 0
     with machine.running():
         for number in range(rewrites):
-            _rewrite(page, _page(book, number), chance)
-            _rewrite(array, _array(book, number), chance)
+            for part in _rewrite(page, _page(book, number), chance):  # as far as anybody could tell, a version
+                book.public.add(part.decode())
+                stalled += 1
+            stalled += len(_rewrite(array, _array(book, number), chance))
             if number % 10 == 9:  # the writer rests, and what it wrote becomes a version
                 time.sleep(QUIET_S)
             trial.result.n += 1
@@ -46,7 +51,7 @@ def rewritten(trial: Trial) -> None:
     content = oracle.read_vault(machine.vault)
     trial.result.expect(content.retracts == 0, f"{content.retracts} retractions: half an array was believed")
     machine.judge(trial.result, last, book, f"after {rewrites} rewrites")
-    trial.result.notes.append(f"{len(content.bodies)} versions were published")
+    trial.result.notes.append(f"{len(content.bodies)} versions were published; the writer was held up {stalled} times")
 
 
 def _page(book: Book, number: int) -> bytes:
@@ -64,18 +69,25 @@ def _array(book: Book, number: int) -> bytes:
     return ("[\n" + ",\n".join(_bodies(book, number)) + "\n]\n").encode()
 
 
-def _rewrite(path: Path, content: bytes, chance: random.Random) -> None:
-    """At once by a rename, or slowly in place."""
+def _rewrite(path: Path, content: bytes, chance: random.Random) -> list[bytes]:
+    """At once by a rename, or slowly in place. Returns what lay there for so long that it looked finished: a busy
+    computer may hold up the writer amid its work."""
     if chance.random() < 0.5:
         draft = path.with_name(f".{path.name}.draft")
         draft.write_bytes(content)
         draft.replace(path)
-        return
+        return []
+    step = len(content) // PARTS + 1
+    looked_finished = []
     with open(path, "wb", buffering=0) as file:
-        step = len(content) // PARTS + 1
+        since = time.monotonic()
         for at in range(0, len(content), step):
             file.write(content[at : at + step])
+            if time.monotonic() - since > HELD_UP_S:
+                looked_finished.append(content[:at])
+            since = time.monotonic()
             time.sleep(chance.random() * PAUSE_S)
+    return looked_finished
 
 
 def _check_unchanged(trial: Trial, machine: Machine, *paths: Path) -> None:

@@ -1,4 +1,4 @@
-"""Kinds that no rule was made for: `python -m tests.scanning.strangers [--half 1|...|6] [--seed N] [--each N]
+"""Kinds that no rule was made for: `python -m tests.scanning.strangers [--half 1|...|8] [--seed N] [--each N]
 [--examples]`.
 
 They were written down, in `strange/`, before anybody tried them. How much of them was found at first sight, and of a
@@ -24,7 +24,9 @@ FRESH = (4, 5)
 """Halves of what was written when rules had been made from all of these."""
 LAST = 6
 """No half: what was written when rules had been made from these, too."""
-EVERY = (*HALVES, LATER, *FRESH, LAST)
+NEWEST = (7, 8)
+"""Halves of what was written after that, by somebody who had seen neither the rules nor these files."""
+EVERY = (*HALVES, LATER, *FRESH, LAST, *NEWEST)
 SPLIT = 20261
 """The seed by which kinds are put into halves."""
 _HERE = Path(__file__).parent / "strange"
@@ -32,7 +34,8 @@ _HERE = Path(__file__).parent / "strange"
 
 def halves(name: str) -> Mapping[int, Mapping[str, str]]:
     """Of `secrets` or `harmless`: by half, the texts by their kinds."""
-    whole = {LATER: _kinds(f"later-{name}"), LAST: _kinds(f"last-{name}")}
+    files = {LATER: "later", LAST: "last", NEWEST[0]: "newer", NEWEST[1]: "newest"}
+    whole = {number: _kinds(f"{file}-{name}") for number, file in files.items()}
     return _halved(name, HALVES) | _halved(f"fresh-{name}", FRESH) | whole
 
 

@@ -39,6 +39,8 @@ def test_our_own_rules_alone_keep_them_too() -> None:
         (4, 0.93, 0.005),
         (5, 0.89, 0.005),
         (strangers.LAST, 0.84, 0.03),
+        (7, 0.87, 0.03),
+        (8, 0.86, 0.03),
     ],
 )
 def test_what_is_found_of_strangers_is_found_still(half: int, found: float, nothing: float) -> None:

@@ -17,6 +17,8 @@ _RECOVERY = re.compile(
     r"(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}"
     r"(?:[ ,;\n-]{1,3}(?:\d{1,2}[.)]\s)?(?=[A-Za-z]{0,9}\d)[A-Za-z0-9]{4,10}){0,15}\b"
 )
+_BELOW = re.compile(r"[^\n:.]{0,40}:[ \t]*\n[ \t>*-]{0,6}")
+"""Between what announces codes and the first of them, on a line of its own."""
 _SHORTEST_CODE = 6
 _SIGN = re.compile(r"[!@#$%^&*?]")
 _PHRASE = re.compile(r"[a-z]{2,12}(?:[ ,\-]{1,2}[a-z]{2,12}){3,24}\b")
@@ -101,6 +103,8 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
     candidates = following.values_in(after, len(tail), adjoining=not word.isascii())
     if _OPTION.search(before) and (argument := _ARGUMENT.match(after, len(tail))):
         candidates = chain([(argument[1], argument.start(1), 2)], candidates)
+    if word in words.RECOVERY_WORDS and (below := _BELOW.match(after, len(tail))):
+        candidates = chain([(after[below.end() :], below.end(), 2)], candidates)
     for value, begin, certainty in candidates:
         if word in words.PHRASE_WORDS and (phrase := _MNEMONIC.match(after, begin)):
             return Spot(_RULES[kind], end + begin, end + phrase.end())
@@ -195,6 +199,8 @@ _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
 _HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
 _MADE_HARMLESS = frozenset((b"key", b"keys", b"token", b"seed", b"session", b"access"))
 """By the word before them."""
+_PUBLIC = re.compile(r"\bpublic [A-Za-z0-9]{2,12} $", re.IGNORECASE)
+"""`The public VAPID key`."""
 _RESOURCE = re.compile(r"\b(?:arn|did):[\w:/.-]*$")
 
 
@@ -206,6 +212,8 @@ def _is_harmless(before: str, tail: str, word: bytes) -> bool:
         return True
     if word not in _MADE_HARMLESS:
         return False
+    if _PUBLIC.search(before):
+        return True
     last = _LAST_WORD.search(before)
     return last is not None and (words.parts_of(last[1]) or [""])[-1].lower() in _HARMLESS_BEFORE
 

@@ -23,7 +23,9 @@ _ASSIGN = re.compile(
 _LINKS = (
     "is|was|are|be|to|as|equals|ist|war|lautet|auf|est|était|es|era|é|è|jest|это|является|là|är|er|s|enter|press|now|jetzt"
     "|maintenant|ahora|теперь|c[’']est|som|je|then|dann|są|to|este|είναι|adalah|sono|são|bleibt|reste|remains"
-    "|sigue siendo|остаётся|остается|ended up(?: being)?|turned out to be|happens to be"
+    "|sigue siendo|остаётся|остается|ended up(?: being)?|turned out to be|happens to be|е|masih|yaitu|ialah|ficou"
+    "|fica|continua|är fortfarande|to nadal|είναι ακόμα|åbner på|åbnes med|åpnes med|öppnas med|opens with|opens on"
+    "|opent met|otevírá se|otwiera się|se abre con|abre com|s'ouvre avec|si apre con|answered(?: with)?"
 )
 _STILL = (
     "now|still|currently|just|probably|set to|changed to|jetzt|ahora|maintenant|теперь|immer noch|noch immer|weiterhin"
@@ -46,7 +48,7 @@ _ONE_QUOTED = re.compile(r"[\"'`][^\s\"'`]{6,200}[\"'`]")
 _ADJOINING = re.compile(r"[!-~]{6,64}(?=\s{0,2}(?:$|[\n,;，。；！、]))")
 """Behind a word of a language that parts no words: `密码Tiger4821`."""
 _FOREIGN = re.compile(
-    r"[^\x00-\x7f。，；！、：]{0,16}(?: [^\x00-\x7f]{1,12}){0,3}[：:]?\s?([!-~]{6,64})"
+    r"[^\x00-\x7f。，；！、：]{0,16}(?: [^\x00-\x7f]{1,12}){0,6}[：:]?\s?([!-~]{6,64})"
     r"(?=\s{0,2}(?:$|[^\x00-\x7f]|[\n,.;]))"
 )
 """The first word in Latin letters behind one of another script."""

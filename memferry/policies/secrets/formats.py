@@ -95,7 +95,8 @@ def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
         password = text.split("://", 1)[1].rsplit("@", 1)[0].partition(":")[2]
         return not values.is_placeholder(password) and values.STAND_IN.match(password) is None
     if rule == "url-key":
-        name, _, value = text.partition("=")
+        name, given, value = text.partition("=")
+        value = value if given else text.rpartition("/")[2]
         return values.is_random(value, 12) or (not name.endswith("code") and values.is_key(value, 2))
     if rule == "login" and not text.startswith("WIFI:"):
         return is_login(text)
@@ -123,7 +124,8 @@ _ENTRY = re.compile(r"^[ \t]+[\w.\"'-]+:[ \t]*[\"']?(\S{4,})", re.MULTILINE)
 def _is_variable(text: str) -> bool:
     """Of the environment, whose value is drawn and whose name does not say that it is an id: `LOOPS=4d2b...`."""
     name, _, value = text.partition("=")
-    named = is_named_digest(f"{name}=") or is_quiet(name) or is_public_name(name)
+    kind, marked, _ = value.strip("\"'").partition(":")
+    named = is_named_digest(f"{kind if marked else name}=") or is_quiet(name) or is_public_name(name)
     return not named and values.is_random(value.strip("\"'"), 24)
 
 

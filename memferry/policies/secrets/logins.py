@@ -7,7 +7,7 @@ import re
 from memferry.policies.secrets import values
 
 _SHAPES = (
-    (re.compile(r"\s-h?p\s*[\"']?([^\s\"']+)$"), 1),
+    (re.compile(r"\s-(?:h?p|P)\s*[\"']?([^\s\"']+)$"), 1),
     (re.compile(r"^\s-U\s*[^%]+%(\S+)$"), 1),
     (re.compile(r"^\s-u\s*[\w.-]+,(\S+)$"), 1),
     (re.compile(r"^(?:net\suser|useradd|adduser|add_user)\s+\S+\s+(\S+)$", re.IGNORECASE), 1),
@@ -15,10 +15,13 @@ _SHAPES = (
     (re.compile(r"(?:AUTH|PASS)\s+(\S+)$"), 1),
     (re.compile(r"^(?:echo|printf)\s+(?:-n\s+)?[\"']?([^\s\"'$|]+)[\"']?\s*[|>]"), 2),
     (re.compile(r"^\w+:([^\s:@/]+)@\w+\($"), 1),
+    (re.compile(r"^net\suse\s.*\s(\S+)$", re.IGNORECASE), 1),
 )
 """Where the password stands, and how certain it is that one does: see `values.is_password`."""
 _IN_PROSE = (
     re.compile(r"^use\s(\S+)\s(?:for|as)\s", re.IGNORECASE),
+    re.compile(r"^(\S+?)[\"'`]?,?\s(?:that |which |what )?(?:gets?|lets?)\s\w+\sin$", re.IGNORECASE),
+    re.compile(r"^[^\d\s-].*\s(?:type|enter|use)\s(\S+)$", re.IGNORECASE),
     re.compile(r"^[^\d\s-].*\s(?:with|using|mit|avec|con)\s+(\S+)$", re.IGNORECASE),
 )
 """Here most often stands something else."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 4
+VERSION = 5
 """Of these rules. Records that passed older ones are judged again."""
 
 PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"
@@ -25,7 +25,11 @@ PASSWORD_WORDS = (
     "পাসওয়ার্ড", "கடவுச்சொல்", "پاس ورڈ", "گذرواژه", "رمز عبور", "كلمة السر", "كلمة مرور", "סיסמא", "ពាក្យសម្ងាត់",
     "userpassword", "口令码", "通行码", "비번", "패스워드", "パス", "lozinka", "parool", "bindpw", "rootpw",
     "userpw", "adminpw", "securestring", "assword", "p4ssw0rd", "passw0rd", "p@ssw0rd", "pa$$word", "p455w0rd",
-    "kata sandi", "парола", "סיסמה", "κωδικό",
+    "kata sandi", "парол", "סיסמה", "κωδικό", "كلمة سر", "hasłem", "hasła", "heslem", "hesla", "jelszav", "parolă",
+    "security word", "code word", "codeword", "memorable word", "رمز ورود", "รหัสไวไฟ", "lozink", "salasanan",
+    "geheimwort", "mat khau", "गुप्त शब्द", "security question", "security answer", "secret question",
+    "maiden name", "sicherheitsfrage", "pregunta de seguridad", "question de sécurité", "domanda di sicurezza",
+    "контрольный вопрос", "密保问题", "秘密の質問",
 )  # fmt: skip
 PASSWORD_SHORT = ("pass", "pw", "psw", "pswd", "passw", "login", "logon", "creds", "clave", "geslo", "psk", "wpa")
 """Too short to stand inside of other words."""
@@ -43,6 +47,7 @@ KEY_WORDS = (
     "토큰", "시크릿", "비밀키", "인증키", "seed words", "recovery words", "setup key", "einmalcode",
     "wiederherstellungscode", "code de secours", "código de respaldo", "código de recuperación", "резервный код",
     "резервные коды", "备用码", "恢复码", "バックアップコード", "백업 코드", "keypair", "keyfile",
+    "authkey", "auth-key", "auth_key", "preauthkey",
 )  # fmt: skip
 KEY_SHORT = (
     "key", "keys", "auth", "pat", "jwt", "salt", "seed", "cookie", "session", "sessionid", "sid", "csrf", "dsn",
@@ -81,7 +86,17 @@ CODE_WORDS = (
     "код подъезда", "код в подъезд", "kod do bramy", "kod do drzwi", "kod do domofonu", "kod do alarmu",
     "code de l'alarme", "code du garage", "code du parking", "code de l'immeuble", "código del garaje",
     "código de la alarma", "codice della porta", "codice allarme", "garagencode", "alarmcode", "提取码", "解压码",
-    "取件码", "暗码", "현관 비번", "출입 코드",
+    "取件码", "暗码", "현관 비번", "출입 코드", "पिन", "ओटीपी", "الرقم السري", "رقم سري", "رمز الدخول", "رمز الباب",
+    "رمز الخزنة", "קוד כניסה", "קוד לדלת", "קוד הדלת", "קוד לכספת", "קוד סודי", "mã pin", "mã mở", "mã cửa", "mã két",
+    "kode pintu", "kode brankas", "kode gerbang", "kombinasi", "kasa kodu", "alarm kodu", "giriş kodu", "kód od",
+    "kód ke", "kód na", "kód do", "pin kód", "pinkód", "nyckelbox", "nyckelskåp", "nøgleboks", "nøkkelboks",
+    "nøkkelkode", "nøglekode", "larmkod", "alarmkode", "portkode", "avainkoodi", "avainlaatikko", "hälytyskoodi",
+    "kod alarmu", "kod do sejfu", "szyfr do", "пін-код", "пінкод", "код від", "код дверей", "код от сейфа",
+    "код за врата", "код за аларм", "κωδικός της πόρτας", "κωδικός πόρτας", "κωδικός συναγερμού", "πιν της",
+    "รหัสประตู", "รหัสตู้เซฟ", "ドアコード", "入室コード", "비밀코드", "출입번호", "门禁码", "cod de acces", "codul de la",
+    "codul pentru", "código do portão", "código do alarme", "código do cofre", "toegangscode", "deurcode",
+    "zahlenkombi", "avainlaatik", "unifi voucher", "guest voucher", "wifi voucher",
+    "kluiscode", "sleutelkluis", "sleutelkastje", "codice della cassaforte", "combinazione",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
 
@@ -106,7 +121,7 @@ HARMLESS_AFTER = (
     "table", "column", "index", "ref", "refs", "arn", "kind", "mode", "class", "level", "levels", "total", "counter",
     "handling", "start", "end", "started", "ended", "cost", "costs", "price", "required", "enabled", "disabled",
     "invalid", "label", "labels", "title", "help", "message", "messages", "description", "tooltip", "prompt", "text",
-    "caption", "confirm", "confirmation",
+    "caption", "confirm", "confirmation", "button", "btn", "link", "notice", "toast", "heading", "subtitle",
 )  # fmt: skip
 """Behind a telling word, in the same name: `token_count`, `password_field`."""
 
@@ -129,8 +144,9 @@ PLACEHOLDERS = (
 PLACEHOLDER_PARTS = (
     "your_", "your-", "<your", "my_secret", "example", "placeholder", "redacted", "xxxxx", "****", "...", "…", "____",
     "changeme", "dummy", "sample", "insert_", "insert-", "replace_", "replace-", "todo", "-here", "_here", "${", "{{",
-    "os.environ", "process.env", "getenv", "secretkeyref", "env:", "vault:", "op://", "keyring:", "file:", "ssm:",
-    "aws-sm:", "arn:", "••••", "●●●●", "1234567890abcdef", "abcdefghijkl", "deadbeef", "not-a-", "not_a_", "fake",
+    "os.environ", "process.env", "getenv", "fetch_env", "secretkeyref", "env:", "vault:", "op://", "keyring:", "file:",
+    "ssm:", "aws-sm:", "arn:", "••••", "●●●●", "1234567890abcdef", "abcdefghijkl", "deadbeef", "not-a-", "not_a_",
+    "fake",
 )  # fmt: skip
 
 DIGEST_WORDS = (
@@ -202,21 +218,29 @@ _OPTIONS = (
     r"|snmp-server\s{1,3}community"
 )
 _USERS = r"admin|root|postgres|administrator|ubuntu|guest|operator|superuser|user\d*"
-_CODES = "\\bcode|combination|passcode|kombination|código|codice|\\bкод"
+_CODES = (
+    r"\bcode|combination|passcode|kombination|kombinasi|código|codice|\bкод|\bkod[eu]?\b|\bkód|koodi|\bcod\b|\bmã\b|קוד"
+    "|κωδικ|رمز|कोड"
+)
 _VERBS = (
-    r"unlock|log\s?in|sign\s?in|log\s?on|decrypt|"
+    r"unlock|activate|log(?:s|ged)?\s?in|sign(?:s|ed)?\s?in|log\s?on|decrypt|"
     r"entsperr|anmeld|einlogg|entschlüssel|déverrouill|connecte|desbloque|iniciar? sesi"
 )
 _BY = "with|using|mit|avec|con"
 """`Unlock it with Tiger!4821`."""
 _PLACES = (
     "door|gate|safe|alarm|garage|locker|padlock|building|elevator|tür|tor|tresor|zahlenschloss|porte|immeuble|portail|coffre"
-    "|puerta|portón|portal|caja fuerte|porta|cancello|cassaforte|двер[ьи]|сейф|подъезд"
+    "|puerta|portón|portal|caja fuerte|porta|cancello|cassaforte|двер[ьи]|сейф|подъезд|portão|cofre|deur|kluis|poort"
+    "|dør|dörr|garaż|drzwi|bram[ay]|sejf|dveř|trezor|bran[ay]|pintu|brankas|gerbang|kapı|kasa|ajtó|kapu|széf|ovi|ușă"
+    "|ușa|seif|poart|двері|ворота|врата|πόρτα|χρηματοκιβ|דלת|כספת|باب|خزنة|cửa|két sắt"
 )
-_IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|это"
+_IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|e|это|er|är|on|to|je|este|adalah|là|е|είναι|הוא|هو|है"
 """`The code for the garage is 4821`."""
 _CODE_IS = rf"(?i:{_CODES})[^\n\"]*(?:{_IS})\s{{0,2}}[\"'`*]{{0,2}}\d{{3}}"
-_OPENED = r"(?:opens?|unlocks?|geht auf|öffnet|s'ouvre|se abre|si apre)\s(?:with|mit|avec|con)"
+_OPENED = (
+    r"(?:opens?|unlocks?|geht auf|öffnet|s'ouvre|se abre|si apre|abre|åbner|åpnes|öppnas|opent|otwiera się|otevírá se"
+    r"|nyílik|открывается|відкривається|отваря се)\s(?:with|mit|avec|con|com|på|med|met|kodem|kódem)"
+)
 _PARTED = r"(?:\s(?:[-|/,]|\xe2\x80[\x93\x94])\s|[,;]\s?|\s)"
 """Between an address and its password."""
 _SECOND = r"(?:\s[/|]\s[!-~]?|/)[A-Za-z][\w-]*[!#$%&*?+.]?[0-9]"
@@ -402,7 +426,7 @@ FORMATS: tuple[Format, ...] = (
     Format(
         "login",
         r"(?:echo|printf)\s[^\n|>]*[|>]",
-        r"\b(?:echo|printf)\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*[|>][^\n]*?(?:\s-S\b|-stdin|-with-token|passwd|secret|login|vault|gpg|crypt)",
+        r"\b(?:echo|printf)\s+(?:-n\s+)?[\"']?[^\s\"'$|]{4,100}[\"']?\s*[|>][^\n]*?(?:\s-S\b|-stdin|-with-token|passwd|secret|login|vault|gpg|crypt|kinit|smbclient|ssh-add)",
     ),
     Format(
         "login",
@@ -453,8 +477,8 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         "login",
-        r"\s-u\s*\w",
-        r"\s-u\s*[^\s-]\S*\s(?:[^\n|;&]*?\s)?-p\s*[\"']?[^\s\"'-][^\s\"']{3,64}",
+        r"\s-[uU]\s*\w",
+        r"\s-[uU]\s*[^\s-]\S*\s(?:[^\n|;&]*?\s)?-[pP]\s*[\"']?[^\s\"'-][^\s\"']{3,64}",
     ),
     Format("login", r"\s-U\s*[\w.\\/-]+%", r"\s-U\s*[\w.\\/-]+%[^\s\"']{4,64}"),
     Format("service-token", r"\s-u\s*[\"']?\w{16}", r"\s-u\s*[\"']?[\w-]{16,}:", drawn=True),
@@ -466,7 +490,11 @@ FORMATS: tuple[Format, ...] = (
         r"\s\xe2\x80\x94\s[\w.@-]{2,30}\s\xe2\x80\x94\s[^\s\"']{6,64}",
     ),
     Format("login", r"\w\s/\s\S{0,12}[!#$%&*?@]", r"\b[\w.@-]{2,30}\s/\s[^\s/\"']{6,64}"),
-    Format("key", rf"[A-Z]=[\"']?{_AN}{{24}}", rf"\b[A-Z][A-Z0-9_]{{2,40}}=[\"']?{_AN}{{24,}}"),
+    Format(
+        "key",
+        rf"[A-Z]=[\"']?(?:[a-z]{{2,8}}:)?{_AN}{{24}}",
+        rf"\b[A-Z][A-Z0-9_]{{2,40}}=[\"']?(?:[a-z]{{2,8}}:)?{_AN}{{24,}}",
+    ),
     Format(
         "service-token",
         rf"(?:key|token|secret|pat)[ =]{_HEX}{{8}}-",
@@ -501,6 +529,43 @@ FORMATS: tuple[Format, ...] = (
         rf"(?i)\b(?:{_PLACES})\b[^\n.]{{0,30}}\b(?:{_OPENED})\s{{0,2}}(?:\d{{2}}[ -]\d{{2}}[ -]\d{{2}}|\d{{4,8}})\b",
     ),
     _begins("code", "MT:", "[A-Z0-9.-]{17,22}", drawn=True),
+    Format("code", r"(?i:pair)\w*\s\w+\s\d{4}", r"(?i)\bpair(?:s|ed|ing)?\s(?:with|using|code|by|pin)\s\d{4,8}\b"),
+    Format(
+        "code",
+        r"\d{4}-\d{3}-\d{4}",
+        r"(?i)\b(?:matter|homekit|pairing|setup code)\b[^\n]{0,40}[: ]\d{4}-\d{3}-\d{4}\b",
+    ),
+    Format(
+        "code",
+        r"(?i:kombina|combina|combo|szyfr|комбина)",
+        r"(?i)(?:kombina|combina|combo|szyfr|комбина)[^\n.\d]{0,40}\b\d{2}[- ]\d{2}[- ]\d{2}\b",
+    ),
+    Format("webhook", r"ntfy\.sh/", r"\bntfy\.sh/[\w-]{16,}", drawn=True),
+    Format("url-key", r"/(?:premium|private|members?)/", r"://[^\s\"'?]*/(?:premium|private|members?)/(?:u/)?\w{20,}"),
+    Format(
+        "webhook",
+        r"hc-ping\.com|/api/push/|/heartbeats?/",
+        rf"(?:hc-ping\.com|/api/push|/heartbeats?)/(?:{_UUID}|[\w-]{{10,}})",
+    ),
+    Format("service-token", ":fx", rf"\b{_UUID}:fx\b"),
+    Format(
+        "service-token",
+        r"(?i:share)\s\d",
+        r"(?i)\bshare\s\d\s(?:of|/|von|de|из)\s\d\b[^\n=:]{0,40}[=:]\s?[\w+/-]{24,}",
+        drawn=True,
+    ),
+    Format("login", r"(?i:net\suse)\s", r"(?i)\bnet\suse\s+(?:\S:\s+)?\\\\\S+\s+[^\s/*]\S{5,64}"),
+    Format(
+        "login",
+        r"\s(?:type|enter|use)\s\S*\d",
+        r"(?i)\b(?:prompt|lock ?screen|login|luks|grub|bios|console)\b[^\n.]{0,24}?\b(?:type|enter|use)\s"
+        r"[^\s\"']{6,64}",
+    ),
+    Format(
+        "login",
+        r"(?:gets?|lets?)\s(?:you|me|us|him|her|them)\sin",
+        r"(?i)[^\s\"'`]{6,64}[\"'`]?,?\s(?:that |which |what )?(?:gets?|lets?)\s(?:you|me|us|him|her|them)\sin",
+    ),
     Format(
         "url-key",
         r"[?&]\w{1,12}=[\w-]{24}",

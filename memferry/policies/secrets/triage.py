@@ -31,7 +31,7 @@ _VALUE = rf"(?:[0-9]|[\s(=:\[]\\?[\"'`]|->|{_ASIAN})"
 _BEHIND = (
     rf"{_SAID}{_VALUE}",
     r"[\w.-]*[\"'`\\\])}*]*\s*(?:[:=|{]|\()",
-    r"[\w .-]*['>]?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
+    r"[\w .-]*['>:]?\s?\n\s*(?:\S+\n\s*)?\S*[0-9]",
     r'[\w.-]*"\s*,\s*"(?:value|val|content|data)',
 )
 """What makes a value of what follows a telling word."""
