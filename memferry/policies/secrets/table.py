@@ -229,9 +229,9 @@ _VERBS = (
 _BY = "with|using|mit|avec|con"
 """`Unlock it with Tiger!4821`."""
 _PLACES = (
-    "door|gate|safe|alarm|garage|locker|padlock|building|elevator|tür|tor|tresor|zahlenschloss|porte|immeuble|portail|coffre"
+    r"door|gates?\b|safe|alarm|garage|locker|padlock|building|elevator|tür|tor|tresor|zahlenschloss|porte|immeuble|portail|coffre"
     "|puerta|portón|portal|caja fuerte|porta|cancello|cassaforte|двер[ьи]|сейф|подъезд|portão|cofre|deur|kluis|poort"
-    "|dør|dörr|garaż|drzwi|bram[ay]|sejf|dveř|trezor|bran[ay]|pintu|brankas|gerbang|kapı|kasa|ajtó|kapu|széf|ovi|ușă"
+    "|dør|dörr|garaż|drzwi|bram[ay]|sejf|dveř|trezor|bran[ay]|pintu|brankas|gerbang|kapı|kasa|ajtó|kapu|széf|ușă"
     "|ușa|seif|poart|двері|ворота|врата|πόρτα|χρηματοκιβ|דלת|כספת|باب|خزنة|cửa|két sắt"
 )
 _IS = "is|was|=|:|—|–|ist|lautet|est|es|è|é|e|это|er|är|on|to|je|este|adalah|là|е|είναι|הוא|هو|है"
