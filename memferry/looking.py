@@ -22,9 +22,9 @@ def looking(path: str, *, timeout_s: float = 5) -> Look:
     database = _opened(path, "mode=ro", timeout_s)
     try:
         database.execute("select 1 from sqlite_schema limit 1").fetchone()
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
         database.close()
-        if _has_log(path):
+        if not isinstance(error, sqlite3.OperationalError) or _has_log(path):
             raise
         return Look(_opened(path, "immutable=1", timeout_s), frozen=True)
     return Look(database, frozen=False)

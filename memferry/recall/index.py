@@ -385,13 +385,17 @@ def connect(path: Path) -> sqlite3.Connection:
     """A database of recall, made where there is none: a cache that this user alone may read, and that forgets well."""
     path.touch(mode=0o600)
     database = sqlite3.connect(path, isolation_level=None, timeout=10)
-    for pragma in (
-        "journal_mode = wal",
-        "synchronous = normal",  # a cache: a power cut may cost it its newest entries
-        "secure_delete = on",
-        "cache_size = -8000",
-    ):
-        database.execute(f"pragma {pragma}")
+    try:
+        for pragma in (
+            "journal_mode = wal",
+            "synchronous = normal",  # a cache: a power cut may cost it its newest entries
+            "secure_delete = on",
+            "cache_size = -8000",
+        ):
+            database.execute(f"pragma {pragma}")
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
 
 

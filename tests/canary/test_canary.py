@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import bz2
+import contextlib
 import gzip
 import hashlib
 import html
@@ -148,7 +149,7 @@ def in_a_left_temp_file(base: Path) -> None:
 
 def in_a_database(base: Path) -> None:
     """A long cell lies in several pages, with numbers between them."""
-    with sqlite3.connect(base / "state.db") as database:
+    with contextlib.closing(sqlite3.connect(base / "state.db")) as database, database:
         database.execute("pragma page_size = 512")
         database.execute("create table journal(frame)")
         long = zstandard.compress(b"".join(hashlib.sha256(bytes([n])).digest() for n in range(200)) + LINE)
@@ -156,14 +157,14 @@ def in_a_database(base: Path) -> None:
 
 
 def as_a_number_in_a_database(base: Path) -> None:
-    with sqlite3.connect(base / "index.db") as database:
+    with contextlib.closing(sqlite3.connect(base / "index.db")) as database, database:
         database.execute("create table seen(id integer)")
         number = int.from_bytes(digest("sha256", PRIVATE)[:8], "big", signed=True)
         database.execute("insert into seen values(?)", (number,))
 
 
 def in_what_a_database_has_deleted(base: Path) -> None:
-    with sqlite3.connect(base / "state.db") as database:
+    with contextlib.closing(sqlite3.connect(base / "state.db")) as database, database:
         database.execute("pragma secure_delete = off")
         database.execute("create table problem(text)")
         database.execute("insert into problem values(?)", (PRIVATE,))
@@ -190,7 +191,7 @@ def test_a_clean_corpus_is_clean(tmp_path: Path) -> None:
     wraps: list[Callable[[bytes], bytes]] = [bytes, gzip.compress, zstandard.compress, base64.b64encode, sealed, zipped]
     for number, wrap in enumerate(wraps):
         (tmp_path / f"{number}.bin").write_bytes(wrap(PUBLIC) + b"\n" + wrap(other))
-    with sqlite3.connect(tmp_path / "state.db") as database:
+    with contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as database, database:
         database.execute("create table seen(id integer, digest blob)")
         rows = [(number, hashlib.sha256(bytes([number % 256])).digest()) for number in range(5000)]
         database.executemany("insert into seen values(?, ?)", rows)

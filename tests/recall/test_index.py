@@ -179,7 +179,8 @@ def test_held_records_are_numbered_apart(tmp_path: Path) -> None:
     with indexed(tmp_path / "h.db", put(1, "secret"), held=True), indexed(tmp_path / "i.db", put(1, "secret")):
         hits = search([tmp_path / "i.db", tmp_path / "h.db"], "secret")
         assert sorted(hit.held for hit in hits) == [False, True]
-        (row,) = Reader(tmp_path / "h.db").rows("select min(id) from entry")
+        with contextlib.closing(Reader(tmp_path / "h.db")) as reader:
+            (row,) = reader.rows("select min(id) from entry")
     assert row[0] >= HELD_FROM
 
 

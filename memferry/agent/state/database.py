@@ -236,7 +236,18 @@ class State:
 def _open(path: Path) -> sqlite3.Connection:
     try:
         _make_private(path)
-        database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+        return _connect(path)
+    except sqlite3.Error as error:
+        raise _explained(error, path) from error
+    except OSError as error:
+        raise StateError(
+            f"cannot open the state in {path.parent}: {error.strerror}", hint="check that the folder is writable"
+        ) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    try:
         for pragma in (
             "journal_mode = wal",
             "synchronous = full",  # NORMAL loses every commit since the last checkpoint on a power cut
@@ -247,12 +258,9 @@ def _open(path: Path) -> sqlite3.Connection:
         ):
             database.execute(f"pragma {pragma}")
         _migrate(database, path)
-    except sqlite3.Error as error:
-        raise _explained(error, path) from error
-    except OSError as error:
-        raise StateError(
-            f"cannot open the state in {path.parent}: {error.strerror}", hint="check that the folder is writable"
-        ) from error
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
