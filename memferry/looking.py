@@ -1,4 +1,4 @@
-"""Reading a database beside whoever writes it, also where the disk is full."""
+"""Opening a database; and reading it beside whoever writes it, also where the disk is full."""
 
 from __future__ import annotations
 
@@ -28,6 +28,16 @@ def looking(path: str, *, timeout_s: float = 5) -> Look:
             raise
         return Look(_opened(path, "immutable=1", timeout_s), frozen=True)
     return Look(database, frozen=False)
+
+
+@contextmanager
+def closed_on_error(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """It stays open, unless the block, which makes it ready, raises."""
+    try:
+        yield database
+    except BaseException:
+        database.close()
+        raise
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from memferry.looking import closed_on_error
 from memferry.model import Op, Put, Retract
 from memferry.recall import segments
 from memferry.recall.layout import HELD_FROM as HELD_FROM
@@ -384,8 +385,8 @@ def _open(path: Path, first: int) -> sqlite3.Connection:
 def connect(path: Path) -> sqlite3.Connection:
     """A database of recall, made where there is none: a cache that this user alone may read, and that forgets well."""
     path.touch(mode=0o600)
-    database = sqlite3.connect(path, isolation_level=None, timeout=10)
-    try:
+    connected = sqlite3.connect(path, isolation_level=None, timeout=10)
+    with closed_on_error(connected) as database:
         for pragma in (
             "journal_mode = wal",
             "synchronous = normal",  # a cache: a power cut may cost it its newest entries
@@ -393,10 +394,7 @@ def connect(path: Path) -> sqlite3.Connection:
             "cache_size = -8000",
         ):
             database.execute(f"pragma {pragma}")
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
+    return connected
 
 
 def _batched(ops: Iterable[Op]) -> Iterator[list[Op]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.errors import StateError
+from memferry.looking import closed_on_error
 
 SCHEMA_VERSION = 4
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
@@ -246,8 +247,8 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
-    try:
+    connected = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    with closed_on_error(connected) as database:
         for pragma in (
             "journal_mode = wal",
             "synchronous = full",  # NORMAL loses every commit since the last checkpoint on a power cut
@@ -258,10 +259,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         ):
             database.execute(f"pragma {pragma}")
         _migrate(database, path)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return connected
 
 
 def _make_private(path: Path) -> None:

@@ -124,9 +124,10 @@ _ENTRY = re.compile(r"^[ \t]+[\w.\"'-]+:[ \t]*[\"']?(\S{4,})", re.MULTILINE)
 def _is_variable(text: str) -> bool:
     """Of the environment, whose value is drawn and whose name does not say that it is an id: `LOOPS=4d2b...`."""
     name, _, value = text.partition("=")
-    kind, marked, _ = value.strip("\"'").partition(":")
+    value = value.strip("\"'")
+    kind, marked, _ = value.partition(":")
     named = is_named_digest(f"{kind if marked else name}=") or is_quiet(name) or is_public_name(name)
-    return not named and values.is_random(value.strip("\"'"), 24)
+    return not named and values.is_random(value, 24)
 
 
 def _is_header(text: str) -> bool:
