@@ -222,7 +222,7 @@ class State:
         )
 
     def clear_problem(self, area: str, subject: str) -> None:
-        self.execute("delete from problem where area = ? and subject = ?", (area, subject))
+        self.clear_problems(area, [subject])
 
     def clear_problems(self, area: str, subjects: Sequence[str]) -> None:
         self.execute(
