@@ -15,6 +15,8 @@ from memferry.recall.layout import CONTEXT, PASSAGE_BITS, REBUILD, VERSION, cont
 from memferry.recall.passages import passages
 from memferry.recall.rank import Facts
 
+CACHE_KIB = 4000
+"""Of an index's pages, in memory. With twice the default a question takes .97 of the time; with more, as long."""
 LOOKED_AT = 600
 """Passages that are scored for one question. FTS5 takes 2 us for each that it scores and 0.1 us for each that it
 merely finds. So the frequent words of a question decide only between passages that hold one of its rarer ones."""
@@ -104,6 +106,7 @@ class Reader:
     def _open(self) -> None:
         with explained(self.path):
             self._database, self._frozen = looking(str(self.path), timeout_s=10)
+            self._database.execute(f"pragma cache_size = -{CACHE_KIB}")
             (version,) = self._database.execute("pragma user_version").fetchone()
         if version != VERSION:
             raise IndexBroken(f"{self.path} is of another memferry (version {version})", hint=REBUILD)
@@ -226,8 +229,9 @@ class Reader:
         mine = [id_ for id_ in ids if id_ in self._entries]
         if not mine:
             return []
-        sql = f"select {columns} from entry where id in (select value from json_each(?)) {further}"
-        return self.rows(sql, repr(mine), *values)
+        # One after the other takes two thirds of the time of `id in (...)`, for which SQLite sorts them first.
+        wanted = "(select value as wanted from json_each(?)) cross join entry on entry.id = wanted"
+        return self.rows(f"select {columns} from {wanted} where true {further}", repr(mine), *values)
 
 
 def _found(*row: Any) -> Found:
