@@ -8,6 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+SQLITE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+"""What a database fails with: Python cannot repeat what SQLite says of a damaged one where that quotes what is no UTF-8
+any more."""
+
+
+def said(error: Exception) -> str:
+    """What SQLite said."""
+    return "malformed database schema" if isinstance(error, UnicodeDecodeError) else str(error)
+
 
 class Look(NamedTuple):
     """A connection that only reads, without transactions of its own. `frozen`: it will not see what is written."""
@@ -17,12 +26,12 @@ class Look(NamedTuple):
 
 
 def looking(path: str, *, timeout_s: float = 5) -> Look:
-    """Raises sqlite3.Error. On a full disk SQLite has no room for the file by which readers and a writer agree; where
+    """Raises SQLITE_ERRORS. On a full disk SQLite has no room for the file by which readers and a writer agree; where
     nothing is in the log beside the database, nobody writes, and it is read as it lies."""
     database = _opened(path, "mode=ro", timeout_s)
     try:
         database.execute("select 1 from sqlite_schema limit 1").fetchone()
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         database.close()
         if not isinstance(error, sqlite3.OperationalError) or _has_log(path):
             raise

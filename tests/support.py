@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from memferry.config import Config, load
@@ -28,3 +30,10 @@ def config_for(
         f"backends:\n  vault: {settings}\n{more}"
     )
     return load({}, file=str(path))
+
+
+def damage_schema(path: Path, table: str, sql: bytes) -> None:
+    """What a database says of how one of its tables was made becomes something else, as by a flipped bit."""
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("pragma writable_schema = on")
+        database.execute("update sqlite_schema set sql = cast(? as text) where name = ?", (sql, table))

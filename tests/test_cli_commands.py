@@ -6,9 +6,11 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,10 @@ import memferry
 from memferry.agent.commands import status
 from memferry.agent.lock import StateLock
 from memferry.cli.main import run
+from tests.support import damage_schema
 
 PACKAGE = str(Path(memferry.__file__).parent.parent)
+NO_TEXT = b"cr\xe5ate table"
 SECRETS = (b"heart clinic", b"in confidence", b"Salary", b"salaries", b"84,000", b"snaps at people")
 
 
@@ -219,6 +223,40 @@ def test_recall_makes_a_damaged_index_again(demo: Demo) -> None:
     index.write_bytes(b"not a database" * 1000)
     assert "recall --rebuild" in demo.json("recall", "ticket", exit_code=1)["hint"]
     assert demo.json("recall", "ticket", "--shareable", "--rebuild") != []
+
+
+def test_recall_makes_an_index_again_whose_tables_are_damaged(demo: Demo) -> None:
+    demo.json("recall", "ticket")
+    damage_schema(demo.base / "state" / "index.db", "entry", NO_TEXT)
+    assert "recall --rebuild" in demo.json("recall", "ticket", exit_code=1)["hint"]
+    assert demo.json("recall", "ticket", "--rebuild") != []
+
+
+@pytest.mark.parametrize(
+    ("table", "sql"),
+    [
+        ("meta", NO_TEXT),
+        ("checkpoint", b"create table checkpoint(backend text primary key, another integer) without rowid"),
+    ],
+    ids=["not readable", "readable"],
+)
+def test_a_state_whose_tables_are_damaged_is_made_again(demo: Demo, table: str, sql: bytes) -> None:
+    damage_schema(demo.base / "state" / "state.db", table, sql)
+    demo.append("written later")
+    assert "doctor --rebuild" in demo.json("push", exit_code=1)["hint"]
+    assert "memferry doctor" in demo.json("status", exit_code=1)["hint"]
+    assert "!!  state: " in demo.text("doctor", exit_code=1)
+    demo.text("doctor", "--rebuild")
+    assert demo.json("push")["new"] == 1
+
+
+def test_doctor_notices_tables_in_which_sqlite_finds_nothing_wrong(demo: Demo) -> None:
+    file = demo.base / "state" / "state.db"
+    assert "ok  state: ok" in demo.text("doctor")
+    with closing(sqlite3.connect(file)) as database:
+        (sql,) = database.execute("select sql from sqlite_schema where name = 'counter'").fetchone()
+    damage_schema(file, "counter", sql.replace("integer", "intager").encode())
+    assert "!!  state: its tables are not those that were made" in demo.text("doctor", exit_code=1)
 
 
 def test_conflicts_and_doctor_and_verify_of_a_whole_installation(demo: Demo) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 from memferry.errors import IndexBroken
+from memferry.looking import SQLITE_ERRORS, said
 
 INDEX = "index.db"
 HELD = "held.db"
@@ -37,8 +37,8 @@ def explained(path: Path) -> Iterator[None]:
     """SQLite's errors say what to do."""
     try:
         yield
-    except sqlite3.Error as error:
-        text = str(error)
+    except SQLITE_ERRORS as error:
+        text = said(error)
         if "locked" in text:
             raise IndexBroken(f"{path} is in use by another program", hint="wait for it and try again") from error
         if "full" in text:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.embedder import Model
+from memferry.looking import SQLITE_ERRORS
 from memferry.recall.index import PASSAGE_BITS, connect, explained, remove
 from memferry.recall.layout import VECTORS
 from memferry.recall.passages import passages
@@ -204,7 +205,7 @@ def _open(path: Path) -> sqlite3.Connection:
     """A damaged file, or one of another memferry, is made anew: it is a cache."""
     try:
         return _of_this_version(path)
-    except sqlite3.DatabaseError as error:
+    except SQLITE_ERRORS as error:
         if isinstance(error, sqlite3.OperationalError):  # locked, or a full disk: the file may be good
             raise
         remove(path)

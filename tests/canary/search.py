@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from memferry.looking import SQLITE_ERRORS
 from tests.canary.layers import Seen, layers
 from tests.canary.traces import Traces
 
@@ -89,12 +90,12 @@ def file(path: Path, name: str = "") -> Place:
 def _cells(path: Path, name: str) -> Place:
     """Of a database that may be damaged, as far as it goes; blobs one by one, all the rest of a table together."""
     with (
-        contextlib.suppress(sqlite3.Error),
+        contextlib.suppress(*SQLITE_ERRORS),
         contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database,
     ):
         database.text_factory = bytes
         for (table,) in database.execute("select name from sqlite_master where type = 'table'").fetchall():
-            with contextlib.suppress(sqlite3.Error):
+            with contextlib.suppress(*SQLITE_ERRORS):
                 title = table.decode()
                 yield from _table(f"{name}: {title}", database.execute(f'select * from "{title}"'))
 

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from tests.lifecycle.trees import SAMPLE, Tree
+from tests.support import damage_schema
 
 
 def fill(tree: Tree, count: int, ts: str = "2026-03-01T10:00:00Z") -> None:
@@ -84,6 +85,8 @@ def test_an_index_that_is_gone_old_or_damaged_is_made_anew(tree: Tree) -> None:
     database = tree.path / "index" / "memferry.db"
     database.write_bytes(b"no database" * 500)
     assert tree.do("distill", "--limit", "1")["created_count"] == 1
+    damage_schema(database, "files", b"cr\xe5ate table")
+    assert tree.do("distill", "--limit", "0")["created_count"] == 0
     shutil.rmtree(tree.path / "index")
     assert tree.do("distill")["created_count"] == 1
 

@@ -14,10 +14,12 @@ from memferry.agent.lock import StateLock, holder
 from memferry.agent.recovery import identity
 from memferry.agent.recovery.rebuild import set_aside
 from memferry.agent.service import opened
+from memferry.agent.state.database import REBUILD as REBUILD_STATE
+from memferry.agent.state.database import is_as_made
 from memferry.backends.base import Backend, Capacity, Probed, Readable
 from memferry.config import Config
 from memferry.errors import BackendError, MemferryError, StateError
-from memferry.looking import looked_at
+from memferry.looking import SQLITE_ERRORS, looked_at, said
 from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, REBUILD
 
@@ -60,9 +62,8 @@ def _state(config: Config) -> Iterator[Check]:
         yield Check("state", True, "not made yet", "run `memferry push`")
         return
     yield from (Check("state directory", False, one["text"], one["hint"]) for one in narrow(config))
-    broken = _broken(path)
-    hint = "run `memferry doctor --rebuild`: it is made again from your files and backends" if broken else ""
-    yield Check("state", broken is None, broken or "ok", hint)
+    broken = _broken(path) or _changed(path)
+    yield Check("state", broken is None, broken or "ok", REBUILD_STATE if broken else "")
     if broken is None and (error := _lost_secret(config.state)):
         yield Check("state", False, str(error), error.hint)
 
@@ -103,9 +104,15 @@ def _broken(path: Path) -> str | None:
     try:
         with looked_at(str(path)) as database:
             (verdict,) = database.execute("pragma quick_check").fetchone()
-    except sqlite3.Error as error:
-        verdict = str(error)
+    except SQLITE_ERRORS as error:
+        verdict = said(error)
     return None if verdict == "ok" else str(verdict)
+
+
+def _changed(path: Path) -> str | None:
+    """What SQLite cannot find wrong with a state."""
+    with looked_at(str(path)) as database:
+        return None if is_as_made(database) else "its tables are not those that were made"
 
 
 def _spaces(config: Config) -> Iterator[Check]:

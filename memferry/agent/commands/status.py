@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from memferry.agent.state.queued import WAITING
 from memferry.errors import StateError
-from memferry.looking import looked_at
+from memferry.looking import SQLITE_ERRORS, looked_at, said
 from memferry.places import DATABASE
 from memferry.recall.layout import REST
 
@@ -40,11 +40,11 @@ def status(config: Config) -> dict[str, object]:
     try:
         with looked_at(path) as database:
             return _read(database, config)
-    except sqlite3.Error as error:
-        if "no such" in str(error):  # column or table: looked at only now, for it costs time
+    except SQLITE_ERRORS as error:
+        if "no such" in said(error):  # column or table: looked at only now, for it costs time
             text = f"{path} was written by another version of memferry"
             raise StateError(text, hint="run `memferry doctor --rebuild`, or the newer version") from error
-        raise StateError(f"{path} cannot be read: {error}", hint="run `memferry doctor`") from error
+        raise StateError(f"{path} cannot be read: {said(error)}", hint="run `memferry doctor`") from error
 
 
 def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import sqlite3
 from pathlib import Path
 from typing import NamedTuple
 
-from memferry.looking import looked_at
+from memferry.looking import SQLITE_ERRORS, looked_at
 from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, VERSION
 
@@ -38,7 +37,7 @@ def lag(state: Path) -> Lag:
     known = positions[0] or {}
     if not (state / DATABASE).exists():
         return Lag(missing=missing)
-    with contextlib.suppress(sqlite3.Error), looked_at(str(state / DATABASE)) as database:
+    with contextlib.suppress(*SQLITE_ERRORS), looked_at(str(state / DATABASE)) as database:
         meta = dict(database.execute("select name, value from meta where name in ('seq', 'machine')"))
         waiting = "select exists (select 1 from held_change), exists (select 1 from withdrawn)"
         held, withdrawn = map(bool, database.execute(waiting).fetchone())
@@ -54,7 +53,7 @@ def lag(state: Path) -> Lag:
 
 def machine_names(state: Path) -> dict[str, str]:
     """Of all machines that were met, by id."""
-    with contextlib.suppress(sqlite3.Error), looked_at(str(state / DATABASE)) as database:
+    with contextlib.suppress(*SQLITE_ERRORS), looked_at(str(state / DATABASE)) as database:
         meta = dict(database.execute("select name, value from meta where name in ('machine', 'machine name')"))
         names = dict(database.execute("select machine, name from peer"))
         return names | ({meta["machine"]: meta["machine name"]} if len(meta) == 2 else {})
@@ -65,7 +64,7 @@ def _positions(path: Path) -> dict[str | None, int] | None:
     """How far the index has got, by machine; None: there is none that can be used. One that is damaged is no lag."""
     if not path.exists():
         return None
-    with contextlib.suppress(sqlite3.Error), looked_at(str(path)) as database:
+    with contextlib.suppress(*SQLITE_ERRORS), looked_at(str(path)) as database:
         (version,) = database.execute("pragma user_version").fetchone()
         return dict(database.execute("select machine, seq from position")) if version == VERSION else None
     return {}

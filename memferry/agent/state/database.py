@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.errors import StateError
-from memferry.looking import closed_on_error
+from memferry.looking import SQLITE_ERRORS, closed_on_error, said
 
 SCHEMA_VERSION = 4
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
@@ -126,7 +126,7 @@ class State:
         self._depth = 0
 
     def close(self) -> None:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*SQLITE_ERRORS):
             self.database.execute("pragma optimize")
         self.database.close()
 
@@ -167,13 +167,13 @@ class State:
     def execute(self, sql: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
         try:
             return self.database.execute(sql, values)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise _explained(error, self.path) from error
 
     def execute_many(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         try:
             self.database.executemany(sql, rows)
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             raise _explained(error, self.path) from error
 
     def rows(self, sql: str, *values: object) -> list[tuple]:  # type: ignore[type-arg]
@@ -190,7 +190,7 @@ class State:
         found = self.execute(sql, values)
         try:
             return found.fetchall()
-        except sqlite3.Error as error:  # a damaged page may only show when its rows are fetched
+        except SQLITE_ERRORS as error:  # a damaged page may only show when its rows are fetched
             raise _explained(error, self.path) from error
 
     def damaged(self, what: str) -> StateError:
@@ -238,7 +238,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         _make_private(path)
         return _connect(path)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         raise _explained(error, path) from error
     except OSError as error:
         raise StateError(
@@ -280,17 +280,31 @@ def _migrate(database: sqlite3.Connection, path: Path) -> None:
         database.executescript(f"begin immediate; {SCHEMA} pragma user_version = {SCHEMA_VERSION}; commit;")
 
 
-def _explained(error: sqlite3.Error, path: Path) -> StateError:
-    text = str(error)
+def is_as_made(database: sqlite3.Connection) -> bool:
+    """Whether the tables are word by word what they were made as; another memferry's are not judged. A flipped bit may
+    leave others, in which SQLite finds nothing wrong."""
+    (version,) = database.execute("pragma user_version").fetchone()
+    with contextlib.closing(sqlite3.connect(":memory:")) as made:
+        made.executescript(SCHEMA)
+        return version != SCHEMA_VERSION or _tables(database) == _tables(made)
+
+
+def _tables(database: sqlite3.Connection) -> set[tuple[str, str]]:
+    """And indexes, but for SQLite's own."""
+    return set(database.execute("select name, sql from sqlite_schema where name not like 'sqlite\\_%' escape '\\'"))
+
+
+_DAMAGED = ("malformed", "not a database", "no such column", "no such table")
+
+
+def _explained(error: Exception, path: Path) -> StateError:
+    text = said(error)
     if "locked" in text:
         return StateError(f"{path} is in use by another program", hint="wait for it, or stop it, and try again")
     if "full" in text:
         return StateError(f"no space left for {path}", hint="free some disk space; nothing is lost, sync again after")
-    if "malformed" in text or "not a database" in text:
-        return StateDamaged(
-            f"{path} is damaged ({text})",
-            hint=REBUILD,
-        )
+    if any(sign in text for sign in _DAMAGED):
+        return StateDamaged(f"{path} is damaged ({text})", hint=REBUILD)
     return StateError(f"{path}: {text}", hint="run `memferry doctor`")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from memferry.looking import SQLITE_ERRORS
 from memferry.memory.lifecycle import ledgers
 from memferry.memory.lifecycle.fold import Fold
 from memferry.memory.lifecycle.schema import SCHEMA, SCHEMA_VERSION
@@ -40,7 +41,7 @@ class Index:
         self.db = self._opened()
         try:
             self.catch_up()
-        except (Changed, sqlite3.DatabaseError):
+        except (Changed, *SQLITE_ERRORS):
             self._start_again()
 
     def close(self) -> None:
@@ -72,7 +73,7 @@ class Index:
     def follow(self) -> None:
         """Read what the command just wrote, so that the next one need not. What goes wrong with that is the next one's
         to notice."""
-        with suppress(Changed, sqlite3.DatabaseError):
+        with suppress(Changed, *SQLITE_ERRORS):
             self.catch_up()
 
     def _read(self, file: str, stat: os.stat_result, known: _Known | None, fold: Fold) -> None:
@@ -97,7 +98,7 @@ class Index:
             return _fresh(":memory:")
         try:
             return self._existing()
-        except sqlite3.DatabaseError:
+        except SQLITE_ERRORS:
             return self._anew()
 
     def _existing(self) -> sqlite3.Connection:
@@ -111,7 +112,7 @@ class Index:
     def _anew(self) -> sqlite3.Connection:
         """In memory where it cannot be kept, on a full disk perhaps: what is kept only saves time."""
         if self._keep:
-            with suppress(sqlite3.DatabaseError, OSError):
+            with suppress(*SQLITE_ERRORS, OSError):
                 for suffix in ("", "-wal", "-shm"):
                     with suppress(FileNotFoundError):
                         os.unlink(self._path + suffix)
@@ -123,7 +124,7 @@ class Index:
         self.db = self._anew()
         try:
             self.catch_up()
-        except sqlite3.DatabaseError:
+        except SQLITE_ERRORS:
             self.db.close()
             self.db = _fresh(":memory:")
             self.catch_up()
