@@ -57,6 +57,7 @@ def main(ledger: str, hostile_bytes: str) -> dict[str, Any]:
     gc.disable()
     batches = list(_batches(Path(ledger)))
     _judged(_records("log.jsonl", batches[0]))  # what is built once
+    _hostile(hostile.Hostile("none", "notes/first.md", b"A first note."))
     parsed = [_records("log.jsonl", batch) for batch in batches]
     decoded = _timed(lambda: list(map(_decoded, batches)))
     judged = _timed(lambda: list(map(_judged, parsed)))

@@ -285,7 +285,8 @@ def policy(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     told = lab.program.script("judging.py", bench.ledger, sizes.hostile_bytes, core=one_core())
     count = told["records"]
     rate, best = count / told["judged"], count / told["decoded"]
-    yield Figure(f"{count:,} records judged", rate, "records/s", "decoded and hashed", best)
+    yield Figure(f"{count:,} records judged", rate, "records/s", at_least=50_000)
+    yield Figure("  the same", rate, "records/s", "decoded and hashed", best)
     hostile = told["hostile"]
     name = f"{len(hostile)} hostile records of {sizes.hostile_bytes:,} bytes"
     for when, column in (("while nothing is held", 1), ("once something is", 2)):

@@ -20,6 +20,8 @@ import msgspec
 
 MAX_DEPTH = 64
 """Objects and arrays inside each other; deeper is nobody's memory, and a trap for every recursive reader."""
+MOST_NAMES = 30_000
+"""Objects and keys of one value; more take too long to look through for labels."""
 
 _BLANK = b" \t\r"
 _CONTAINERS = frozenset({dict, list})
@@ -72,9 +74,12 @@ def foreign_encoding(raw: bytes) -> str | None:
 
 
 def check_value(value: object, text: str) -> None:
-    """`Unreadable` if the value, parsed from `text`, is too deep or holds half of a surrogate pair."""
-    if count_keys((value,)) is None:
+    """`Unreadable` if the value, parsed from `text`, is too deep, has too much in it or half of a surrogate pair."""
+    found = count_names((value,))
+    if found is None:
         raise Unreadable("nested too deeply")
+    if sum(found) > MOST_NAMES:
+        raise _crowded()
     if _HALF_PAIR.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -82,18 +87,23 @@ def check_value(value: object, text: str) -> None:
             raise Unreadable("half of a surrogate pair") from None
 
 
-def count_keys(values: Iterable[object]) -> int | None:
-    """Keys of all objects in `values` and below; None where they nest deeper than MAX_DEPTH."""
-    total = 0
+def count_names(values: Iterable[object]) -> tuple[int, int] | None:
+    """Objects in `values` and below, and their keys; None where they nest deeper than MAX_DEPTH."""
+    count = keys = 0
     level = _containers(values)
     for _ in range(MAX_DEPTH):
         if not level:
-            return total
+            return count, keys
         objects = [value for value in level if type(value) is dict]
         arrays = [value for value in level if type(value) is list]
-        total += sum(map(len, objects))
+        count += len(objects)
+        keys += sum(map(len, objects))
         level = _containers(chain(chain.from_iterable(map(dict.values, objects)), chain.from_iterable(arrays)))
-    return None if level else total
+    return None if level else (count, keys)
+
+
+def _crowded() -> Unreadable:
+    return Unreadable(f"more than {MOST_NAMES:,} objects and keys")
 
 
 def _containers(values: Iterable[object]) -> list[object]:
@@ -111,14 +121,23 @@ def decode_lines(chunk: bytes, lines: Sequence[bytes]) -> list[object]:
         values: list[object] = list(map(_decode, lines))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return [_decode_line(line) for line in lines]
-    return values if _as_written(chunk, values) else [_decode_line(line) for line in lines]
+    if not _as_written(chunk, values):
+        return [_decode_line(line) for line in lines]
+    if any(len(line) > MOST_NAMES for line in lines):  # in a shorter one there is no room for so many
+        return list(map(_unless_crowded, lines, values))
+    return values
+
+
+def _unless_crowded(line: bytes, value: object) -> object:
+    found = count_names((value,)) if len(line) > MOST_NAMES else None
+    return _crowded() if found is not None and sum(found) > MOST_NAMES else value
 
 
 def _decode_line(line: bytes) -> object:
     try:
         value: object = _decode(line)
         if _as_written(line, (value,)):
-            return value
+            return _unless_crowded(line, value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if not line.strip(_BLANK):
             return {}
@@ -137,7 +156,8 @@ def _as_written(raw: bytes, values: Sequence[object]) -> bool:
     """
     if b" :" in raw or (b"\t" in raw and b"\t:" in raw) or (b"\r" in raw and b"\r:" in raw):
         return False
-    return raw.count(b'":') == count_keys(values)
+    found = count_names(values)
+    return found is not None and raw.count(b'":') == found[1]
 
 
 def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

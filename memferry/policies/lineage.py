@@ -36,9 +36,11 @@ _LINK = re.compile(r"\]\(<?([^)>\s#]+)")
 
 
 def names(record: Record, contents: Contents) -> set[str]:
-    """The ids that a record names, without its own."""
+    """The ids that a record names, without its own; a few more than MOST_NAMES, where there are more."""
     found: set[str] = set()
     for name in contents.names:
+        if len(found) > MOST_NAMES + 1:
+            return found
         if name != record.key:
             if len(name) <= LONGEST_NAME and not name.endswith(".jsonl"):
                 found.add(name)

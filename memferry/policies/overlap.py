@@ -18,10 +18,11 @@ from typing import NamedTuple, TypeAlias
 from memferry.keys import Fingerprinter
 from memferry.model import Hold, Record
 from memferry.policies.base import Passage
-from memferry.policies.contents import Contents
+from memferry.policies.contents import SHORTEST, Contents
 from memferry.policies.letters import Letters, anchors, is_prose, letters_of, word_starts
 
 REPEATS_HELD = Hold("overlap", "it repeats the text of a record that is held")
+TOO_LONG = Hold("overlap.too-long", "it is too long to look for the texts of held records in time")
 
 START = 16
 PASSAGE = 64
@@ -31,8 +32,13 @@ LINE = 40
 STRIDE = 4
 """Of a held document, a passage begins at every fourth word."""
 
-LOOK_EVERYWHERE = 1 << 20
+MOST_PLACES = 80_000
+"""Of a candidate that is looked at word by word; a Chinese character is one."""
 DAMAGED_BYTES = 1 << 20
+
+
+class TooLong(Exception):
+    """A candidate has more than MOST_PLACES places to be looked at."""
 
 
 class Look(NamedTuple):
@@ -123,48 +129,72 @@ def _full(folded: bytes, starts: Iterable[int], fingerprint: Fingerprinter) -> l
 
 
 def traces(record: Record, contents: Contents, fingerprint: Fingerprinter, *, vouched: bool) -> Traces:
-    """`vouched`: an ordinary ledger line with a label, which need not be searched word by word."""
-    look = _look_at_likely_places if vouched else _look_everywhere
-    looks = [look(letters_of(text)) for text in _candidate_texts(contents)]
-    marks = list(chain.from_iterable([one.marks(fingerprint) for one in looks]))
+    """`vouched`: an ordinary ledger line with a label, which need not be searched word by word. Raises TooLong."""
+    letters = [letters_of(text) for text in _candidate_texts(contents)]
+    if vouched:
+        looks = [Look(one, one.clauses, _likely_places(one)) for one in letters]
+        return Traces(looks, _all_marks(looks, fingerprint), _first_passage(letters, fingerprint))
+    likely = [_likely_places(one) for one in letters]
+    looks = _everywhere(letters, likely)
     if record.source.derived:
+        marks = _all_marks(looks, fingerprint)
         return Traces(looks, marks, tuple(dict.fromkeys(marks)))
-    letters = [look.letters for look in looks]
-    return Traces(looks, marks, (_first_passage if vouched else _likely_marks)(letters, fingerprint))
+    return _traces_everywhere(looks, likely, fingerprint)
 
 
 def echoes(record: Record, contents: Contents, fingerprint: Fingerprinter) -> tuple[int, ...]:
-    """Those of the traces of a record that is not vouched for, without the rest."""
+    """Those of the traces of a record that is not vouched for, without the rest. Raises TooLong."""
     if record.source.derived:
         return traces(record, contents, fingerprint, vouched=False).echoes
-    return _likely_marks([letters_of(text) for text in _candidate_texts(contents)], fingerprint)
+    letters = [letters_of(text) for text in _candidate_texts(contents)]
+    likely = [_likely_places(one) for one in letters]
+    _check_size(likely)
+    places = [sorted({*some}) for some in likely]
+    looks = [Look(one, some, some) for one, some in zip(letters, places, strict=True)]
+    return tuple(dict.fromkeys(_all_marks(looks, fingerprint)))
 
 
 def _candidate_texts(contents: Contents) -> list[str]:
     return [text for text in contents.texts + contents.names if len(text) >= START and is_prose(text)]
 
 
-def _look_at_likely_places(letters: Letters) -> Look:
-    return Look(letters, letters.clauses, letters.clauses + anchors(letters.folded))
+def _likely_places(letters: Letters) -> list[int]:
+    """Where a repeated text would begin."""
+    return letters.clauses + anchors(letters.folded)
 
 
-def _look_everywhere(letters: Letters) -> Look:
-    """At every word; in a very long text, where a repeated one would begin."""
-    words = word_starts(letters.text) if len(letters.folded) <= LOOK_EVERYWHERE else []
-    places = sorted({*words, *letters.clauses, *anchors(letters.folded)})
-    return Look(letters, places, places)
+def _everywhere(letters: Sequence[Letters], likely: Sequence[Sequence[int]]) -> list[Look]:
+    """At every word. Raises TooLong."""
+    words = [word_starts(one.text) for one in letters]
+    _check_size([*words, *likely])
+    places = [sorted({*starts, *some}) for starts, some in zip(words, likely, strict=True)]
+    return [Look(one, found, found) for one, found in zip(letters, places, strict=True)]
+
+
+def _check_size(places: Iterable[Sequence[int]]) -> None:
+    if sum(map(len, places)) > MOST_PLACES:
+        raise TooLong
+
+
+def _all_marks(looks: Iterable[Look], fingerprint: Fingerprinter) -> list[int]:
+    return list(chain.from_iterable([one.marks(fingerprint) for one in looks]))
+
+
+def _traces_everywhere(looks: Sequence[Look], likely: Iterable[Iterable[int]], fingerprint: Fingerprinter) -> Traces:
+    """It is found again by the marks of the likely places."""
+    marks = [one.marks(fingerprint) for one in looks]
+    echoes = {
+        mark: None
+        for look, own, places in zip(looks, marks, map(frozenset, likely), strict=True)
+        for mark, at in zip(own, look.sites(), strict=True)
+        if at in places
+    }
+    return Traces(looks, list(chain.from_iterable(marks)), tuple(echoes))
 
 
 def _first_passage(letters: Sequence[Letters], fingerprint: Fingerprinter) -> tuple[int, ...]:
     longest = max([one.folded for one in letters], key=len, default=b"")
     return (fingerprint(longest[:PASSAGE]),) if len(longest) >= START else ()
-
-
-def _likely_marks(letters: Sequence[Letters], fingerprint: Fingerprinter) -> tuple[int, ...]:
-    likely = [_look_at_likely_places(one) for one in letters]
-    return tuple(
-        dict.fromkeys(mark for look in likely for mark in look._replace(starts=look.places).marks(fingerprint))
-    )
 
 
 def index(passages: Iterable[tuple[int, int, int, int]]) -> Passages:
@@ -213,7 +243,7 @@ def _damaged_texts(record: Record) -> list[str]:
     text = raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8", "replace")
     if record.key == record.source.file:
         return [text]
-    return [_unescaped(quoted) for quoted in _QUOTED.findall(text)]
+    return [_unescaped(quoted) for quoted in _QUOTED.findall(text) if len(quoted) >= SHORTEST]
 
 
 def _unescaped(quoted: str) -> str:

@@ -84,6 +84,8 @@ class _Traced:
     def _trace(self, case: Case, *, vouched: bool) -> None:
         try:
             case.trace(self.fingerprint, vouched=vouched)
+        except overlap.TooLong:
+            case.verdict = overlap.TOO_LONG
         except Exception as exc:  # noqa: BLE001 - whatever a policy raises, the record must not leave
             case.verdict = _failed(exc)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memferry.formats.strict_json import MAX_DEPTH, Unreadable, count_keys, decode_lines, loads
+from memferry.formats.strict_json import MAX_DEPTH, MOST_NAMES, Unreadable, count_names, decode_lines, loads
 
 TRAPS = {
     "a key twice": b'{"private":true,"private":false}',
@@ -32,6 +32,8 @@ TRAPS = {
     "overlong UTF-8": b'{"a":"\xc0\xaf"}',
     "100,000 deep": b"[" * 100_000 + b"]" * 100_000,
     "one too deep": b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1),
+    "too many objects": b"[" + b"{}," * MOST_NAMES + b"{}]",
+    "too many keys": b"{" + b",".join(b'"%d":1' % number for number in range(MOST_NAMES)) + b"}",
     "glued": b'{"a":1}{"b":2}',
     "two values": b"1 2",
     "torn": b'{"a":"no end',
@@ -65,6 +67,7 @@ def test_a_trap_is_no_value(raw: bytes) -> None:
         b"12345678901234567890123",
         b'{"":{"":{}}}\r',
         b"[" * MAX_DEPTH + b"]" * MAX_DEPTH,
+        b"[" + b",".join([b"{}"] * MOST_NAMES) + b"]",
     ],
 )
 def test_what_is_sound_is_read_as_json_reads_it(raw: bytes) -> None:
@@ -87,8 +90,8 @@ def test_reasons_hold_no_content() -> None:
 
 
 def test_keys_are_counted_at_every_depth() -> None:
-    assert count_keys([{"a": {"b": [{"c": 1}, 2]}}, [], 3, {"d": None}]) == 4
-    assert count_keys([]) == 0
+    assert count_names([{"a": {"b": [{"c": 1}, 2]}}, [], 3, {"d": None}]) == (4, 4)
+    assert count_names([]) == (0, 0)
 
 
 _TEXTS = st.sampled_from(

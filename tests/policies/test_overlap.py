@@ -275,6 +275,11 @@ def test_no_damage_raises(raw: bytes) -> None:
     judge([doc(raw), *lines(raw.replace(b"\n", b""))], MemoryKnown(), FINGERPRINT)
 
 
-def test_a_very_long_text_is_searched_where_it_is_likely(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overlap, "LOOK_EVERYWHERE", 100)
-    assert rules([*HELD, doc(f"{'filling ' * 50}. {PROSE}")]) == ["labels.visibility", "overlap"]
+def test_a_text_that_is_too_long_to_be_searched_at_every_word_is_held() -> None:
+    """But for lines with a label, which are searched where a repeated text would begin."""
+    longest = "filling " * (overlap.MOST_PLACES - 2)  # its end and its one clause count, too
+    assert rules([*HELD, doc(longest), doc(f"{longest} {PROSE}")]) == ["labels.visibility", None, "overlap.too-long"]
+    assert rules([*HELD, *lines(public(f"{longest}. {longest}", "b"))]) == ["labels.visibility", None]
+    clauses = "on it goes. " * (overlap.MOST_PLACES + 1)
+    assert rules([doc(clauses)]) == ["overlap.too-long"]
+    assert rules([doc(longest * 2)]) == [None]  # while nothing is held there is nothing that it could repeat

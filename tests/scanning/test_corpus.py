@@ -145,7 +145,14 @@ def test_a_hostile_megabyte_takes_no_longer_than_it_may(name: str) -> None:
 
 
 def test_what_is_too_large_is_held() -> None:
-    assert [one.rule for one in secrets.search([doc("x" * (8 << 20) + "y")])[0]] == ["too-large"]
+    key = "password: sunshine4821"
+    assert [one.rule for one in secrets.search([doc("We talked. " * (40 << 10) + key)])[0]] == ["password"]
+    assert [one.rule for one in secrets.search([doc("We talked. " * (50 << 10) + key)])[0]] == ["too-large"]
+    assert not secrets.search([doc("We talked. " * (50 << 10))])
+    mail = "ann@example.net"
+    assert [one.rule for one in secrets.search([doc("We talked. " * (50 << 10) + mail)], personal=("email",))[0]] == [
+        "too-large"
+    ]
     busy = secrets.search([doc("token: a1 " * 20000)])[0]
     assert "too-large" in [one.rule for one in busy]
 

@@ -26,6 +26,7 @@ FAR = 64 << 20
 SHORTEST_NAME = 6
 WAYS_OUT: Mapping[str, str] = {
     "secrets.too-large": "split it, or let it go unsearched: a rule that allows the finding too-large",
+    "overlap.too-long": "split it",
     "labels": "its own label holds it: change that in the file if it may leave",
     "lineage": "it refers to a record that is held: it may leave when that may",
     "overlap": "it repeats a held record's words: reword one of the two, or let that one go",

@@ -6,10 +6,11 @@ import re
 import string
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 
 from memferry.policies.secrets import following, linear, table, values, words
 from memferry.policies.secrets.spots import Places, Spot
+from memferry.policies.secrets.views import TooMany
 
 _TAIL = re.compile(r"(?:[A-Za-z0-9]{0,30}[_.\-]?){0,4}")
 _INFLECTION = re.compile(r"[a-zß-ÿĀ-žа-яё]{0,4}")
@@ -45,23 +46,33 @@ _WINDOW = 256
 """Bytes behind a word in which its value begins."""
 CHEAP = 3
 """So many words that announce nothing count as one candidate."""
+MOST_WORDS = 3000
+"""In one text. With more there are too many candidates, whatever they announce."""
 _MARKER = b"[redacted:"
 """Begins what is left of a secret that was cut out."""
 
 
 def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
-    words_seen = 0
+    """Raises TooMany."""
+    telling = list(islice(_telling(raw), MOST_WORDS + 1))
+    if len(telling) > MOST_WORDS:
+        raise TooMany
+    for number, (kind, word, start, end) in enumerate(telling, 1):
+        before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
+        after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
+        one = _beside(kind, word, before, after, at(end))
+        if one is not None or number % CHEAP == 0:
+            yield one
+
+
+def _telling(raw: bytes) -> Iterator[tuple[str, bytes, int, int]]:
+    """Words by which a secret may stand: kind, word in small letters, bytes `start`..`end`."""
     for start, end in _words().spans(raw):
         word = raw[start:end].lower()
         kind = words.kind_of(word)
         if kind is None or _is_marker(raw, start) or (word in words.SHORT and _is_amid(raw, start, end, word)):
             continue
-        before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
-        after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
-        one = _beside(kind, word, before, after, at(end))
-        words_seen += 1
-        if one is not None or words_seen % CHEAP == 0:
-            yield one
+        yield kind, word, start, end
 
 
 def _is_marker(raw: bytes, start: int) -> bool:

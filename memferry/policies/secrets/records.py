@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ from memferry.policies.secrets.toil import portions, toil_of
 from memferry.policies.secrets.views import View
 from memferry.policies.strings import ELSEWHERE, String, has_more_strings, strings_around, strings_of
 
-LARGEST = 8 << 20
-"""Bytes. A larger record cannot be searched in time, and stays at home."""
+LARGEST = 512 << 10
+"""Bytes. A larger record that deserves a look cannot be searched in time, and stays at home."""
 MOST_STRINGS = 20_000
 """Of a record, names and numbers included."""
 ANY_TEXT = 2
@@ -48,36 +48,39 @@ class _Text(NamedTuple):
 
 def search(records: Sequence[Record], wanted: Wanted) -> Mapping[int, Sequence[Finding]]:
     """See policies.base.Search."""
-    large = {n: [Finding(ELSEWHERE, TOO_LARGE, 0, 0)] for n, record in enumerate(records) if len(record.body) > LARGEST}
-    found: dict[int, list[Finding]] = dict(large)
-    for text, finding in chain(_secrets(records, large, wanted), _personal(records, large, wanted)):
+    suspicious = _suspicious(records) if wanted.secrets else []
+    personal_ = _perhaps_personal(records, wanted.personal) if wanted.personal else []
+    too_large = {number for number in {*suspicious, *personal_} if _is_too_large(records[number])}
+    found = {number: [Finding(ELSEWHERE, TOO_LARGE, 0, 0)] for number in too_large}
+    for text, finding in chain(
+        _secrets({number: records[number] for number in suspicious if number not in too_large}, wanted),
+        _personal({number: records[number] for number in personal_ if number not in too_large}, wanted),
+    ):
         found.setdefault(text.record, []).append(finding)
     return found
 
 
-def _personal(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
-    for number, record in enumerate(records) if wanted.personal else ():
-        if number not in large and personal.may_hold(record.body, wanted.personal):
-            for text in _texts(number, record):
-                yield from ((text, one) for one in personal.find(text.value, wanted.personal, text.number))
+def _is_too_large(record: Record) -> bool:
+    """Whether there is too much in it to look at in time, in one text or in many."""
+    size = len(record.body)
+    return size > LARGEST or (size > MOST_STRINGS and has_more_strings(record, MOST_STRINGS))
 
 
-def _secrets(records: Sequence[Record], large: Collection[int], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
-    if not wanted.secrets:
-        return
-    numbers = [number for number in _suspicious(records) if number not in large]
-    crowded = [number for number in numbers if _is_crowded(records[number])]
-    for number in crowded:
-        yield _Text(number, ELSEWHERE, "", ""), Finding(ELSEWHERE, TOO_LARGE, 0, 0)
-    texts = [text for number in numbers if number not in crowded for text in _texts(number, records[number])]
+def _perhaps_personal(records: Sequence[Record], kinds: Sequence[str]) -> list[int]:
+    return [number for number, record in enumerate(records) if personal.may_hold(record.body, kinds)]
+
+
+def _personal(records: Mapping[int, Record], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
+    for number, record in records.items():
+        for text in _texts(number, record):
+            yield from ((text, one) for one in personal.find(text.value, wanted.personal, text.number))
+
+
+def _secrets(records: Mapping[int, Record], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:
+    texts = [text for number, record in records.items() for text in _texts(number, record)]
     texts = [texts[number] for number in triage.suspicious_texts([text.line for text in texts])]
     for text, findings in zip(texts, _looked_at(texts, wanted), strict=True):
         yield from ((text, one) for one in findings)
-
-
-def _is_crowded(record: Record) -> bool:
-    """Whether it has too many strings to look at in time. In a small one there is no room for them."""
-    return len(record.body) > MOST_STRINGS and has_more_strings(record, MOST_STRINGS)
 
 
 def _looked_at(texts: Sequence[_Text], wanted: Wanted) -> list[list[Finding]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-VERSION = 5
+VERSION = 6
 """Of these rules. Records that passed older ones are judged again."""
 
 PASSWORD, KEY, CODE, PHRASE = "password", "key", "code", "phrase"

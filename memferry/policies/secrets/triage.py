@@ -70,7 +70,7 @@ MARKS = (
 @cache
 def _passes() -> tuple[linear.Pattern, ...]:
     """Each byte costs a look-up in each, so fewer are faster; one for all has too many states for that."""
-    return linear.any_of((*NEAR_WORDS, *MARKS)), linear.any_of(DRAWN)
+    return linear.any_of(DRAWN), linear.any_of((*NEAR_WORDS, *MARKS))
 
 
 _NO_KEYS = {b"idempotency_key": b"idempotency_ref", b"decision_key": b"decision_ref", b"conflict_key": b"conflict_ref"}
@@ -97,7 +97,10 @@ def _among(parts: Sequence[bytes]) -> list[int]:
     blob = b"\n".join([b"", *parts])
     for name, other in _NO_KEYS.items() if b"_key" in blob else ():
         blob = blob.replace(name, other)
-    found = {number for pattern in _passes() for number in _numbers(pattern, blob, starts)}
+    found: set[int] = set()
+    for pattern in _passes():
+        if len(found) < len(parts):
+            found.update(_numbers(pattern, blob, starts))
     for start, end in phrases.spans(blob):  # it may go on in what stands behind
         found.update(range(bisect_right(starts, start) - 1, bisect_right(starts, end - 1)))
     return sorted(number for number in found if number < len(parts))
