@@ -300,7 +300,7 @@ def policy(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
     yield Figure(f"{name}, held because they are too large", held, "records")
 
 
-MOST_JUDGED = 20_000
+MOST_JUDGED = 100_000
 SHOWN = 3
 
 

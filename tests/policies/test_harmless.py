@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from memferry.policies import secrets
 from memferry.policies.harmless import is_harmless
-from memferry.policies.secrets import table
+from memferry.policies.secrets import vocabulary
 
 ANNOUNCING = (
-    table.PASSWORD_WORDS
-    + table.PASSWORD_SHORT
-    + table.KEY_WORDS
-    + table.KEY_SHORT
-    + table.CODE_WORDS
-    + table.CODE_SHORT
+    vocabulary.PASSWORD_WORDS
+    + vocabulary.PASSWORD_SHORT
+    + vocabulary.KEY_WORDS
+    + vocabulary.KEY_SHORT
+    + vocabulary.CODE_WORDS
+    + vocabulary.CODE_SHORT
 )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain, islice, pairwise
 
-from memferry.policies.secrets import following, linear, table, values, words
+from memferry.policies.secrets import following, linear, values, vocabulary, words
 from memferry.policies.secrets.spots import Places, Spot
 from memferry.policies.secrets.views import TooMany
 
@@ -106,8 +106,8 @@ def _is_amid(raw: bytes, start: int, end: int, word: bytes) -> bool:
 def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot | None:
     if word in words.SHORT and _ends_drawn(before):
         return None  # amid base64
-    if word in words.LOGIN_WORDS or (kind == table.KEY and _NETWORK.search(before[-40:] + after[:20])):
-        kind = table.PASSWORD
+    if word in words.LOGIN_WORDS or (kind == vocabulary.KEY and _NETWORK.search(before[-40:] + after[:20])):
+        kind = vocabulary.PASSWORD
     tail = (_TAIL if word.isascii() and after[:1].isascii() else _INFLECTION).match(after)[0]  # type: ignore[index]
     if _is_harmless(before, tail, word):
         return None
@@ -129,9 +129,9 @@ def _beside(kind: str, word: bytes, before: str, after: str, end: int) -> Spot |
             return Spot(_RULES[kind], end + begin, end + codes.end())
         if (size := _secret(kind, word, value, certainty)) is not None:
             return Spot(_RULES[kind], end + begin, end + begin + size)
-    if kind == table.PASSWORD and (spelled := _spelled(after, len(tail))) is not None:
+    if kind == vocabulary.PASSWORD and (spelled := _spelled(after, len(tail))) is not None:
         return Spot(_RULES[kind], end + spelled.start(), end + spelled.end())
-    if kind == table.PASSWORD and (made_up := _made_up(after, len(tail))) is not None:
+    if kind == vocabulary.PASSWORD and (made_up := _made_up(after, len(tail))) is not None:
         return Spot(_RULES[kind], end + made_up[0], end + made_up[1])
     return _before(kind, word, before, end - len(word.decode("utf-8", "ignore")))
 
@@ -192,7 +192,7 @@ def _spelled(after: str, begin: int) -> re.Match[str] | None:
 
 
 _PLAIN = re.compile(r"[\w!#%&*?+.-]{6,40}")
-_RULES = {table.PASSWORD: "password", table.KEY: "key", table.CODE: "code", table.PHRASE: "key"}
+_RULES = {vocabulary.PASSWORD: "password", vocabulary.KEY: "key", vocabulary.CODE: "code", vocabulary.PHRASE: "key"}
 
 
 _RUN_LETTERS = string.ascii_letters + string.digits + "+/"
@@ -207,7 +207,7 @@ def _ends_drawn(before: str) -> bool:
 
 _HUMPED = frozenset(map(str.encode, words.HUMPED))
 _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
-_HARMLESS_BEFORE = frozenset(table.HARMLESS_BEFORE)
+_HARMLESS_BEFORE = frozenset(vocabulary.HARMLESS_BEFORE)
 _MADE_HARMLESS = frozenset((b"key", b"keys", b"token", b"seed", b"session", b"access"))
 """By the word before them."""
 _PUBLIC = re.compile(r"\bpublic [A-Za-z0-9]{2,12} $", re.IGNORECASE)
@@ -232,11 +232,11 @@ def _is_harmless(before: str, tail: str, word: bytes) -> bool:
 @lru_cache(1024)
 def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
     """How long the secret is that `value` begins with; None: it is none."""
-    if kind == table.PHRASE:
+    if kind == vocabulary.PHRASE:
         return None
     if word in words.PHRASE_WORDS and certainty >= 1 and (phrase := _PHRASE.match(value)):
         return len(phrase[0])
-    if kind == table.CODE:
+    if kind == vocabulary.CODE:
         code = _CODE_VALUE.match(value)
         if code is None and certainty >= 2 and word not in words.SHORT:
             code = _CODE_OF_LETTERS.match(value) or (None if word.isascii() else _CODE_OF_SMALL_LETTERS.match(value))
@@ -249,13 +249,13 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return None
     if word in _NAMES_TOO and value.isalpha():
         return None
-    if kind == table.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
+    if kind == vocabulary.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
     if word in _VAGUE:
         return len(value) if values.is_random(value, _VAGUE_LEAST) and not values.is_other_key(value) else None
-    if kind == table.KEY and values.is_uuid(value):
+    if kind == vocabulary.KEY and values.is_uuid(value):
         return len(value) if word in words.STRONG else None
-    if kind == table.KEY and values.is_key(value, certainty):
+    if kind == vocabulary.KEY and values.is_key(value, certainty):
         return len(value)
     if word in (b"secret", b"auth") and certainty >= 2 and values.classes(value) >= 3 and values.is_password(value, 1):
         return len(value)
@@ -299,16 +299,16 @@ def _before(kind: str, word: bytes, before: str, start: int) -> Spot | None:
 
 def _span_before(kind: str, word: bytes, before: str) -> tuple[int, int] | None:
     """From and to, in what stands before it."""
-    if kind == table.PASSWORD and (named := _NAMED_BEHIND.search(before)) and values.is_loud(named[1]):
+    if kind == vocabulary.PASSWORD and (named := _NAMED_BEHIND.search(before)) and values.is_loud(named[1]):
         return named.span(1)
-    if kind == table.CODE or not before[-1:].isspace():
+    if kind == vocabulary.CODE or not before[-1:].isspace():
         return None
     tokens = list(_TOKEN.finditer(before))
-    if kind == table.PASSWORD and following.DIGIT.search(before) and (used := _used(before)):
+    if kind == vocabulary.PASSWORD and following.DIGIT.search(before) and (used := _used(before)):
         return used
-    if kind == table.KEY and not word.isascii() and tokens and values.is_random(tokens[-1][0], _DRAWN_BEFORE):
+    if kind == vocabulary.KEY and not word.isascii() and tokens and values.is_random(tokens[-1][0], _DRAWN_BEFORE):
         return tokens[-1].span()
-    if kind == table.PASSWORD and _SIGN.search(before) and (made_up := _made_up_before(tokens)):
+    if kind == vocabulary.PASSWORD and _SIGN.search(before) and (made_up := _made_up_before(tokens)):
         return made_up
     if not _LINK.search(before):
         return None
@@ -320,7 +320,7 @@ def _span_before(kind: str, word: bytes, before: str) -> tuple[int, int] | None:
 
 
 def _stands_by_itself(kind: str, value: str) -> bool:
-    if kind != table.PASSWORD:
+    if kind != vocabulary.PASSWORD:
         return values.is_key(value, 0)
     return values.is_password(value, 0) or values.stands_out(value)
 

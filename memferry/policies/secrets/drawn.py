@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from memferry.policies.secrets import linear, table, values, words
+from memferry.policies.secrets import linear, values, vocabulary, words
 from memferry.policies.secrets.public import is_block, is_named_digest, is_public, is_public_name, says_something
 from memferry.policies.secrets.spots import Places, Spot
 
@@ -99,7 +99,7 @@ def _is_token(text: str, start: int, end: int) -> bool:
 _HEX = re.compile("[0-9a-f]+|[0-9A-F]+")
 
 
-_QUIET_KEYS = frozenset(table.QUIET_KEYS)
+_QUIET_KEYS = frozenset(vocabulary.QUIET_KEYS)
 
 
 def is_quiet(key: str) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from memferry.policies.secrets import table, values
+from memferry.policies.secrets import values, vocabulary
 
 _ASSIGN = re.compile(
     r"""["'`\])}*]{0,4}\s{0,6}(?:\([^)\n]{0,30}\)\s{0,2})?(?:=>|:=|={1,2}|:{1,2}|：|＝|->|→|﹕|\|(?=\s))[*_]{0,2}\s{0,8}"""
@@ -79,7 +79,7 @@ _PREPOSITIONS = frozenset((
 _SCHEME = re.compile(r"(?:Basic|Bearer|Digest|\w{0,20}(?:Token|Key))\s{1,2}([^\s\"'`<>]{4,512})", re.IGNORECASE)
 CLOSE = 48
 """Characters in which a password may be less loud."""
-HARMLESS_AFTER = frozenset(table.HARMLESS_AFTER)
+HARMLESS_AFTER = frozenset(vocabulary.HARMLESS_AFTER)
 
 
 def values_in(after: str, begin: int, *, adjoining: bool) -> Iterator[tuple[str, int, int]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from memferry.policies.secrets import linear, table, values
+from memferry.policies.secrets import linear, table, values, vocabulary
 from memferry.policies.secrets.drawn import is_quiet
 from memferry.policies.secrets.logins import is_login
 from memferry.policies.secrets.public import is_named_digest, is_public_name
@@ -85,7 +85,7 @@ def _end_of_key(raw: bytes, start: int, end: int) -> int:
 def _is_meant(form: table.Format, text: str, *, joined: bool) -> bool:
     """Whether what has the shape of a secret is one, and no example."""
     rule = form.rule
-    if rule == table.KEY:
+    if rule == vocabulary.KEY:
         return _is_variable(text)
     if joined and rule == "wallet-key":
         return False  # no letter of it is fixed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from memferry.policies.findings import TOO_LARGE, Finding
-from memferry.policies.secrets import table, triage
+from memferry.policies.secrets import triage, vocabulary
 from memferry.policies.secrets.beside import beside_words, in_field
 from memferry.policies.secrets.columns import below_headings
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
@@ -46,7 +46,7 @@ def examined(text: str, key: str = "", number: int = 0, *, most: int = MOST_CAND
     looked = 0
     try:
         for looked, one in enumerate(_candidates(text, key, views), 1):
-            if one is not None and found.get((one.start, one.end), table.KEY) in _VAGUE:
+            if one is not None and found.get((one.start, one.end), vocabulary.KEY) in _VAGUE:
                 found[one.start, one.end] = one.rule
             if looked >= most or len(found) >= MOST_FINDINGS:
                 found[0, len(text)] = TOO_LARGE
@@ -58,7 +58,7 @@ def examined(text: str, key: str = "", number: int = 0, *, most: int = MOST_CAND
     return Examined(without_overrun(text, findings), [view for view in views if not view.joined], looked)
 
 
-_VAGUE = frozenset({table.PASSWORD, table.KEY, table.CODE, "random"})
+_VAGUE = frozenset({vocabulary.PASSWORD, vocabulary.KEY, vocabulary.CODE, "random"})
 
 
 def _candidates(text: str, key: str, views: list[View]) -> Iterator[Spot | None]:

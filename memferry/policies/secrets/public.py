@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from memferry.policies.secrets import table
+from memferry.policies.secrets import vocabulary
 from memferry.policies.secrets.views import decoded
 from memferry.policies.secrets.words import parts_of
 
 _NAMED = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#>/|-]{1,3}[\"'`(]?$")
-_DIGEST_WORDS = frozenset(table.DIGEST_WORDS)
+_DIGEST_WORDS = frozenset(vocabulary.DIGEST_WORDS)
 _KEY_BEFORE = re.compile(
     r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$|certificate-----\s{0,2}$", re.IGNORECASE
 )
@@ -38,7 +38,7 @@ def is_public(text: str, start: int, run: str) -> bool:
 def _is_shape(run: str) -> bool:
     """By what it is made of."""
     return (
-        run.startswith(table.HARMLESS_PREFIXES + table.FILES_AS_BASE64)
+        run.startswith(vocabulary.HARMLESS_PREFIXES + vocabulary.FILES_AS_BASE64)
         or run.endswith((".onion", ".i2p"))
         or _TYPED_ID.fullmatch(run) is not None
         or _ADDRESS.fullmatch(run) is not None

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 from math import log2
 
-from memferry.policies.secrets import table
+from memferry.policies.secrets import vocabulary
 
-_PLACEHOLDERS = frozenset(table.PLACEHOLDERS + table.PASSWORD_WORDS)
+_PLACEHOLDERS = frozenset(vocabulary.PLACEHOLDERS + vocabulary.PASSWORD_WORDS)
 _ENDS = ".,;:)]}>\"'`*”」』»"
 _WORDS = re.compile(r"[A-Za-z]+|[0-9]+|[^A-Za-z0-9]+")
 _REFERENCE = re.compile(
@@ -71,7 +71,7 @@ def is_placeholder(value: str) -> bool:
         or word in _PLACEHOLDERS
         or _REFERENCE.match(value) is not None
         or _TYPE.fullmatch(value.rstrip(_ENDS)) is not None
-        or any(part in low for part in table.PLACEHOLDER_PARTS)
+        or any(part in low for part in vocabulary.PLACEHOLDER_PARTS)
     )
 
 

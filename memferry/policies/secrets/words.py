@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import re
 
-from memferry.policies.secrets import table
+from memferry.policies.secrets import vocabulary
 
 KINDS = {
     word.encode(): kind
     for kind, words in (
-        (table.PASSWORD, table.PASSWORD_WORDS + table.PASSWORD_SHORT),
-        (table.KEY, table.KEY_WORDS + table.KEY_SHORT),
-        (table.CODE, table.CODE_WORDS + table.CODE_SHORT),
-        (table.PHRASE, table.PHRASE_SHORT),
+        (vocabulary.PASSWORD, vocabulary.PASSWORD_WORDS + vocabulary.PASSWORD_SHORT),
+        (vocabulary.KEY, vocabulary.KEY_WORDS + vocabulary.KEY_SHORT),
+        (vocabulary.CODE, vocabulary.CODE_WORDS + vocabulary.CODE_SHORT),
+        (vocabulary.PHRASE, vocabulary.PHRASE_SHORT),
     )
     for word in words
 }
 """By the word in small letters, UTF-8."""
 
 SHORT = frozenset(
-    word.encode() for word in table.PASSWORD_SHORT + table.KEY_SHORT + table.CODE_SHORT + table.PHRASE_SHORT
+    word.encode()
+    for words in (vocabulary.PASSWORD_SHORT, vocabulary.KEY_SHORT, vocabulary.CODE_SHORT, vocabulary.PHRASE_SHORT)
+    for word in words
 )
-STRONG = frozenset(word.encode() for word in table.STRONG_WORDS)
-PHRASE_WORDS = frozenset(word.encode() for word in table.PHRASE_WORDS)
-LOGIN_WORDS = frozenset(word.encode() for word in table.LOGIN_WORDS)
-RECOVERY_WORDS = frozenset(word.encode() for word in table.RECOVERY_WORDS)
+STRONG = frozenset(word.encode() for word in vocabulary.STRONG_WORDS)
+PHRASE_WORDS = frozenset(word.encode() for word in vocabulary.PHRASE_WORDS)
+LOGIN_WORDS = frozenset(word.encode() for word in vocabulary.LOGIN_WORDS)
+RECOVERY_WORDS = frozenset(word.encode() for word in vocabulary.RECOVERY_WORDS)
 
 
 def _alternatives(words: set[bytes]) -> str:
