@@ -13,9 +13,8 @@ from memferry.policies.secrets.public import is_named_digest, is_public_name
 from memferry.policies.secrets.spots import Places, Spot
 from memferry.policies.secrets.views import views_of
 
-_REPEATS = re.compile(r"[*+]|\{\d")
-_PLAIN = [(number, form) for number, form in enumerate(table.FORMATS) if not _REPEATS.search(form.hint)]
-_INVOLVED = [(number, form) for number, form in enumerate(table.FORMATS) if _REPEATS.search(form.hint)]
+_PLAIN = [(number, form) for number, form in enumerate(table.FORMATS) if not form.repeats]
+_INVOLVED = [(number, form) for number, form in enumerate(table.FORMATS) if form.repeats]
 """Formats and their numbers, by whether something is repeated in their hint."""
 _GROUP = 6
 _SHORT = 4096

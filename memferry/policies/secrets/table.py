@@ -5,6 +5,7 @@ Patterns are RE2's, over UTF-8 bytes: linear in time, whatever a text holds.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 VERSION = 6
@@ -19,6 +20,14 @@ class Format(NamedTuple):
     hint: str
     pattern: str
     drawn: bool = False
+
+    @property
+    def repeats(self) -> bool:
+        """Whether its hint has a repetition, which multiplies with those of others in one automaton."""
+        return _REPEATS.search(self.hint) is not None
+
+
+_REPEATS = re.compile(r"[*+]|\{\d")
 
 
 _W = r"[\w-]"
