@@ -39,7 +39,8 @@ def figures(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
 def _full(lab: Lab, server: Sshd, count: int, rounds: int) -> Iterator[Figure]:
     benches = {encryption: _for_server(lab, server, count, encryption) for encryption in ("age", "none")}
     lab.say(f"pushes of {count:,} records")
-    first = {encryption: _pushes(lab, bench, rounds) for encryption, bench in benches.items()}
+    by_turns = [{encryption: _push(lab, bench) for encryption, bench in benches.items()} for _ in range(rounds)]
+    first = {encryption: [turn[encryption] for turn in by_turns] for encryption in benches}
     whole = {encryption: _typical(whole for whole, _ in found) for encryption, found in first.items()}
     sent = _typical(sent for _, sent in first["age"])
     bench, name = benches["age"], f"push of {count:,} records to a server"
@@ -70,16 +71,13 @@ def _backend(server: Sshd, path: str, **more: object) -> dict[str, object]:
     return {"type": "ssh"} | {name: value for name, value in said.items() if value is not None}
 
 
-def _pushes(lab: Lab, bench: Bench, rounds: int) -> list[tuple[Ran, Ran]]:
+def _push(lab: Lab, bench: Bench) -> tuple[Ran, Ran]:
     """A first push to the server; and, when the same was read for a folder near by, the one that only sends it."""
-    found = []
-    for _ in range(rounds):
-        _forget(bench)
-        whole = lab.program.memferry(bench.config, "push", "--json", "--backend", "far")
-        _forget(bench)
-        lab.program.memferry(bench.config, "push", "--json", "--backend", "near")
-        found.append((whole, lab.program.memferry(bench.config, "push", "--json", "--backend", "far")))
-    return found
+    _forget(bench)
+    whole = lab.program.memferry(bench.config, "push", "--json", "--backend", "far")
+    _forget(bench)
+    lab.program.memferry(bench.config, "push", "--json", "--backend", "near")
+    return whole, lab.program.memferry(bench.config, "push", "--json", "--backend", "far")
 
 
 def _forget(bench: Bench) -> None:

@@ -55,7 +55,7 @@ def ask(
     from memferry.cli import logs
     from memferry.cli.progress import Progress
 
-    settings = configured(arguments)
+    settings = configured_quickly(arguments)
     logs.configure(arguments.verbose)
     keyless = _without_recovery_key(settings)
     with Progress(sys.stderr, command) as progress:
