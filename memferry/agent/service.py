@@ -183,7 +183,7 @@ class Agent:
         self.connections.close_backends()
         self.me = me
         self.journal = Journal(self.state, me.id)
-        self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id)
+        self.withdrawal = Withdrawal(self.state, self.catalog, self.journal, me.id, self.fingerprint)
 
     # -- pulling
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice, pairwise
@@ -12,15 +12,17 @@ from memferry.agent.files import tail
 from memferry.agent.intake.holding import Holding
 from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.journal import SEVERAL, seal
-from memferry.agent.state.known import HELD, digest_number
+from memferry.agent.state.known import HELD, Seen, digest_number
 from memferry.agent.state.plan import Knowledge, Part, Plan, Reached, Stamp, plan
 from memferry.formats.base import Whole
-from memferry.model import Op, Record, Sealed
+from memferry.model import Op, Put, Record, Sealed
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
 
 WORTH_A_THREAD = 64
 HOLES_AHEAD = 10_000
+
+KNOWN = "what is known of a record"
 
 _Batch: TypeAlias = Sequence[tuple[Pass, Sequence[Kept | Held]]]
 """What is judged and stored together, by file."""
@@ -99,6 +101,7 @@ class Storing:
     def _knowledge(self, batch: _Batch) -> Knowledge:
         verdicts = [verdict for _, part in batch for verdict in part]
         seen = self._catalog.seen([verdict.id for verdict in verdicts])
+        self._check_strangers(batch, seen)
         reheld = frozenset().union(*(this.held for this, _ in batch))
         if not seen:
             return Knowledge({}, {}, frozenset(), {}, {}, reheld, frozenset())
@@ -110,6 +113,8 @@ class Storing:
             and seen[verdict.id].digest != digest_number(verdict.record.digest)
         }
         puts = self._journal.puts([seq for seq in changed.values() if seq > 0])
+        if any(_number(puts[seq]) != seen[id_].digest for id_, seq in changed.items() if seq in puts):
+            raise self._state.damaged(KNOWN)
         bases = {id_: puts[seq].digest for id_, seq in changed.items() if seq in puts}
         bases |= self._catalog.foreign_digests([id_ for id_, seq in changed.items() if seq < 0])
         holes = [self._holes(this, len(part)) for this, part in batch]
@@ -128,6 +133,19 @@ class Storing:
             reheld,
             self._catalog.held_in({id_: files[id_] for id_, one in seen.items() if one.seq == HELD and id_ in files}),
         )
+
+    def _check_strangers(self, batch: _Batch, seen: Mapping[int, Seen]) -> None:
+        """A record that nobody knows, though the journal has it where it stands now: what was known of it is damaged.
+        Else it would be sent twice."""
+        again = [(this, part) for this, part in batch if this.position < this.known.placed]
+        met = {verdict.id for _, part in again for verdict in part}
+        if met <= seen.keys():
+            return
+        spots = {this.known.place(this.position + n) for this, part in again for n in range(len(part))}
+        lying = {seq for id_, seq in self._catalog.lying_at(spots) if id_ not in met}
+        ids = {self._fingerprint.key(put.space, put.key) for put in self._journal.puts(lying).values()}
+        if not ids.isdisjoint(met):
+            raise self._state.damaged(KNOWN)
 
     def _holes(self, this: Pass, count: int) -> frozenset[int]:
         """Places ahead, as far as this batch reaches, that were used once; only a file that is read again has any."""
@@ -163,3 +181,8 @@ class Storing:
         """Many are compressed in a thread while the rows are written here."""
         sealed = partial(seal, ops, self._journal.machine)
         return self._sealer.submit(sealed).result if len(ops) >= WORTH_A_THREAD else sealed
+
+
+def _number(put: Put) -> int:
+    """As `record.digest` has it."""
+    return digest_number(bytes.fromhex(put.digest))

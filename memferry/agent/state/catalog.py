@@ -71,6 +71,11 @@ class Catalog:
         rows = self._state.among("select place, id from place where place in (select value from json_each(?))", places)
         return dict(rows)
 
+    def lying_at(self, places: Collection[int]) -> list[tuple[int, int]]:
+        """Id and seq of the records that have their first place there."""
+        sql = "select id, seq from record where seq > 0 and place > 0 and place in (select value from json_each(?))"
+        return self._state.among(sql, places)
+
     def versions(self, id_: int) -> set[int]:
         """Digest numbers of every version that was met under a key, the current one too."""
         rows = self._state.rows(

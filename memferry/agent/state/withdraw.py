@@ -9,6 +9,7 @@ from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN
 from memferry.agent.state.received import Received
+from memferry.keys import Fingerprinter
 from memferry.model import Retract
 
 RETRACTED_AT_ONCE = 1000
@@ -20,11 +21,14 @@ class Withdrawal:
     Call inside a transaction of the state; when it commits, no byte of a withdrawn record is left in the journal.
     """
 
-    def __init__(self, state: State, catalog: Catalog, journal: Journal, machine: str) -> None:
+    def __init__(
+        self, state: State, catalog: Catalog, journal: Journal, machine: str, fingerprint: Fingerprinter
+    ) -> None:  # fmt: skip
         self._state = state
         self._catalog = catalog
         self._journal = journal
         self._machine = machine
+        self._fingerprint = fingerprint
         self._received = Received(state, journal)
 
     def withdraw(self, space: str, ids: Collection[int], status: int) -> list[int]:
@@ -40,6 +44,7 @@ class Withdrawal:
             return []
         current = [seen.seq for seen in self._catalog.seen(stored).values()]
         seqs = self._seqs(stored)
+        self._check(stored, seqs)
         layouts = self._layouts(stored)
         self._forget_rows(stored, status)
         seqs |= self._names_no_longer_told(layouts)
@@ -93,6 +98,12 @@ class Withdrawal:
             sql = f"select seq from {table} where id in (select value from json_each(?))"
             found |= {row[0] for row in self._state.among(sql, ids)}
         return {seq for seq in found if seq > 0}
+
+    def _check(self, ids: Collection[int], seqs: Collection[int]) -> None:
+        """Nothing else may be withdrawn instead, where what is known of a record is damaged."""
+        puts = self._journal.puts(seqs).values()
+        if not {self._fingerprint.key(put.space, put.key) for put in puts} <= set(ids):
+            raise self._state.damaged("what is known of a record")
 
     def _layouts(self, ids: Sequence[int]) -> set[int]:
         found: set[int] = set()
