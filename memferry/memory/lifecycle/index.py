@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from memferry.looking import SQLITE_ERRORS
+from memferry.looking import SQLITE_ERRORS, closed_on_error
 from memferry.memory.lifecycle import ledgers
 from memferry.memory.lifecycle.fold import Fold
 from memferry.memory.lifecycle.schema import SCHEMA, SCHEMA_VERSION
@@ -102,8 +102,8 @@ class Index:
             return self._anew()
 
     def _existing(self) -> sqlite3.Connection:
-        db = _connected(self._path)
-        version = db.execute("pragma user_version").fetchone()[0]
+        with closed_on_error(_connected(self._path)) as db:
+            version = db.execute("pragma user_version").fetchone()[0]
         if version == SCHEMA_VERSION:
             return db
         db.close()
@@ -173,15 +173,15 @@ def _fingerprint(path: str, offset: int) -> str:
 
 
 def _connected(path: str) -> sqlite3.Connection:
-    db = sqlite3.connect(path, isolation_level=None)
-    # A power cut may take the last commits but never what was read before: the offsets lie in the same file.
-    db.execute("pragma journal_mode=wal")
-    db.execute("pragma synchronous=normal")
+    with closed_on_error(sqlite3.connect(path, isolation_level=None)) as db:
+        # A power cut may take the last commits but never what was read before: the offsets lie in the same file.
+        db.execute("pragma journal_mode=wal")
+        db.execute("pragma synchronous=normal")
     return db
 
 
 def _fresh(path: str) -> sqlite3.Connection:
-    db = _connected(path)
-    db.executescript(SCHEMA)
-    db.execute(f"pragma user_version={SCHEMA_VERSION}")
+    with closed_on_error(_connected(path)) as db:
+        db.executescript(SCHEMA)
+        db.execute(f"pragma user_version={SCHEMA_VERSION}")
     return db
