@@ -1,4 +1,4 @@
-"""Kinds that no rule was made for: `python -m tests.scanning.strangers [--half 1|...|8] [--seed N] [--each N]
+"""Kinds that no rule was made for: `python -m tests.scanning.strangers [--half 1|...|9] [--seed N] [--each N]
 [--examples]`.
 
 They were written down, in `strange/`, before anybody tried them. How much of them was found at first sight, and of a
@@ -26,7 +26,9 @@ LAST = 6
 """No half: what was written when rules had been made from these, too."""
 NEWEST = (7, 8)
 """Halves of what was written after that, by somebody who had seen neither the rules nor these files."""
-EVERY = (*HALVES, LATER, *FRESH, LAST, *NEWEST)
+PLAIN = 9
+"""No half: what stands in ordinary notes, written after that by somebody who had seen none of it either."""
+EVERY = (*HALVES, LATER, *FRESH, LAST, *NEWEST, PLAIN)
 SPLIT = 20261
 """The seed by which kinds are put into halves."""
 _HERE = Path(__file__).parent / "strange"
@@ -34,7 +36,7 @@ _HERE = Path(__file__).parent / "strange"
 
 def halves(name: str) -> Mapping[int, Mapping[str, str]]:
     """Of `secrets` or `harmless`: by half, the texts by their kinds."""
-    files = {LATER: "later", LAST: "last", NEWEST[0]: "newer", NEWEST[1]: "newest"}
+    files = {LATER: "later", LAST: "last", NEWEST[0]: "newer", NEWEST[1]: "newest", PLAIN: "plain"}
     whole = {number: _kinds(f"{file}-{name}") for number, file in files.items()}
     return _halved(name, HALVES) | _halved(f"fresh-{name}", FRESH) | whole
 

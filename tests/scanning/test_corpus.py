@@ -41,6 +41,7 @@ def test_our_own_rules_alone_keep_them_too() -> None:
         (strangers.LAST, 0.84, 0.03),
         (7, 0.87, 0.03),
         (8, 0.86, 0.03),
+        (strangers.PLAIN, 0.92, 0.005),
     ],
 )
 def test_what_is_found_of_strangers_is_found_still(half: int, found: float, nothing: float) -> None:

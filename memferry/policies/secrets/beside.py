@@ -210,8 +210,8 @@ _LAST_WORD = re.compile(r"([A-Za-z0-9]+)[_\-. ]?$")
 _HARMLESS_BEFORE = frozenset(vocabulary.HARMLESS_BEFORE)
 _MADE_HARMLESS = frozenset((b"key", b"keys", b"token", b"seed", b"session", b"access"))
 """By the word before them."""
-_PUBLIC = re.compile(r"\bpublic [A-Za-z0-9]{2,12} $", re.IGNORECASE)
-"""`The public VAPID key`."""
+_PUBLIC = re.compile(r"\b(?:public [A-Za-z0-9]{2,12}|signed with) $", re.IGNORECASE)
+"""`The public VAPID key`, `signed with key 4F5A8B7C`."""
 _RESOURCE = re.compile(r"\b(?:arn|did):[\w:/.-]*$")
 
 
@@ -249,6 +249,8 @@ def _secret(kind: str, word: bytes, value: str, certainty: int) -> int | None:
         return None
     if word in _NAMES_TOO and value.isalpha():
         return None
+    if " " in value and _TELLS.intersection(value.lower().split()) and not any(map(str.isdigit, value)):
+        return None
     if kind == vocabulary.PASSWORD and (values.is_password(value, certainty) or values.is_key(value, certainty)):
         return len(value)
     if word in _VAGUE:
@@ -273,6 +275,8 @@ _MOST_SPACES = 4
 """Of a password in quotes. With more it is a sentence."""
 _NAMES_TOO = frozenset((b"login", b"logon", b"creds"))
 """Behind these may stand the name of a person, or of a button."""
+_TELLS = frozenset(vocabulary.PASSWORD_WORDS)
+"""A text of several words with one of these, and without a digit, is what is shown: `"Forgot password?"`."""
 _TOKEN = re.compile(r"\S+")
 _LINKS = frozenset(
     ("is", "was", "as", "for", "=", "ist", "als", "est", "comme", "es", "como", "come", "como", "это", "как")

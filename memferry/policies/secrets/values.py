@@ -213,13 +213,15 @@ def is_key(value: str, certainty: int) -> bool:
 _PAIRS_OF_HEX = re.compile(r"(?:[0-9A-Fa-f]{2}:){5,}[0-9A-Fa-f]{2}")
 _NAMED_HEX = re.compile(r"(?:[A-Za-z]\w{0,14}-){2,6}(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})")
 """Of what is in a cache: `v1-deps-` and a digest."""
+_FILE = re.compile(r"(?:[\w.=-]+/){2,}[\w.=-]+\.[a-z][a-z0-9]{1,7}")
+"""A path with an extension, whatever is drawn in it: base64 has no dots, and tokens no slashes."""
 _FINGERPRINT = re.compile(r"(?:SHA(?:1|256|384|512)|MD5):[\w+/:=-]+", re.IGNORECASE)
 
 
 def is_other_key(value: str) -> bool:
     return any(
         shape.fullmatch(value)
-        for shape in (_DATE, _NUMBER, _VERSION, _CALL, _MAIL, _ADDRESS, _NAMED_HEX, _PAIRS_OF_HEX, _FINGERPRINT)
+        for shape in (_DATE, _NUMBER, _VERSION, _CALL, _MAIL, _ADDRESS, _NAMED_HEX, _PAIRS_OF_HEX, _FINGERPRINT, _FILE)
     ) or (_URL.match(value) is not None or (_PATH.fullmatch(value) is not None and not is_random(value, 16)))
 
 

@@ -87,7 +87,7 @@ CODE_WORDS = (
     "код за врата", "код за аларм", "κωδικός της πόρτας", "κωδικός πόρτας", "κωδικός συναγερμού", "πιν της",
     "รหัสประตู", "รหัสตู้เซฟ", "ドアコード", "入室コード", "비밀코드", "출입번호", "门禁码", "cod de acces", "codul de la",
     "codul pentru", "código do portão", "código do alarme", "código do cofre", "toegangscode", "deurcode",
-    "zahlenkombi", "unifi voucher", "guest voucher", "wifi voucher",
+    "zahlenkombi", "combination", "unifi voucher", "guest voucher", "wifi voucher",
     "kluiscode", "sleutelkluis", "sleutelkastje", "codice della cassaforte", "combinazione",
 )  # fmt: skip
 CODE_SHORT = ("pin", "cvv", "cvc", "otp", "puk", "tan")
