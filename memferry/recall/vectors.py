@@ -158,15 +158,15 @@ class Vectors:
 
     def add(self, read: Sequence[tuple[Unread, Packed]]) -> None:
         """Those whose records the index still shows: one may have been withdrawn while the model read it."""
-        shown = f"where exists (select 1 from source.entry where current and id = ?1 >> {PASSAGE_BITS})"
+        shown = f"where exists (select 1 from source.entry where current and id = ? >> {PASSAGE_BITS})"
         with self._transaction():
             self._database.executemany(
-                f"insert or ignore into passage select ?1, ?2, ?3, ?4 {shown}",
-                ((one.id, one.before, one.digest, packed.vector) for one, packed in read),
+                f"insert or ignore into passage select ?, ?, ?, ? {shown}",
+                ((one.id, one.before, one.digest, packed.vector, one.id) for one, packed in read),
             )
             self._database.executemany(
-                f"insert or ignore into tokens select ?1, ?2 {shown}",
-                ((one.id, packed.tokens) for one, packed in read if packed.tokens),
+                f"insert or ignore into tokens select ?, ? {shown}",
+                ((one.id, packed.tokens, one.id) for one, packed in read if packed.tokens),
             )
 
     def forget_the_unowned(self) -> None:

@@ -129,7 +129,7 @@ def decide(agent: Agent, name: str, do: Do, reason: str) -> list[Decision]:
 
 def _decide_about(agent: Agent, one: HeldRecord, do: Do, reason: str) -> Iterator[Decision]:
     if not one.rule.startswith(SECRETS):
-        why = WAYS_OUT.get(one.rule.partition(".")[0], "only what the scanner found can be decided about")
+        why = _way_out(one) or "only what the scanner found can be decided about"
         raise ConfigError(f"{one.name} is held by {one.rule}, which no decision can undo", hint=why)
     record = _reread(agent, one)
     if record is None:
@@ -231,9 +231,12 @@ def held(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 def _held(agent: Agent, one: HeldRecord) -> Report:
     found = [excerpt._asdict() for excerpt in excerpts(agent, one)]
-    way_out = WAYS_OUT.get(one.rule) or WAYS_OUT.get(one.rule.partition(".")[0], "")
     shown = {name: value for name, value in one._asdict().items() if name != "id"}
-    return shown | {"line": line_of(agent, one), "findings": found, "way_out": way_out}
+    return shown | {"line": line_of(agent, one), "findings": found, "way_out": _way_out(one)}
+
+
+def _way_out(one: HeldRecord) -> str:
+    return WAYS_OUT.get(one.rule) or WAYS_OUT.get(one.rule.partition(".")[0], "")
 
 
 def _decision(one: Decision) -> Report:

@@ -12,7 +12,7 @@ from memferry.agent.files import tail
 from memferry.agent.intake.holding import Holding
 from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.journal import SEVERAL, seal
-from memferry.agent.state.known import HELD, Seen, digest_number
+from memferry.agent.state.known import HELD, KNOWN, Seen, digest_number
 from memferry.agent.state.plan import Knowledge, Part, Plan, Reached, Stamp, plan
 from memferry.formats.base import Whole
 from memferry.model import Op, Put, Record, Sealed
@@ -21,8 +21,6 @@ from memferry.policies.chain import judge
 
 WORTH_A_THREAD = 64
 HOLES_AHEAD = 10_000
-
-KNOWN = "what is known of a record"
 
 _Batch: TypeAlias = Sequence[tuple[Pass, Sequence[Kept | Held]]]
 """What is judged and stored together, by file."""

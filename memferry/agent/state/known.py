@@ -17,6 +17,10 @@ WITHDRAWN = -3
 """Its owner removed it; it is welcome again when written anew."""
 
 
+KNOWN = "what is known of a record"
+"""What a row of `record` says, where that is not what the journal has."""
+
+
 class Seen(NamedTuple):
     """What is known of a record's key. `digest`: the first 8 bytes of its content's digest as an integer (of one that
     was withdrawn: the HLC of that); `seq`: of the newest put, or HELD, FORGOTTEN, FOREIGN, WITHDRAWN; `place`: the

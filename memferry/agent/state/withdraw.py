@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
-from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KNOWN, WITHDRAWN
 from memferry.agent.state.received import Received
 from memferry.keys import Fingerprinter
 from memferry.model import Retract
@@ -103,7 +103,7 @@ class Withdrawal:
         """Nothing else may be withdrawn instead, where what is known of a record is damaged."""
         puts = self._journal.puts(seqs).values()
         if not {self._fingerprint.key(put.space, put.key) for put in puts} <= set(ids):
-            raise self._state.damaged("what is known of a record")
+            raise self._state.damaged(KNOWN)
 
     def _layouts(self, ids: Sequence[int]) -> set[int]:
         found: set[int] = set()

@@ -119,9 +119,9 @@ class Fold:
         write("insert or ignore into done values (?, ?)", self._done)
         write("delete from waiting where verb = ? and event_id = ?", self._done)
         write(
-            "insert or ignore into waiting select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8"
-            " where not exists (select 1 from done where verb = ?1 and event_id = ?5)",
-            self._waiting,
+            "insert or ignore into waiting select ?, ?, ?, ?, ?, ?, ?, ?"
+            " where not exists (select 1 from done where verb = ? and event_id = ?)",
+            ((*row, row[0], row[4]) for row in self._waiting),
         )
         write("insert or ignore into told values (?, ?)", self._told)
         write("insert into hidden values (?, ?)", self._hidden)
