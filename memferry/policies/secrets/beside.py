@@ -211,7 +211,7 @@ _HARMLESS_BEFORE = frozenset(vocabulary.HARMLESS_BEFORE)
 _MADE_HARMLESS = frozenset((b"key", b"keys", b"token", b"seed", b"session", b"access"))
 """By the word before them."""
 _PUBLIC = re.compile(
-    r"\b(?:public [A-Za-z0-9]{2,12}|(?:release|commit|tag|package|[gp]pg)s?(?: (?:is|are|was|were))? signed with) $",
+    r"\b(?:public [A-Za-z0-9]{2,12}|(?:release|commit|tag|package|gpg)s?(?: (?:is|are|was|were))? signed with) $",
     re.IGNORECASE,
 )
 """`The public VAPID key`, `release signed with key 4F5A8B7C`; what signs a request is a secret."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import triage, vocabulary
-from memferry.policies.secrets.beside import beside_words, in_field
+from memferry.policies.secrets.beside import CHEAP, MOST_WORDS, beside_words, in_field
 from memferry.policies.secrets.columns import below_headings
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
 from memferry.policies.secrets.formats import formats
@@ -18,7 +18,7 @@ from memferry.policies.secrets.views import TooMany, View, views_of
 
 MOST_FINDINGS = 200
 """In one text. It stays at home then, whatever else it holds."""
-MOST_CANDIDATES = 1000
+MOST_CANDIDATES = MOST_WORDS // CHEAP
 
 
 class Examined(NamedTuple):
