@@ -12,10 +12,10 @@ from memferry.agent.files import tail
 from memferry.agent.intake.holding import Holding
 from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.journal import SEVERAL, seal
-from memferry.agent.state.known import HELD, KNOWN, Seen, digest_number
+from memferry.agent.state.known import HELD, KNOWN, Seen, digest_number, hex_number
 from memferry.agent.state.plan import Knowledge, Part, Plan, Reached, Stamp, plan
 from memferry.formats.base import Whole
-from memferry.model import Op, Put, Record, Sealed
+from memferry.model import Op, Record, Sealed
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
 
@@ -111,7 +111,7 @@ class Storing:
             and seen[verdict.id].digest != digest_number(verdict.record.digest)
         }
         puts = self._journal.puts([seq for seq in changed.values() if seq > 0])
-        if any(_number(puts[seq]) != seen[id_].digest for id_, seq in changed.items() if seq in puts):
+        if any(hex_number(puts[seq].digest) != seen[id_].digest for id_, seq in changed.items() if seq in puts):
             raise self._state.damaged(KNOWN)
         bases = {id_: puts[seq].digest for id_, seq in changed.items() if seq in puts}
         bases |= self._catalog.foreign_digests([id_ for id_, seq in changed.items() if seq < 0])
@@ -179,8 +179,3 @@ class Storing:
         """Many are compressed in a thread while the rows are written here."""
         sealed = partial(seal, ops, self._journal.machine)
         return self._sealer.submit(sealed).result if len(ops) >= WORTH_A_THREAD else sealed
-
-
-def _number(put: Put) -> int:
-    """As `record.digest` has it."""
-    return digest_number(bytes.fromhex(put.digest))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from memferry.agent.pulling import apply
 from memferry.agent.pulling.here import Here
-from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, hex_number
 from memferry.agent.state.received import Line
 from memferry.backends.base import MachineLog
 from memferry.formats.base import Kind, Whole
@@ -45,7 +45,7 @@ class Lines:
         lines: list[Line] = []
         texts: dict[tuple[str, str], list[bytes]] = defaultdict(list)
         for one in arrivals:
-            number = digest_number(bytes.fromhex(one.put.digest))
+            number = hex_number(one.put.digest)
             line = Line(self._log.id, one.put.seq, one.id, number, 0)
             others = [known for known in there[one.id, number] if known.shard]
             if not _is_welcome(seen.get(one.id)) or (one.id, number) in own:

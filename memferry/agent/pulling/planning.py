@@ -16,7 +16,7 @@ from memferry.agent.pulling.conflicts import Conflicts
 from memferry.agent.pulling.edits import Edit, EditEntries, How, RemoveDocument, WriteDocument
 from memferry.agent.pulling.here import Here
 from memferry.agent.state.catalog import Catalog
-from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, digest_number
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, hex_number
 from memferry.agent.state.merge import Merged, Version, merge
 from memferry.agent.state.received import Rival
 from memferry.formats.base import Whole
@@ -57,7 +57,7 @@ def merged_here(catalog: Catalog, id_: int, seen: Seen | None, rivals: Sequence[
 
 
 def _number(version: Version) -> int:
-    return digest_number(bytes.fromhex(version.digest))
+    return hex_number(version.digest)
 
 
 class Planned(NamedTuple):
@@ -149,7 +149,7 @@ class Planning:
 
     def _replacement(self, one: Rival, seen: Seen | None, arrays: Mapping[tuple[str, str], _Array]) -> Iterator[Edit]:
         """The current version into its file, unless that shows it already."""
-        number = digest_number(bytes.fromhex(one.version.digest))
+        number = hex_number(one.version.digest)
         if seen is not None and seen.digest == number and (seen.seq > 0 or self._is_written(one)):
             return
         over = self._replaceable(one.id)
@@ -169,7 +169,7 @@ class Planning:
     def _replaceable(self, id_: int) -> set[int]:
         """Digest numbers of what may lie in the file: every version met, and the last one, also if it was withdrawn."""
         rows = self._state.rows("select digest from foreign_record where id = ?", id_)
-        return self._catalog.versions(id_) | {digest_number(bytes.fromhex(row[0])) for row in rows}
+        return self._catalog.versions(id_) | {hex_number(row[0]) for row in rows}
 
     def _is_written(self, one: Rival) -> bool:
         row = self._state.one("select digest, pending from foreign_record where id = ?", one.id)

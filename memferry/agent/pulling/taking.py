@@ -14,7 +14,7 @@ from memferry.agent.pulling.peers import Peers
 from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.pulling.withdrawn import Withdrawn
 from memferry.agent.state import clock
-from memferry.agent.state.known import digest_number
+from memferry.agent.state.known import hex_number
 from memferry.backends.base import MachineLog
 from memferry.model import Op, Put, Retract, Settle, Sighting
 
@@ -93,7 +93,7 @@ class Taking:
 
     def _is_news(self, one: Arrival) -> bool:
         seen = self._here.catalog.seen([one.id]).get(one.id)
-        return seen is None or seen.digest != digest_number(bytes.fromhex(one.put.digest))
+        return seen is None or seen.digest != hex_number(one.put.digest)
 
     def _take_fact(self, op: Op) -> None:
         received = self._here.received

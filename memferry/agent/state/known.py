@@ -15,8 +15,6 @@ FOREIGN = -2
 """The version of another machine is current here."""
 WITHDRAWN = -3
 """Its owner removed it; it is welcome again when written anew."""
-
-
 KNOWN = "what is known of a record"
 """What a row of `record` says, where that is not what the journal has."""
 
@@ -64,3 +62,8 @@ class KnownFile(NamedTuple):
 def digest_number(digest: bytes) -> int:
     """The first 8 bytes of a digest as SQLite stores integers."""
     return int.from_bytes(digest[:8], "little", signed=True)
+
+
+def hex_number(digest: str) -> int:
+    """The same of one in hex, as operations carry it."""
+    return digest_number(bytes.fromhex(digest))

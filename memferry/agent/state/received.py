@@ -11,7 +11,7 @@ import zstandard
 from memferry.agent.state.clock import Sightings, effective
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
-from memferry.agent.state.known import FOREIGN, WITHDRAWN, digest_number
+from memferry.agent.state.known import FOREIGN, WITHDRAWN, hex_number
 from memferry.agent.state.merge import Version
 from memferry.backends.base import MachineLog
 from memferry.model import Put, Sighting
@@ -167,7 +167,7 @@ class Received:
         body = zstandard.ZstdCompressor().compress(put.body.encode())
         row = (machine, put.seq, id_, put.hlc, put.digest, put.base, put.space, put.file, put.key, body)
         done = self._state.execute("insert or ignore into rival values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
-        number = digest_number(bytes.fromhex(put.digest))
+        number = hex_number(put.digest)
         self.add_lines([Line(machine, put.seq, id_, number, 0)])
         self.mark([id_])
         return done.rowcount > 0
