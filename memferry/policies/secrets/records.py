@@ -160,8 +160,8 @@ def _suspicious(records: Sequence[Record]) -> list[int]:
     numbers = set(triage.suspicious(records))
     around = {id(record.around): record.around for record in records if record.around is not None}
     loud = {key for key, value in around.items() if triage.is_suspicious(value.body.decode("utf-8", "replace"))}
-    files = {record.source.file for record in records}
-    telling = {file for file in files if triage.is_suspicious(_as_text(file))}
+    files = list({record.source.file for record in records})
+    telling = {files[number] for number in triage.suspicious_texts([_as_text(file) for file in files])}
     if loud or telling:
         numbers |= {n for n, one in enumerate(records) if id(one.around) in loud or one.source.file in telling}
     return sorted(numbers)
