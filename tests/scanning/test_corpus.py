@@ -158,6 +158,19 @@ def test_what_is_too_large_is_held() -> None:
     assert "too-large" in [one.rule for one in busy]
 
 
+def test_a_long_text_of_links_and_hashes_is_searched() -> None:
+    """A change log, a page of an API's description: places that are dismissed at a glance hardly count."""
+    change = "- [`{0:08x}`](https://github.com/example/project/commit/{0:040x}) - **doc**: say what it does #{0}\n"
+    log = "".join(change.format(number * 2654435761) for number in range(2000))
+    assert not secrets.search([doc(f"{log}password: see the vault\n")])
+    assert [one.rule for one in secrets.search([doc(f"{log}password: sunshine4821\n")])[0]] == ["password"]
+
+
+def test_even_so_they_are_counted() -> None:
+    found = secrets.search([doc("password: see the vault " + "settings-of-the-old-queue " * 18_000)])
+    assert [one.rule for one in found[0]] == ["too-large"]
+
+
 def test_what_the_engine_cannot_look_at_in_time_is_held_whatever_else_is_found() -> None:
     commands = "curl -u ann:${PW} https://api.example.net\n" * 300
     rules = {

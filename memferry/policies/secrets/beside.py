@@ -44,8 +44,6 @@ def _words() -> linear.Pattern:
 
 _WINDOW = 256
 """Bytes behind a word in which its value begins."""
-CHEAP = 3
-"""So many words that announce nothing count as one candidate."""
 MOST_WORDS = 3000
 """In one text. With more there are too many candidates, whatever they announce."""
 _MARKER = b"[redacted:"
@@ -57,12 +55,10 @@ def beside_words(raw: bytes, at: Places) -> Iterator[Spot | None]:
     telling = list(islice(_telling(raw), MOST_WORDS + 1))
     if len(telling) > MOST_WORDS:
         raise TooMany
-    for number, (kind, word, start, end) in enumerate(telling, 1):
+    for kind, word, start, end in telling:
         before = raw[max(0, start - _WINDOW // 2) : start].decode("utf-8", "ignore")
         after = raw[end : end + _WINDOW].decode("utf-8", "ignore")
-        one = _beside(kind, word, before, after, at(end))
-        if one is not None or number % CHEAP == 0:
-            yield one
+        yield _beside(kind, word, before, after, at(end))
 
 
 def _telling(raw: bytes) -> Iterator[tuple[str, bytes, int, int]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from memferry.policies.findings import TOO_LARGE, Finding
 from memferry.policies.secrets import triage, vocabulary
-from memferry.policies.secrets.beside import CHEAP, MOST_WORDS, beside_words, in_field
+from memferry.policies.secrets.beside import MOST_WORDS, beside_words, in_field
 from memferry.policies.secrets.columns import below_headings
 from memferry.policies.secrets.drawn import alone, is_quiet, random_runs
 from memferry.policies.secrets.formats import formats
@@ -18,7 +18,10 @@ from memferry.policies.secrets.views import TooMany, View, views_of
 
 MOST_FINDINGS = 200
 """In one text. It stays at home then, whatever else it holds."""
-MOST_CANDIDATES = MOST_WORDS // CHEAP
+WORDS, CELLS, RUNS = 3, 4, 16
+"""So many words that announce nothing, cells that hold nothing, and runs that are not random count as one candidate:
+that is what they take."""
+MOST_CANDIDATES = MOST_WORDS // WORDS
 
 
 class Examined(NamedTuple):
@@ -76,9 +79,18 @@ def _spots(view: View, *, quiet: bool) -> Iterator[Spot | None]:
     raw = view.text.encode("utf-8", "replace")
     yield from formats(raw, Places(view.text, raw), joined=view.joined)
     if not view.joined:
-        yield from beside_words(raw, Places(view.text, raw))
-        yield from below_headings(view.text, raw)
+        yield from _one_in(WORDS, beside_words(raw, Places(view.text, raw)))
+        yield from _one_in(CELLS, below_headings(view.text, raw))
         yield from seed_phrases(raw, Places(view.text, raw))
         if not quiet:
             yield from alone(view.text)
-            yield from random_runs(view.text, raw, Places(view.text, raw))
+            yield from _one_in(RUNS, random_runs(view.text, raw, Places(view.text, raw)))
+
+
+def _one_in(share: int, places: Iterable[Spot | None]) -> Iterator[Spot | None]:
+    """All that was found; of what was none, one in so many."""
+    missed = 0
+    for spot in places:
+        missed += spot is None
+        if spot is not None or missed % share == 0:
+            yield spot

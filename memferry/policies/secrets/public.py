@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
-from memferry.policies.secrets import vocabulary
+from memferry.policies.secrets import linear, vocabulary
 from memferry.policies.secrets.views import decoded
 from memferry.policies.secrets.words import parts_of
 
-_NAMED = re.compile(r"([A-Za-z0-9-]+)[\"'`]?[\s:=#>/|-]{1,3}[\"'`(]?$")
+_NAMED = re.compile(r"\n?[\"'`(]?[\s:=#>/|-]{1,3}?[\"'`]?-*([A-Za-z0-9][A-Za-z0-9-]*)")
+"""Backwards, which takes linear time: what stands between a name and its value, and the name."""
 _DIGEST_WORDS = frozenset(vocabulary.DIGEST_WORDS)
 _KEY_BEFORE = re.compile(
     r"pub(?:lic)?[ _-]?key(?:[\"'`]?\s{0,2}[:=]\s{0,2}[\"'`]?|-----\s{0,2})$|certificate-----\s{0,2}$", re.IGNORECASE
 )
-_LINE_ABOUT = re.compile(
-    r"public[ _-]?key|\bssh-(?:rsa|dss|ed25519)\s|\becdsa-sha2|(?:^|\n)\|1\||certificate|thumbprint|fingerprint|dnskey"
-    r"|_domainkey|pin-sha256",
-    re.IGNORECASE,
+_LINE_ABOUT = (
+    r"(?i)public[ _-]?key|\bssh-(?:rsa|dss|ed25519)\s|\becdsa-sha2|(?:^|\n)\|1\||certificate|thumbprint|fingerprint"
+    r"|dnskey|_domainkey|pin-sha256"
 )
 _LINES, _FAR = 2, 300
 """How far back a line is looked at that says what stands in the next."""
@@ -32,7 +33,7 @@ _TYPED_ID = re.compile(r"(?:[a-z]{1,20}_){1,3}01[0-9a-z]{24}")
 
 def is_public(text: str, start: int, run: str) -> bool:
     """Whether what stands at `start` is shown to everybody. `run`: what of it is drawn."""
-    return _is_shape(run) or _is_said_to_be(text, start) or _in_address(text, start) or _in_public_block(text, start)
+    return _is_shape(run) or _in_address(text, start) or _in_public_block(text, start) or _is_said_to_be(text, start)
 
 
 def _is_shape(run: str) -> bool:
@@ -52,9 +53,14 @@ def _is_said_to_be(text: str, start: int) -> bool:
     return (
         is_named_digest(before)
         or _KEY_BEFORE.search(before) is not None
-        or _LINE_ABOUT.search(_lines_before(text, start)) is not None
+        or _line_about().occurs(_lines_before(text, start).encode("utf-8", "replace"))
         or _is_encrypted(text, start)
     )
+
+
+@cache
+def _line_about() -> linear.Pattern:
+    return linear.Pattern(_LINE_ABOUT)
 
 
 _ADDRESS = re.compile(
@@ -65,12 +71,12 @@ _ADDRESS = re.compile(
 
 
 def is_named_digest(before: str) -> bool:
-    found = _NAMED.search(before)
+    found = _NAMED.match(before[::-1])
     if found is None:
         return False
-    name = found[1].lower()
-    parts = parts_of(found[1])
-    return name in _DIGEST_WORDS or (bool(parts) and parts[-1].lower() in _DIGEST_WORDS)
+    name = found[1][::-1]
+    parts = parts_of(name)
+    return name.lower() in _DIGEST_WORDS or (bool(parts) and parts[-1].lower() in _DIGEST_WORDS)
 
 
 def is_public_name(name: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-VERSION = 6
+VERSION = 7
 """Of these rules. Records that passed older ones are judged again."""
 
 
