@@ -32,21 +32,18 @@ def file(*, placed: int = 0, layouts: tuple[tuple[int, int], ...] = ((0, 7),)) -
 
 
 def knowing(seen: dict[int, Seen] | None = None, **more: object) -> Knowledge:
+    """What is stored lies where it was put first, if nothing else is said."""
     facts: dict[str, object] = {
-        "seen": seen or {}, "places": {}, "holes": frozenset(), "bases": {}, "foreign": {}, "reheld": frozenset(),
-        "own_holds": frozenset(),
+        "seen": seen or {}, "lying": {one.place: (id_, one.digest) for id_, one in (seen or {}).items() if one.seq > 0},
+        "holes": frozenset(), "bases": {}, "foreign": {}, "reheld": frozenset(), "own_holds": frozenset(),
     }  # fmt: skip
     return Knowledge(**(facts | more))  # type: ignore[arg-type]
 
 
 def planned(
-    *verdicts: Kept | Held,
-    known: Knowledge | None = None,
-    of: KnownFile | None = None,
-    at: int = 0,
-    ledger: bool = True,
-) -> Plan:
-    return plan([Part(of or file(), at, verdicts, ledger)], known or knowing(), STAMP)
+    *verdicts: Kept | Held, known: Knowledge | None = None, of: KnownFile | None = None, at: int = 0
+) -> Plan:  # fmt: skip
+    return plan([Part(of or file(), at, verdicts)], known or knowing(), STAMP)
 
 
 def test_new_records_are_put_in_order_and_held_ones_take_no_position() -> None:
@@ -74,7 +71,7 @@ def test_the_same_line_twice_is_stored_once_and_placed_twice() -> None:
 def test_a_changed_record_names_what_it_replaces() -> None:
     new = kept("a", b"new", 5)
     known = knowing({5: Seen(1, 3, 7 << 32)}, bases={5: "ab" * 32})
-    made = planned(new, known=known, of=file(placed=1), ledger=False)
+    made = planned(new, known=known, of=file(placed=1))
     (put,) = made.ops
     assert isinstance(put, Put)
     assert put.base == "ab" * 32
@@ -125,6 +122,35 @@ def test_what_was_pulled_is_not_pushed_back() -> None:
     assert len(planned(one, known=elsewhere).ops) == 1
 
 
+def test_where_another_record_lies_nothing_is_put_without_a_new_layout() -> None:
+    """Not even what lay there once: what covers it may be withdrawn, and it would be seen twice."""
+    moved = kept("a")
+    seen = {moved.id: Seen(digest_number(moved.record.digest), 3, 7 << 32)}
+    known = knowing(seen, lying={7 << 32: (hash("b"), 1)})
+    assert planned(moved, known=known, of=file(placed=1)).parts[0].used == 0
+    assert planned(kept("a", b"new", moved.id), known=known, of=file(placed=1)).parts[0].used == 0
+
+
+def test_two_versions_that_lie_in_two_places_are_left_there() -> None:
+    old, new = kept("a", b"old", 5), kept("a", b"new", 5)
+    lying = {7 << 32: (5, digest_number(old.record.digest)), (7 << 32) + 1: (5, digest_number(new.record.digest))}
+    known = knowing({5: Seen(digest_number(new.record.digest), 4, (7 << 32) + 1)}, lying=lying)
+    made = planned(old, new, known=known, of=file(placed=2))
+    assert (made.ops, made.unchanged) == ([], 2)
+
+
+def test_what_is_held_leaves_no_gap_where_another_record_lies() -> None:
+    secret, other = held("a"), kept("b")
+    seen = {secret.id: Seen(1, 3, 7 << 32), other.id: Seen(digest_number(other.record.digest), 4, 8 << 32)}
+    made = planned(
+        secret,
+        other,
+        known=knowing(seen, lying={7 << 32: (other.id, digest_number(other.record.digest))}),
+        of=file(placed=1),
+    )
+    assert (made.withdrawn, made.ops, made.unchanged) == ({secret.id}, [], 1)
+
+
 def test_an_edit_in_the_middle_of_a_ledger_stops_for_a_new_layout() -> None:
     first, new = kept("a"), kept("n")
     seen = {first.id: Seen(digest_number(first.record.digest), 3, 7 << 32)}
@@ -140,7 +166,7 @@ def test_crossing_into_a_newer_layout_numbers_places_by_it() -> None:
 
 
 def test_tags_and_type_of_a_run_are_added() -> None:
-    made = plan([Part(file(), 0, [kept("a")], ledger=True)], knowing(), Stamp("0", 1, ("x",), "note"))
+    made = plan([Part(file(), 0, [kept("a")])], knowing(), Stamp("0", 1, ("x",), "note"))
     (put,) = made.ops
     assert isinstance(put, Put)
     assert (put.tags, put.type) == (("x",), "note")

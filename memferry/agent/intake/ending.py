@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from memferry.agent.files.scan import Stat
@@ -76,14 +76,30 @@ class Ending:
         tree = self._work.tree
         return {self._work.fingerprint.key(tree.name, one) for one in undo.meant_to_go(tree.root / path)}
 
-    def carry_out_removals(self) -> None:
-        """Withdraw the array entries that their owners removed."""
+    def gone(self) -> set[int]:
+        """The entries that their owners removed and that stand nowhere else."""
+        return {id_ for _, ids in self.removals for id_ in ids} - {id_ for _, id_ in self._standing()}
+
+    def carry_out_removals(self) -> bool:
+        """Withdraw the array entries that their owners removed. One that was only moved is read again where it stands
+        now, and so is put there for all machines. Returns whether any was."""
         with self._work.state.transaction():
+            gone, standing = self.gone(), self._standing()
             for file, ids in self.removals:
-                gone = self._work.withdrawal.withdraw(self._work.tree.name, ids, WITHDRAWN)
-                self._work.outcome.removed += len(gone)
                 self._catalog.files.drop_members(file, ids)
+            self._work.outcome.removed += len(self._withdraw(gone))
+            self._withdraw({id_ for _, id_ in standing})
+            self._catalog.files.reconsider_these({file for file, _ in standing})
         self.removals.clear()
+        return bool(standing)
+
+    def _withdraw(self, ids: Collection[int]) -> list[int]:
+        return self._work.withdrawal.withdraw(self._work.tree.name, ids, WITHDRAWN)
+
+    def _standing(self) -> set[tuple[int, int]]:
+        """(file, id): where what was removed from one file stands in another."""
+        removed = {(file, id_) for file, ids in self.removals for id_ in ids}
+        return self._catalog.files.standing({id_ for _, id_ in removed}) - removed
 
 
 def _is_news(now: KnownFile, one: Ended) -> bool:

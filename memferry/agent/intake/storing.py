@@ -14,7 +14,6 @@ from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.journal import SEVERAL, seal
 from memferry.agent.state.known import HELD, KNOWN, Seen, digest_number, hex_number
 from memferry.agent.state.plan import Knowledge, Part, Plan, Reached, Stamp, plan
-from memferry.formats.base import Whole
 from memferry.model import Op, Record, Sealed
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
@@ -52,12 +51,7 @@ class Storing:
             self._outcome.read_bytes += cursor.offset - (this.known.cursor.offset if this.known.cursor else 0)
         verdicts = self._judged(records)
         with self._state.transaction():
-            self._make_way([this], verdicts)
-            while verdicts:
-                (reached,) = self._carry_out([(this, verdicts)])
-                verdicts = verdicts[reached.used :]
-                if verdicts:
-                    self.renew_layout(this)
+            self._carry_out_all([(this, verdicts)])
             if cursor is not None:
                 placed = max(this.position, this.known.placed)
                 this.known = this.known._replace(cursor=cursor, position=this.position, placed=placed)
@@ -71,8 +65,16 @@ class Storing:
         for this, own in batch:
             this.present.update([one.id for one in own])
         with self._state.transaction():
-            self._make_way([this for this, _ in batch], verdicts)
-            self._carry_out(batch)
+            self._carry_out_all(batch)
+
+    def _carry_out_all(self, batch: _Batch) -> None:
+        self._make_way([this for this, _ in batch], [one for _, verdicts in batch for one in verdicts])
+        while batch:
+            reached = self._carry_out(batch)
+            left = [(this, verdicts[one.used :]) for (this, verdicts), one in zip(batch, reached, strict=True)]
+            batch = [part for part in left if part[1]]
+            for this, _ in batch:
+                self.renew_layout(this)
 
     def _judged(self, records: Sequence[Record]) -> Sequence[Kept | Held]:
         return judge(records, self._catalog, self._fingerprint, desk=self._desk)
@@ -90,10 +92,7 @@ class Storing:
         seq, hlc = self._journal.next()
         stamp = Stamp(hlc, seq, self._reading.tags, self._reading.type)
         known = self._knowledge(batch)
-        parts = [
-            Part(this.known, this.position, verdicts, ledger=not isinstance(this.kind.reader, Whole))
-            for this, verdicts in batch
-        ]
+        parts = [Part(this.known, this.position, verdicts) for this, verdicts in batch]
         return plan(parts, known, stamp)
 
     def _knowledge(self, batch: _Batch) -> Knowledge:
@@ -124,7 +123,7 @@ class Storing:
         files = {one.id: this.known.id for this, part in batch if this.again for one in part}
         return Knowledge(
             seen,
-            self._catalog.places(spots),
+            self._catalog.lying(spots),
             frozenset().union(*holes),
             bases,
             self._catalog.foreign_files([id_ for id_, one in seen.items() if one.seq < 0]),

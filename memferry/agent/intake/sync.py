@@ -213,8 +213,7 @@ class Cycle:
         removals = self._ingest.ending.removals
         if not removals:
             return
-        expected = self._ingest.ending.expected
-        doomed = len({id_ for _, ids in removals for id_ in ids} - expected)  # each counts once
+        doomed = len(self._ingest.ending.gone() - self._ingest.ending.expected)
         row = self._state.one(
             "select count(*) from member join file on file.id = member.file where file.space = ?", self._tree.name
         )
@@ -224,7 +223,8 @@ class Cycle:
             text = f"{doomed} of {known} entries were removed at once"
             self._halt(text, "restore the file; `memferry push --accept-deletions` to withdraw them everywhere")
             raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
-        self._ingest.ending.carry_out_removals()
+        if self._ingest.ending.carry_out_removals():
+            self._read(self._scan(False))
 
     def _halt(self, text: str, hint: str) -> None:
         with self._state.transaction():

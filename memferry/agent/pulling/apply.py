@@ -107,7 +107,7 @@ def _edit_array(
             hint="repair the file, then `memferry pull` again",
         )
     for record in snapshot.records:
-        if record.key in put and digest_number(record.digest) not in over[record.key]:
+        if record.key in over and digest_number(record.digest) not in over[record.key]:
             raise _changed(source.file)
     bodies = {record.key: record.body for record in snapshot.records}
     bodies.update(put)

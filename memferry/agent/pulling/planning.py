@@ -153,6 +153,7 @@ class Planning:
         if seen is not None and seen.digest == number and (seen.seq > 0 or self._is_written(one)):
             return
         over = self._replaceable(one.id)
+        before = self._lies_in(one.id, seen)
         self._intend(one, seen, number)
         if self._recognise:
             return
@@ -165,6 +166,23 @@ class Planning:
         array.put[one.key], array.over[one.key] = body, over | {number}
         array.replaces |= seen is not None and seen.seq != WITHDRAWN
         array.ids.add(one.id)
+        if before not in (None, one.file):
+            self._take_out(one.space, before, one.key, one.id, arrays)
+            arrays[one.space, before].over[one.key] = over
+
+    def _lies_in(self, id_: int, seen: Seen | None) -> str | None:
+        """The file in which an entry stands so far."""
+        if seen is None:
+            return None
+        if seen.seq == FOREIGN:
+            row = self._state.one("select file from foreign_record where id = ?", id_)
+        else:
+            row = self._state.one(
+                "select path from record join layout on layout.id = place >> 32 join file on file.id = layout.file"
+                " where record.id = ? and record.seq > 0 and place > 0 and not gone",
+                id_,
+            )
+        return row[0] if row else None
 
     def _replaceable(self, id_: int) -> set[int]:
         """Digest numbers of what may lie in the file: every version met, and the last one, also if it was withdrawn."""
@@ -172,8 +190,8 @@ class Planning:
         return self._catalog.versions(id_) | {hex_number(row[0]) for row in rows}
 
     def _is_written(self, one: Rival) -> bool:
-        row = self._state.one("select digest, pending from foreign_record where id = ?", one.id)
-        return row is not None and row == (one.version.digest, 0)
+        row = self._state.one("select digest, file, pending from foreign_record where id = ?", one.id)
+        return row is not None and row == (one.version.digest, one.file, 0)
 
     def _intend(self, one: Rival, seen: Seen | None, number: int) -> None:
         """From here on it is known that this version comes from a merge, and is not to be pushed as an edit."""
@@ -199,6 +217,11 @@ class Planning:
         if key == file:
             yield Edit(space, file, "removed", RemoveDocument(was), frozenset([id_]))
             return
+        self._take_out(space, file, key, id_, arrays)
+
+    def _take_out(
+        self, space: str, file: str, key: str, id_: int, arrays: Mapping[tuple[str, str], _Array]
+    ) -> None:  # fmt: skip
         arrays[space, file].removed.add(key)
         arrays[space, file].ids.add(id_)
         known = self._catalog.files.find(space, file)

@@ -93,6 +93,8 @@ class _Builder:
         if seen is not None and seen.seq != WITHDRAWN:
             self._state.execute("insert or ignore into version values(?, ?, ?)", (id_, seen.digest, seen.seq))
         place = known.place(op.position)
+        if seen is not None and seen.seq > 0 and seen.place != place:
+            self._state.execute("insert or ignore into place values(?, ?, ?)", (seen.place, id_, seen.seq))
         self._state.execute("insert or replace into record values(?, ?, ?, ?)", (id_, number, op.seq, place))
         if op.redacted:
             self._state.execute("insert or ignore into redacted values(?, 0)", (id_,))

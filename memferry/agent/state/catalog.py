@@ -66,14 +66,34 @@ class Catalog:
         rows = self._among("record", "id, digest, seq, place", ids)
         return {row[0]: Seen(row[1], row[2], row[3]) for row in rows}
 
-    def places(self, places: Collection[int]) -> dict[int, int]:
-        """Place -> id, for those of `places` where a record lies that has its first place elsewhere."""
-        rows = self._state.among("select place, id from place where place in (select value from json_each(?))", places)
-        return dict(rows)
+    def lying(self, places: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Place -> id of the record that lies there, and the digest number of its version: what was put or placed last,
+        of what is still stored."""
+        elsewhere = "select place, id, seq from place where place in (select value from json_each(?))"
+        rows = self._state.among(elsewhere, places)
+        versions = self._all_versions({id_ for _, id_, _ in rows})
+        placed = [(seq, place, id_, _version_at(seq, versions[id_])) for place, id_, seq in rows if id_ in versions]
+        first = [(seq, place, id_, digest) for id_, seq, place, digest in self._first_at(places)]
+        return {place: (id_, digest) for _, place, id_, digest in sorted(placed + first)}
+
+    def _all_versions(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
+        """The seq and digest number of every version that is stored of these, ascending."""
+        found: dict[int, list[tuple[int, int]]] = {}
+        for table in ("version", "record"):
+            sql = f"select id, seq, digest from {table} where seq > 0 and id in (select value from json_each(?))"
+            for id_, seq, digest in self._state.among(sql, ids):
+                found.setdefault(id_, []).append((seq, digest))
+        return {id_: sorted(some) for id_, some in found.items()}
 
     def lying_at(self, places: Collection[int]) -> list[tuple[int, int]]:
         """Id and seq of the records that have their first place there."""
-        sql = "select id, seq from record where seq > 0 and place > 0 and place in (select value from json_each(?))"
+        return [(id_, seq) for id_, seq, _, _ in self._first_at(places)]
+
+    def _first_at(self, places: Collection[int]) -> list[tuple[int, int, int, int]]:
+        sql = (
+            "select id, seq, place, digest from record where seq > 0 and place > 0"
+            " and place in (select value from json_each(?))"
+        )
         return self._state.among(sql, places)
 
     def versions(self, id_: int) -> set[int]:
@@ -238,3 +258,8 @@ class Catalog:
         row = self._state.one("select id from rule where rule = ? and reason = ?", rule, reason)
         assert row is not None
         return int(row[0])
+
+
+def _version_at(seq: int, versions: Sequence[tuple[int, int]]) -> int:
+    """The digest of the version that was current when an operation said that it lies somewhere."""
+    return next((digest for put, digest in reversed(versions) if put <= seq), versions[0][1])

@@ -153,6 +153,24 @@ class Files:
         """The entries that a JSON array held when last read."""
         return {row[0] for row in self._state.rows("select id from member where file = ?", file)}
 
+    def standing(self, ids: Collection[int]) -> set[tuple[int, int]]:
+        """Where these entries stand: (file, id), of arrays now, and of ledgers whose lines no removal withdraws."""
+        found = set(
+            self._state.among(
+                "select file, member.id from member join file on file.id = file where not gone"
+                " and member.id in (select value from json_each(?))",
+                ids,
+            )
+        )
+        for table in ("record", "place"):
+            sql = (
+                f"select layout.file, {table}.id from {table} join layout on layout.id = place >> 32"
+                f" join file on file.id = layout.file where frame is null and not gone and place > 0"
+                f" and {table}.id in (select value from json_each(?))"
+            )
+            found |= set(self._state.among(sql, ids))
+        return found
+
     def add_notes(self, notes: Iterable[tuple[int, int]]) -> None:
         """Files by id, and the seqs of operations that tell of them."""
         self._state.execute_many("insert into note values(?, ?)", notes)
@@ -180,6 +198,13 @@ class Files:
             " where holding.count > 0 and substr(rule.rule, 1, 8) = 'secrets.'"
             " union select layout.file from redacted join record using(id)"
             " join layout on layout.id = record.place >> 32)"
+        )
+
+    def reconsider_these(self, files: Collection[int]) -> None:
+        """They are read and judged again."""
+        self._state.among(
+            "update file set stat = null, cursor = null, content = null where id in (select value from json_each(?))",
+            files,
         )
 
     def reconsider_all(self, space: str) -> None:

@@ -22,14 +22,14 @@ class Stamp(NamedTuple):
 
 
 class Knowledge(NamedTuple):
-    """What is known of a batch's records before it. `places`: place -> id beyond first places; `holes`: places of
-    its files in use once, where nothing is stored any more; `bases`: full hex
+    """What is known of a batch's records before it. `lying`: place -> id of the record that lies there, and the
+    digest of its version; `holes`: places of its files in use once, where nothing is stored any more; `bases`: full hex
     digests of stored versions that the batch may replace; `foreign`: files that records of other machines lie in;
     `reheld`: ids whose held version was met again in this reading of their file; `own_holds`: ids whose held version
     was last met in the very file where they are met now."""
 
     seen: Mapping[int, Seen]
-    places: Mapping[int, int]
+    lying: Mapping[int, tuple[int, int]]
     holes: frozenset[int]
     bases: Mapping[int, str]
     foreign: Mapping[int, str]
@@ -38,13 +38,11 @@ class Knowledge(NamedTuple):
 
 
 class Part(NamedTuple):
-    """The verdicts of a batch on what one file holds. `position`: where the first of them would be placed. `ledger`:
-    whether its occupied positions are left alone; arrays and documents replace position by position."""
+    """The verdicts of a batch on what one file holds. `position`: where the first of them would be placed."""
 
     file: KnownFile
     position: int
     verdicts: Sequence[Kept | Held]
-    ledger: bool
 
 
 class Reached(NamedTuple):
@@ -80,8 +78,9 @@ class Plan(NamedTuple):
 def plan(parts: Iterable[Part], known: Knowledge, stamp: Stamp) -> Plan:
     """Decide for each verdict in turn.
 
-    A ledger whose occupied positions would change is left at that point (`used`), so that its layout is renewed
-    and everything behind is placed again.
+    Where a record lies only another version of it may be put: else it would come to light again when what covers it
+    is withdrawn. A file in which another record lies there is left at that point (`used`), so that its layout is
+    renewed and everything behind is placed again.
     """
     draft = _Draft(known, stamp)
     return draft.finish([draft.take(part) for part in parts])
@@ -98,7 +97,7 @@ class _Draft:
     def __init__(self, known: Knowledge, stamp: Stamp) -> None:
         self.known = known
         self.seen = dict(known.seen)
-        self.places = dict(known.places)
+        self.lying = dict(known.lying)
         self.stamp = stamp
         self.seq = stamp.first_seq
         self.reheld = set(known.reheld)
@@ -117,12 +116,11 @@ class _Draft:
         self.file, self.position = part.file, part.position
         self.place = part.file.place(part.position)
         self.layout_starts = [start for start, _ in part.file.layouts]
-        frozen_below = part.file.placed if part.ledger else 0
         ops, held, used = len(self.ops), len(self.held), 0
         for verdict in part.verdicts:
             if isinstance(verdict, Held):
                 self.hold(verdict)
-            elif not self.keep(verdict, frozen_below):
+            elif not self.keep(verdict):
                 break
             used += 1
         return Reached(used, self.position, len(self.ops) > ops, self.held[held:])
@@ -136,15 +134,15 @@ class _Draft:
         if seen.seq > 0:
             self.withdrawn.add(verdict.id)
             self.seen[verdict.id] = seen._replace(seq=HELD)
-        if seen.place == self.place:
-            self._advance()  # it had this position when it was stored
+        if self._had_this_place(verdict.id, seen):
+            self._advance()
 
-    def keep(self, kept: Kept, frozen_below: int) -> bool:
-        """False: nothing was done, because an occupied position of a ledger would change."""
+    def keep(self, kept: Kept) -> bool:
+        """False: nothing was done, because another record lies there."""
         seen = self.seen.get(kept.id)
         if self.known.holes and seen is not None:
-            self._pass_holes(kept.id, seen)
-        frozen = self.position < frozen_below and self.place not in self.known.holes
+            self._pass_holes(kept.id)
+        frozen = self._is_taken(kept.id)
         if seen is None:
             if frozen:
                 return False
@@ -155,7 +153,7 @@ class _Draft:
             return self._keep_once_held(kept, frozen)
         elif seen.seq == FORGOTTEN:
             self.forgotten += 1
-            if seen.place == self.place:
+            if self._had_this_place(kept.id, seen):
                 self._advance()
         elif seen.seq == FOREIGN and self._lies_where_it_was_pulled(kept, seen):
             self.unchanged += 1
@@ -165,27 +163,35 @@ class _Draft:
             self._put(kept, seen)
         return True
 
-    def _pass_holes(self, id_: int, seen: Seen) -> None:
+    def _is_taken(self, id_: int) -> bool:
+        """Whether another record lies here."""
+        return self.position < self.file.placed and self.place not in self.known.holes and not self._lies_here(id_)
+
+    def _lies_here(self, id_: int) -> bool:
+        return self.place in self.lying and self.lying[self.place][0] == id_
+
+    def _had_this_place(self, id_: int, seen: Seen) -> bool:
+        """When it was stored; and nothing has taken it since."""
+        return seen.place == self.place and (self.place not in self.lying or self._lies_here(id_))
+
+    def _pass_holes(self, id_: int) -> None:
         """If the record lies behind positions whose records were withdrawn, go there."""
         ahead = 0
-        while self.place + ahead in self.known.holes and not self._lies_at(self.place + ahead, id_, seen):
+        while self.place + ahead in self.known.holes:
             ahead += 1
-        if ahead and self._lies_at(self.place + ahead, id_, seen):
+        if ahead and self.lying.get(self.place + ahead, (None, 0))[0] == id_:
             self.position += ahead
             self.place += ahead
 
-    def _lies_at(self, place: int, id_: int, seen: Seen) -> bool:
-        return seen.place == place or self.places.get(place) == id_
-
     def _keep_again(self, kept: Kept, seen: Seen, frozen: bool) -> bool:
-        same = seen.digest == digest_number(kept.record.digest)
-        if same and self._lies_at(self.place, kept.id, seen):
+        number = digest_number(kept.record.digest)
+        if self.lying.get(self.place) == (kept.id, number):
             self.unchanged += 1
             self._advance()
             return True
         if frozen:
             return False
-        if same:
+        if seen.digest == number:
             self._place_again(kept, seen)
         else:
             self._put(kept, seen)
@@ -216,6 +222,8 @@ class _Draft:
             base = self.known.bases.get(kept.id)
             self.modified += 1
             self.versions.append((kept.id, replaced.digest, max(replaced.seq, 0)))
+        if replaced is not None and replaced.seq > 0 and replaced.place != self.place:
+            self.placed.append((replaced.place, kept.id, replaced.seq))  # where the other version goes on to lie
         self.ops.append(
             Put(
                 self.seq, stamp.hlc, source.space, record.key, source.file, self.position, record.digest.hex(),
@@ -226,6 +234,7 @@ class _Draft:
         self.stored.append(kept)
         self.rows.append((kept.id, number, self.seq, self.place))
         self.seen[kept.id] = Seen(number, self.seq, self.place)
+        self.lying[self.place] = kept.id, number
         self.seq += 1
         self._advance()
 
@@ -233,7 +242,7 @@ class _Draft:
         source = kept.record.source
         self.ops.append(Place(self.seq, self.stamp.hlc, source.space, source.file, self.position, seen.seq))
         self.placed.append((self.place, kept.id, self.seq))
-        self.places[self.place] = kept.id
+        self.lying[self.place] = kept.id, seen.digest
         self.duplicates += 1
         self.seq += 1
         self._advance()

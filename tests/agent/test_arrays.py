@@ -1,0 +1,150 @@
+"""JSON arrays that are edited again and again: what is restored is what stood there, and a moved entry is not lost."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.agent.machines import Machine
+
+Entries = Sequence[dict[str, object]]
+
+
+def write(machine: Machine, file: str, entries: Entries) -> None:
+    (machine.tree / file).write_text(json.dumps(entries))
+
+
+def read(path: Path) -> Entries:
+    found: Entries = json.loads(path.read_text())
+    return found
+
+
+def named(names: str) -> Entries:
+    """A small letter is a version of its own, an exclamation mark behind it makes an entry private."""
+    entries: list[dict[str, object]] = []
+    for name in names:
+        if name == "!":
+            entries[-1]["visibility"] = "private"
+        else:
+            entries.append({"id": name.upper(), "content": f"what {name} says"})
+    return entries
+
+
+def restored(machine: Machine, to: Path, file: str) -> Entries:
+    """Empty where nothing is stored of it."""
+    machine.do("restore", machine=machine.name, to=str(to))
+    found = to / "notes" / file
+    return read(found) if found.exists() else []
+
+
+def public(entries: Entries) -> Entries:
+    return [entry for entry in entries if "visibility" not in entry]
+
+
+def check(base: Path, versions: Sequence[str]) -> None:
+    ant = Machine(base, "ant")
+    (ant.tree / "first.md").write_text("So that there is something in the vault.")
+    for number, names in enumerate(versions):
+        write(ant, "list.json", named(names))
+        ant.do("push", accept_deletions=True)
+        assert restored(ant, base / f"back-{number}", "list.json") == public(named(names)), versions[: number + 1]
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [
+        ("AB", "NAB", "AB"),
+        ("ABC", "BCA", "ABC"),
+        ("ABC", "NABC", "ANBC"),
+        ("ABCDE", "ABDE", "ABXDE"),
+        ("ABCDE", "ABDE", "ABXDE", "ABX!DE", "ABDE"),
+        ("ABCD", "XABCD", "ABCD", "ABCDE"),
+        ("ABC", "AbC", "ABC", "Ab!C", "ABC"),
+    ],
+)
+def test_an_array_is_restored_after_any_edits(tmp_path: Path, versions: Sequence[str]) -> None:
+    check(tmp_path, versions)
+
+
+_NAMES = st.lists(st.sampled_from("ABCDE"), min_size=1, max_size=5, unique=True)
+
+
+@st.composite
+def _versions(draw: st.DrawFn) -> str:
+    names = draw(_NAMES)
+    return "".join(draw(st.sampled_from((name, name, name, name.lower(), f"{name}!"))) for name in names)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(_versions(), min_size=2, max_size=5))
+def test_so_it_is_after_edits_that_nobody_thought_of(versions: list[str]) -> None:
+    base = Path(tempfile.mkdtemp())
+    try:
+        check(base, versions)
+    finally:
+        shutil.rmtree(base)
+
+
+# -- entries that stand in several files
+
+
+def test_an_entry_that_is_moved_to_another_file_is_not_withdrawn(tmp_path: Path) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    write(ant, "a.json", named("ABCD"))
+    ant.sync()
+    bee.sync()
+    write(ant, "a.json", named("BCD"))
+    write(ant, "b.json", named("A"))
+    ant.sync()
+    bee.sync()
+    assert read(bee.tree / "a.json") == named("BCD")
+    assert read(bee.tree / "b.json") == named("A")
+    ant.do("restore", machine="ant", to=str(tmp_path / "back"))
+    assert read(tmp_path / "back" / "notes" / "a.json") == named("BCD")
+    assert read(tmp_path / "back" / "notes" / "b.json") == named("A")
+
+
+def test_an_entry_that_is_removed_from_one_of_two_files_stays_in_the_other(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant")
+    write(ant, "a.json", named("ABCD"))
+    write(ant, "b.json", named("AXYZ"))
+    ant.do("push")
+    write(ant, "a.json", named("BCD"))
+    ant.do("push")
+    ant.do("push")
+    assert restored(ant, tmp_path / "back", "b.json") == named("AXYZ")
+    assert read(tmp_path / "back" / "notes" / "a.json") == named("BCD")
+
+
+def test_an_entry_that_a_ledger_has_as_well_stays_there(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant")
+    write(ant, "a.json", named("ABCD"))
+    (ant.tree / "log.jsonl").write_text(json.dumps(named("A")[0]) + "\n")
+    ant.do("push")
+    write(ant, "a.json", named("BCD"))
+    ant.do("push")
+    ant.do("push")
+    ant.do("restore", machine="ant", to=str(tmp_path / "back"))
+    assert read(tmp_path / "back" / "notes" / "log.jsonl") == named("A")[0]
+    assert read(tmp_path / "back" / "notes" / "a.json") == named("BCD")
+
+
+def test_an_entry_that_is_removed_from_both_is_withdrawn(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant")
+    write(ant, "a.json", named("ABCD"))
+    write(ant, "b.json", named("AXYZ"))
+    ant.do("push")
+    write(ant, "a.json", named("BCD"))
+    ant.do("push")
+    write(ant, "b.json", named("XYZ"))
+    ant.do("push")
+    ant.do("push")
+    assert restored(ant, tmp_path / "back", "b.json") == named("XYZ")
+    assert not (tmp_path / "back" / ".memferry-kept").exists()
