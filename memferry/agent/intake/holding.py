@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -81,11 +81,25 @@ class Holding:
         self._outcome.take_back(self._withdrawal.withdraw(self._space, list(ids), HELD))
 
     def _derived(self, held: Iterable[Held]) -> list[Held]:
-        """Stored records that turn out to derive from what is held now."""
+        """Stored records that turn out to derive from what is held now. Where only versions do that were replaced
+        since, they alone are withdrawn."""
         suspects = self._catalog.derived_from(held)
-        puts = self._journal.puts([seen.seq for seen in self._catalog.seen(suspects).values()]).values()
-        verdicts = (recheck(self.stored(put), self._catalog, self._fingerprint, desk=self._desk) for put in puts)
-        return [verdict for verdict in verdicts if isinstance(verdict, Held)]
+        current = {seen.seq for seen in self._catalog.seen(suspects).values()}
+        puts = self._journal.puts([seq for seqs in suspects.values() for seq in seqs])
+        verdicts = {
+            seq: recheck(self.stored(put), self._catalog, self._fingerprint, desk=self._desk)
+            for seq, put in puts.items()
+        }
+        derived = {seq: verdict for seq, verdict in verdicts.items() if isinstance(verdict, Held)}
+        now = [verdict for seq, verdict in derived.items() if seq in current]
+        private = {verdict.id for verdict in now}
+        self._withdraw_replaced({seq: one.id for seq, one in derived.items() if one.id not in private})
+        return now
+
+    def _withdraw_replaced(self, versions: Mapping[int, int]) -> None:
+        """Seq -> id of their records, which stay."""
+        self._withdrawal.withdraw_versions(self._space, versions)
+        self._outcome.take_back(versions)
 
     def stored(self, put: Put) -> Record:
         """A stored record again, as the policies see it; with a `problem` where that cannot be done any more."""

@@ -179,14 +179,14 @@ class Catalog:
             found.setdefault(mark, []).append((length, whole, id_))
         return found
 
-    def derived_from(self, held: Iterable[Held]) -> set[int]:
-        """Ids of stored records that name one of `held` or may repeat it."""
+    def derived_from(self, held: Iterable[Held]) -> dict[int, list[int]]:
+        """Stored records of which a version may name one of `held` or repeat it: id -> seqs of all of its versions."""
         held = list(held)
         marks = {mark for one in held for passage in one.passages for mark in (passage.mark, passage.whole)}
         named = self._among("ref", "id", [name for one in held for name in (one.id, *one.also)])
         repeated = self._among("echo", "id", marks)
         suspects = {row[0] for row in (*named, *repeated)}
-        return {id_ for id_, seen in self.seen(suspects).items() if seen.seq > 0}
+        return {id_: [seq for seq, _ in versions] for id_, versions in self._all_versions(suspects).items()}
 
     def hold(self, met: Sequence[tuple[int, Held]], fingerprint: Fingerprinter) -> None:
         """Remember verdicts on records, each with the file it was met in; their digests are stored as keyed

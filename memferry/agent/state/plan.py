@@ -131,7 +131,7 @@ class _Draft:
         seen = self.seen.get(verdict.id)
         if seen is None:
             return
-        if seen.seq > 0:
+        if seen.seq > 0 or seen.seq == FOREIGN:  # then older versions may be this machine's own
             self.withdrawn.add(verdict.id)
             self.seen[verdict.id] = seen._replace(seq=HELD)
         if self._had_this_place(verdict.id, seen):

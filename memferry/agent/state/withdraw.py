@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.database import State
@@ -48,10 +48,17 @@ class Withdrawal:
         layouts = self._layouts(stored)
         self._forget_rows(stored, status)
         seqs |= self._names_no_longer_told(layouts)
-        self._journal.scrub(seqs)
-        self._retract(space, seqs)
-        self._state.execute_many("insert or ignore into withdrawn values(?)", ((seq,) for seq in sorted(seqs)))
+        self._take_out(space, seqs)
         return current
+
+    def withdraw_versions(self, space: str, versions: Mapping[int, int]) -> None:
+        """Withdraw what was replaced since: seq -> id of its record, whose other versions stay."""
+        if not versions:
+            return
+        for table in ("version", "place"):
+            sql = f"delete from {table} where id = ? and seq = ?"
+            self._state.execute_many(sql, ((id_, seq) for seq, id_ in versions.items()))
+        self._take_out(space, versions.keys())
 
     def forget(self, space: str, ids: Collection[int]) -> int:
         """The user's wish: withdraw, also what came from another machine. Returns how many records. What was pulled is
@@ -86,6 +93,11 @@ class Withdrawal:
         self._received.withdraw(ops)
         self._tell(space, self._journal.next_hlc(), ops)
         return foreign
+
+    def _take_out(self, space: str, seqs: Collection[int]) -> None:
+        self._journal.scrub(seqs)
+        self._retract(space, seqs)
+        self._state.execute_many("insert or ignore into withdrawn values(?)", ((seq,) for seq in sorted(seqs)))
 
     def _stored(self, ids: Collection[int]) -> list[int]:
         current = {id_ for id_, seen in self._catalog.seen(ids).items() if seen.seq > 0}
