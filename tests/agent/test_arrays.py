@@ -148,3 +148,25 @@ def test_an_entry_that_is_removed_from_both_is_withdrawn(tmp_path: Path) -> None
     ant.do("push")
     assert restored(ant, tmp_path / "back", "b.json") == named("XYZ")
     assert not (tmp_path / "back" / ".memferry-kept").exists()
+
+
+# -- what surrounds the entries
+
+
+@pytest.mark.parametrize(
+    "around",
+    [{"visibility": "private", "note": "the harbour contract"}, {"note": "the harbour contract", "private": True}],
+)
+@pytest.mark.parametrize("left", ["", "A!"])
+def test_what_surrounds_entries_is_not_told_when_none_may_leave(
+    tmp_path: Path, around: dict[str, object], left: str
+) -> None:
+    ant = Machine(tmp_path, "ant")
+    for number in range(9):
+        write(ant, f"other-{number}.json", [{"id": f"o{number}", "content": "something else"}])
+    (ant.tree / "list.json").write_text(json.dumps({"note": "nothing", "entries": named("ABC")}))
+    ant.do("push")
+    (ant.tree / "list.json").write_text(json.dumps(around | {"entries": named(left)}))
+    ant.do("push")
+    assert b"harbour contract" not in ant.outside()
+    assert b"harbour contract" not in b"".join(path.read_bytes() for path in ant.state.glob("state.db*"))

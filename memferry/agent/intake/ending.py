@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from memferry.agent.files.scan import Stat
@@ -42,7 +42,7 @@ class Ending:
             known = [self._at_end(one) for one in files]
             news = [(now, one) for now, one in zip(known, files, strict=True) if _is_news(now, one)]
             if news:
-                self._work.tell_all([(now, {"mtime_ns": one.stat.mtime_ns, "frame": one.frame}) for now, one in news])
+                self._work.tell_all([(now, _news(one)) for now, one in news])
             noted = {now.id: one.stat.mtime_ns for now, one in news}
             known = [now._replace(noted_mtime_ns=noted.get(now.id, now.noted_mtime_ns)) for now in known]
             self._catalog.files.save_all(map(self._compared, known, files))
@@ -54,7 +54,8 @@ class Ending:
             self._storing.renew_layout(this)
         return this.known._replace(
             stat=one.stat, cursor=one.cursor, content=one.content, format=this.kind.format, gone=False,
-            position=this.position, placed=this.position, frame=_joined(one.frame),
+            position=this.position, placed=this.position,
+            frame=_joined(one.frame) if _may_be_told(one) else this.known.frame,
         )  # fmt: skip
 
     # -- what its owner removed
@@ -107,6 +108,15 @@ def _is_news(now: KnownFile, one: Ended) -> bool:
     before = one.this.known
     told = (before.noted_mtime_ns, before.frame, before.gone) == (one.stat.mtime_ns, now.frame, False)
     return now.cleared and not told and (one.this.wrote or before.gone or now.frame != before.frame)
+
+
+def _news(one: Ended) -> Mapping[str, object]:
+    return {"mtime_ns": one.stat.mtime_ns, "frame": one.frame if _may_be_told(one) else None}
+
+
+def _may_be_told(one: Ended) -> bool:
+    """What surrounds an array's entries is judged with each of them: with none that may leave, nobody has judged it."""
+    return one.this.kept or one.frame is None or not "".join(one.frame).strip("[], \t\r\n")
 
 
 def _joined(frame: tuple[str, str, str] | None) -> str | None:

@@ -64,6 +64,7 @@ class Storing:
         batch = [(this, list(islice(left, len(records)))) for this, records in read]
         for this, own in batch:
             this.present.update([one.id for one in own])
+            this.kept = any(isinstance(one, Kept) for one in own)
         with self._state.transaction():
             self._carry_out_all(batch)
 

@@ -78,12 +78,14 @@ class Work:
 class Pass:
     """One pass over one file. `known`: its row so far; `position`: the next free one; `again`: it was read before, so a
     private version that is not met again has lost its label; `held`: then, the ids met as held; `present`: of an array
-    whose owner removes entries, all ids met; `wrote`: whether operations were queued."""
+    whose owner removes entries, all ids met; `kept`: whether anything of a whole file may leave; `wrote`: whether
+    operations were queued."""
 
     known: KnownFile
     kind: Kind
     position: int = 0
     again: bool = True
+    kept: bool = False
     wrote: bool = False
     held: set[int] = field(default_factory=set)
     present: set[int] = field(default_factory=set)
