@@ -196,6 +196,7 @@ class Agent:
                     if isinstance(backend, Readable):
                         results[name] = self._pull_from(name, backend, dry_run)
                         if not dry_run:
+                            self.checkpoints.reached(name)
                             heirs.look_after(self, backend)
             except BackendError as error:
                 results[name] = error

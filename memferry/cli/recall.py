@@ -7,13 +7,13 @@ import os
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from memferry.agent import doorbell
-from memferry.agent.index.lag import lag, machine_names
+from memferry.agent.index.lag import Lag, lag, machine_names
 from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured, number_from
 from memferry.cli.output import safe
@@ -63,7 +63,7 @@ def _recall(arguments: Namespace) -> Answer:
     if (answer := _of_topics(arguments)) is not None:
         return answer
     settings = configured_quickly(arguments)
-    notices = _bring_up_to_date(arguments, settings)
+    _tell(_bring_up_to_date(arguments, settings))
     if not arguments.query and (arguments.rebuild or arguments.embed):
         done = "every record has its vectors" if arguments.embed else "the index is made again"
         return Answer({"rebuilt": arguments.rebuild, "embedded": arguments.embed}, [done])
@@ -71,10 +71,14 @@ def _recall(arguments: Namespace) -> Answer:
     found = _answers(
         arguments, settings, Wanted(" ".join(arguments.query), arguments.limit, _filters(arguments, names))
     )
-    for notice in (*notices, *found.notices):
-        sys.stderr.write(safe(f"memferry: {notice}") + "\n")
+    _tell(found.notices)
     hits = [_named(hit, names) for hit in found.hits]
     return Answer(hits, _found(hits, explain=arguments.explain))
+
+
+def _tell(notices: Iterable[str]) -> None:
+    for notice in notices:
+        sys.stderr.write(safe(f"memferry: {notice}") + "\n")
 
 
 def _answers(arguments: Namespace, settings: Config, wanted: Wanted) -> Answers:
@@ -120,14 +124,15 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
         return ["the service makes vectors by itself, beside its other work"]
     if arguments.rebuild or arguments.embed:
         ask(arguments, "index", {"rebuild": arguments.rebuild} | ({"embed": None} if arguments.embed else {}))
-        return []
+        return _left_out(lag(settings.state))
     due = lag(settings.state)
     must = arguments.shareable and due.may_tell_what_is_withdrawn
     if due.own > SOON and not must and _service_runs(settings.state):
         return [f"up to {due.own:,} records are not in the index yet; the service is indexing them"]
     try:
-        if due:
+        if due or must:
             ask(arguments, "index", {}, patience_s=A_MOMENT_S)
+            due = lag(settings.state) if due.unread else due
     except StateLocked:
         if must:
             raise
@@ -136,7 +141,15 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
         if must:
             raise
         return [f"{error}; {error.hint}"]
-    return []
+    return _left_out(due)
+
+
+def _left_out(due: Lag) -> list[str]:
+    """What was pulled and is not in the index, because nobody can read it now."""
+    if not due.unread:
+        return []
+    names = ", ".join(due.unread)
+    return [f"what was pulled from {names} is not all in the index: `memferry pull` reads it again, once it can"]
 
 
 def _service_runs(state: Path) -> bool:

@@ -21,7 +21,7 @@ from memferry.errors import IndexBroken
 from memferry.recall.layout import REBUILD
 from memferry.recall.local import HELD, INDEX, searcher
 from memferry.recall.search import Hit, Wanted
-from tests.agent.machines import Machine
+from tests.agent.machines import Machine, Typed
 
 
 def line(number: int, text: str, **fields: object) -> str:
@@ -61,6 +61,75 @@ def test_what_is_carried_and_what_was_pulled_is_found(tmp_path: Path) -> None:
     bee.do("pull")
     assert keys(find(bee, "ferry")) == ["plan.md"]
     assert b"nine" not in bytes_of(bee, INDEX)
+
+
+def test_what_was_pulled_is_found_where_nothing_can_be_reached(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Typed(tmp_path, "bee", capsys)
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine") + line(2, "the ferry rests at ten"))
+    ant.do("push")
+    bee.run("pull")
+    vault = tmp_path / "vault"
+    vault.rename(away := tmp_path / "away")
+    assert sorted(hit["key"] for hit in bee.json("recall", "ferry")) == ["r1", "r2"]
+    assert bee.err == ""
+    away.rename(vault)
+    ant.do("forget", targets=["r1"])
+    bee.run("sync-memory")
+    vault.rename(away)
+    assert [hit["key"] for hit in bee.json("recall", "ferry", "--shareable")] == ["r2"]
+    assert b"nine" not in bytes_of(bee, INDEX)
+
+
+def test_what_was_pulled_and_cannot_be_read_again_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Typed(tmp_path, "bee", capsys)
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine"))
+    ant.do("push")
+    bee.run("pull")
+    (tmp_path / "vault").rename(away := tmp_path / "away")
+    bee.write("own.md", "the gull")
+    bee.run("push", exit_code=1)  # from now on it is known to be away
+    bee.run("recall", "--rebuild")
+    assert "what was pulled from ant is not all in the index" in bee.err
+    for more in ([], ["--shareable"]):
+        assert bee.json("recall", "ferry", *more) == []
+        assert "what was pulled from ant" in bee.err
+    away.rename(tmp_path / "vault")
+    bee.run("pull")
+    assert [hit["key"] for hit in bee.json("recall", "ferry")] == ["r1"]
+    assert bee.err == ""
+
+
+def test_what_a_pull_withdrew_leaves_the_index_also_where_its_log_cannot_be_read(tmp_path: Path) -> None:
+    """Killed between the pull and the index; then nothing can be reached."""
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.write("log.jsonl", line(1, "the ferry leaves at nine") + line(2, "the ferry rests at ten"))
+    ant.do("push")
+    bee.do("pull")
+    ant.do("forget", targets=["r1"])
+    with opened(bee.config, "test") as agent:
+        agent.pull()
+    (tmp_path / "vault").rename(tmp_path / "away")
+    assert lag(bee.state).may_tell_what_is_withdrawn
+    assert keys(find(bee, "ferry", shareable=True)) == ["r2"]
+    assert b"nine" not in bytes_of(bee, INDEX)
+
+
+def test_what_one_machine_withdrew_of_another_is_not_found(tmp_path: Path) -> None:
+    """Also if the log that withdraws it is read first, and the other does not know of it yet."""
+    ant, bee, cat = (Machine(tmp_path, name) for name in ("ant", "bee", "cat"))
+    for number, one in enumerate((ant, bee)):
+        one.write(f"{one.name}.jsonl", line(number, f"ferry {number}"))
+        one.do("push")
+    for one in (ant, bee):
+        one.do("pull")
+    for one, key in ((ant, "r1"), (bee, "r0")):
+        one.do("forget", targets=[key])
+    with opened(cat.config, "test") as agent:
+        agent.pull()
+    assert find(cat, "ferry") == []
+    assert not any(text in bytes_of(cat, INDEX) for text in (b"ferry 0", b"ferry 1"))
 
 
 def test_what_is_held_is_found_here_and_lies_in_a_part_of_its_own(ant: Machine) -> None:

@@ -92,6 +92,7 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         pulled = pull_report(take_in(agent, backends, dry_run=dry_run))
         if not dry_run:
             agent.ingest_all(Scope())
+            agent.indexing.take_in_pulled()
     codes = [int(str(one["exit_code"])) for one in pulled.values()]
     return {"dry_run": dry_run, "backends": pulled, "exit_code": max(codes, default=0)}
 
@@ -112,6 +113,8 @@ def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     report = _push(agent, scope, "sync-memory")
     with agent.state.rehearsal() if scope.dry_run else contextlib.nullcontext():
         report.pulled = pull_report(take_in(agent, scope.backends, dry_run=scope.dry_run))
+    if not scope.dry_run:
+        agent.indexing.take_in_pulled()
     return report.as_dict()
 
 

@@ -264,7 +264,6 @@ class _Loop:
             self._agent.state.report_problem("pull", name, str(error), error.hint)
 
     def _note_pull(self, name: str) -> None:
-        self._agent.checkpoints.reached(name)
         if name in self._pull_problems:
             self._pull_problems.remove(name)
             with self._agent.state.transaction():

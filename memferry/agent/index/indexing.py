@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from pathlib import Path
@@ -43,6 +44,7 @@ class Indexing:
         self.embedding = Embedding(agent.config)
         self.answering = Answering(agent.config)
         self._model_problem = ""
+        self._pulled = 0  # operations that pulls took in, and that `embedding` has not been told of
 
     def close(self) -> None:
         self.answering.close()
@@ -65,19 +67,35 @@ class Indexing:
     def keep_up(self) -> bool:
         """A little of what is due; whether there is more. A broken index stops nothing else: it is a problem that
         `status` shows."""
-        state = self._agent.state
         self.answering.reap()
         try:
             count = self.catch_up(A_LITTLE)
-            self.embedding.keep_up(changed=count > 0)
+            self.embedding.keep_up(changed=count + self._pulled > 0)
+            self._pulled = 0
             self._tell_of_the_model()
             carried, held = self._opened()
             return count >= A_LITTLE or carried.settle() or held.settle()
         except IndexBroken as error:
-            self.close()
-            with state.transaction():
-                state.report_problem("index", "recall", str(error), error.hint)
+            self._tell_of_breakage(error)
             return False
+
+    def take_in_pulled(self) -> None:
+        """What others wrote, while it can be read: a question that is asked when nothing can be reached finds it."""
+        if not self._agent.state.one("select 1 from peer where applied > 0"):
+            return
+        try:
+            with no_collection():
+                carried, _ = self._opened()
+                self._pulled += self._add_peers(carried)
+                self._prune()
+        except IndexBroken as error:
+            self._tell_of_breakage(error)
+
+    def _tell_of_breakage(self, error: IndexBroken) -> None:
+        self.close()
+        state = self._agent.state
+        with state.transaction():
+            state.report_problem("index", "recall", str(error), error.hint)
 
     @no_collection()
     def catch_up(self, limit: int | None = None) -> int:
@@ -88,11 +106,15 @@ class Indexing:
         count = self._add_own(carried, limit) + self._add_held(held, limit)
         if limit is None or count < limit:
             count += self._add_peers(carried)
-        wiped = carried.wiped + held.wiped
+        self._prune()
+        return count
+
+    def _prune(self) -> None:
+        """What left the index leaves the vectors."""
+        wiped = sum(part.wiped for part in self._opened())
         if wiped != self._wiped:
             self.embedding.prune()
             self._wiped = wiped
-        return count
 
     def _tell_of_the_model(self) -> None:
         """A model that does not work stops nothing: full text goes on, and `status` shows why."""
@@ -199,18 +221,34 @@ class Indexing:
     # -- what others wrote
 
     def _add_peers(self, carried: Index) -> int:
-        """The other machines' logs, as far as they were pulled. A backend that is away now is asked next time."""
+        """The other machines' logs, as far as they were pulled. A backend that is away now is asked next time; what
+        was withdrawn there goes at once."""
         agent, count = self._agent, 0
-        for name, machine, applied in agent.state.rows("select backend, machine, applied from peer"):
-            if (
-                carried.position(machine) >= applied
-                or name not in agent.config.backends
-                or agent.checkpoints.is_away(name)
-            ):
+        peers = agent.state.rows("select backend, machine, applied from peer")
+        if any(carried.position(machine) < applied for _, machine, applied in peers):
+            self._drop_dead(carried)
+        for name, machine, applied in peers:
+            after = carried.position(machine)
+            if after >= applied or name not in agent.config.backends or agent.checkpoints.is_away(name):
                 continue
             with contextlib.suppress(BackendError), agent.backend(name) as backend:
                 if isinstance(backend, Readable):
-                    ops = backend.read(machine, after=carried.position(machine))
-                    count += carried.add(machine, (op for op in ops if op.seq <= applied))
+                    count += carried.add(machine, self._pulled_ops(backend, machine, after, applied))
                     carried.reached(machine, applied)
         return count
+
+    def _drop_dead(self, carried: Index) -> None:
+        """What somebody withdrew, as the pulls were told. That needs no backend."""
+        for machine, seqs in self._agent.state.rows("select machine, json_group_array(seq) from dead group by machine"):
+            known = carried.digests(machine, json.loads(seqs))
+            if known:
+                carried.drop(machine, known)
+
+    def _pulled_ops(self, backend: Readable, machine: str, after: int, applied: int) -> Iterator[Op]:
+        """Of one log, but for what another one withdrew: which of them is read first must not matter."""
+        dead = self._agent.received.dead_of(machine, after + 1, applied)
+        for op in backend.read(machine, after=after):
+            if op.seq > applied:
+                return
+            if op.seq not in dead:
+                yield op

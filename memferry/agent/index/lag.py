@@ -13,21 +13,24 @@ from memferry.recall.layout import HELD, INDEX, VERSION
 
 class Lag(NamedTuple):
     """`own`: operations of this machine at most; `others`: whether something was pulled; `held`: or held, or
-    `withdrawn`. `missing`: there is no index, or it is of another memferry."""
+    `withdrawn`. `missing`: there is no index, or it is of another memferry. `unread`: names of machines whose records
+    were pulled and are not in it, also where they cannot be read now."""
 
     own: int = 0
     others: bool = False
     held: bool = False
     withdrawn: bool = False
     missing: bool = False
+    unread: tuple[str, ...] = ()
 
     @property
     def may_tell_what_is_withdrawn(self) -> bool:
         """Also by what was pulled, which may have been withdrawn there."""
-        return self.withdrawn or self.others
+        return self.withdrawn or bool(self.unread)
 
     def __bool__(self) -> bool:
-        return any(self)
+        """Whether there is something that can be taken in now."""
+        return any((self.own, self.others, self.held, self.withdrawn, self.missing))
 
 
 def lag(state: Path) -> Lag:
@@ -42,12 +45,13 @@ def lag(state: Path) -> Lag:
         waiting = "select exists (select 1 from held_change), exists (select 1 from withdrawn)"
         held, withdrawn = map(bool, database.execute(waiting).fetchone())
         peers = database.execute(
-            "select machine, max(applied) from peer where not exists (select 1 from checkpoint"
-            " where checkpoint.backend = peer.backend and failures) group by machine"
+            "select machine, name, applied, exists (select 1 from checkpoint"
+            " where checkpoint.backend = peer.backend and failures) from peer order by name"
         )
-        others = any(applied > known.get(machine, 0) for machine, applied in peers)
+        behind = [(name, away) for machine, name, applied, away in peers if applied > known.get(machine, 0)]
+        others, unread = not all(away for _, away in behind), tuple(dict.fromkeys(name for name, _ in behind))
         own = max(0, int(meta.get("seq") or 0) - known.get(meta.get("machine"), 0))
-        return Lag(own, others, held, withdrawn, missing)
+        return Lag(own, others, held, withdrawn, missing, unread)
     return Lag(withdrawn=True, missing=missing)  # nobody can say
 
 
