@@ -90,7 +90,7 @@ def _forged(content: bytes) -> bytes:
         (lambda content: b"", [f"{STREAM}: it ends too early: cut, or still being written"]),
         (lambda content: gzip.compress(bytes(20_000_000)), [f"{STREAM}: it unpacks to more than 250 times its size"]),
         (_line_cut, [f"{STREAM}:1: it is cut off"]),
-        (_line_damaged, [f"{STREAM}:2: it is not JSON"]),
+        (_line_damaged, [f"{STREAM}:2: it is half a line, as a crash leaves it"]),
         (_forged, [f"{STREAM}:1: hash mismatch", f"{STREAM}:1: idempotency_key mismatch"]),
     ],
     ids=["cut", "flipped", "no gzip", "empty", "bomb", "line cut", "line damaged", "forged"],

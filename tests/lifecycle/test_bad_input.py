@@ -100,7 +100,7 @@ def test_a_root_that_is_a_file(tmp_path: Path, refused: Refused, verb: list[str]
 
 @pytest.mark.parametrize(
     "damage",
-    ['{"cut', "[]", '{"schema_version":"diasync-v1-event"}', '{"event_id":"a","event_id":"b"}', '{"a":NaN}',
+    ["cut}", '{"cut"}', "[]", '{"schema_version":"diasync-v1-event"}', '{"event_id":"a","event_id":"b"}', '{"a":NaN}',
      '{"a":"\\ud800"}', b"\xff".decode("latin-1")],
 )  # fmt: skip
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_line_that_was_repaired_is_read(tree: Tree) -> None:
     tree.do("publish", *SAID)
     (file,) = tree.path.glob("bus/*/*.jsonl")
     whole = file.read_bytes()
-    file.write_bytes(whole + b"{\n")
+    file.write_bytes(whole + b"}\n")
     assert not tree.ask("reduce")["ok"]
     file.write_bytes(whole)
     assert tree.do("reduce")["created_count"] == 1
@@ -163,9 +163,51 @@ def test_a_half_line_of_a_crash_spoils_no_other(tree: Tree) -> None:
     (file,) = tree.path.glob("streams/*/*/*.jsonl")
     with file.open("ab") as opened:
         opened.write(b'{"event_id":"evt-half')
-    assert tree.do("distill")["created_count"] == 1
-    tree.do("capture", *SAID)
-    assert f"{file.name} line 2" in tree.ask("distill")["error"]
+    answer = tree.do("distill")
+    assert answer["created_count"] == 1
+    (ended,) = answer["notices"]
+    assert ended.startswith(f"{file}: ")
+    assert "half a line" in ended
+    assert "notices" not in tree.do("capture", *SAID)
+    answer = tree.do("distill")
+    assert answer["created_count"] == 1
+    assert [notice.partition(": ")[0] for notice in answer["notices"]] == [f"{file} line 2"]
+    assert len(tree.do("diagnose")["notices"]) == 1
+    assert any("half a line" in error for error in tree.ask("validate")["errors"])
+
+
+@pytest.mark.parametrize("kept", [1, 0.3, 0.6, 0.97, -1])
+def test_a_line_is_passed_over_wherever_a_crash_cut_it(tree: Tree, kept: float) -> None:
+    """Behind an inner object, in a string, in a character of several bytes."""
+    tree.do("publish", "--scope", "global", "--summary", 'über "Fährmänner" {und} \\ Schlüssel')
+    (file,) = tree.path.glob("bus/*/*.jsonl")
+    whole = file.read_bytes().removesuffix(b"\n")
+    cut = {1: whole.index(b"\xc3") + 1, -1: whole.rindex(b"}", 0, -1) + 1}.get(kept, int(len(whole) * kept))
+    file.write_bytes(whole[:cut])
+    tree.do("publish", *SAID)
+    answer = tree.do("reduce")
+    assert answer["created_count"] == 1
+    assert any("line 1: it is half a line" in notice for notice in answer["notices"])
+
+
+def test_half_a_line_of_an_agenda_is_passed_over_and_named(tree: Tree) -> None:
+    tree.do("agenda", "--project", "p", "--add", "x")
+    file = tree.path / "projects/p/agenda.jsonl"
+    with file.open("ab") as opened:
+        opened.write(b'{"op":"add","item":{"id"')
+    tree.do("agenda", "--project", "p", "--add", "y")
+    answer = tree.do("agenda", "--project", "p", "--list")
+    assert [notice.partition(": ")[0] for notice in answer["notices"]] == [f"{file} line 2"]
+
+
+def test_half_a_line_is_named_once_however_many_turns_it_takes(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memferry.memory.lifecycle.slices.SLICE", 1)
+    for _ in range(3):
+        tree.do("capture", *SAID)
+    (file,) = tree.path.glob("streams/*/*/*.jsonl")
+    file.write_bytes(b'{"half\n' + file.read_bytes())
+    answer = tree.do("distill", "--limit", "3")
+    assert (answer["created_count"], len(answer["notices"])) == (3, 1)
 
 
 def test_a_link_is_not_followed(tree: Tree, tmp_path: Path) -> None:

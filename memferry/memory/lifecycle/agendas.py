@@ -105,8 +105,9 @@ def _entries(turn: Turn, file: str, path: str) -> list[dict[str, Any]]:
     for line in ledgers.read(path):
         problem = line.problem or problem_of("projects", line.fields)
         if problem:
-            raise MemoryRefused(f"{turn.path(file)} line {line.number}: {problem}", hint="repair or remove it")
-        found.append(line.fields)
+            turn.pass_or_refuse(file, line.number, problem)
+        else:
+            found.append(line.fields)
     return found
 
 

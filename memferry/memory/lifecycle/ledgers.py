@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
@@ -12,6 +13,10 @@ from memferry.filelock import FLAGS, NO_SUCH_SYNC, sync_file
 
 BLOCK = 1 << 20
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | FLAGS
+
+HALF = "it is half a line, as a crash leaves it"
+"""What is wrong with an object that ends before it is closed. Nobody was told that it had been written."""
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 class Line(NamedTuple):
@@ -27,8 +32,9 @@ class Line(NamedTuple):
 # -- writing
 
 
-def append(root: str, file: str, lines: Sequence[bytes]) -> None:
-    """Add whole lines, durably. A half line that a crash left is ended first, so that it spoils no other.
+def append(root: str, file: str, lines: Sequence[bytes]) -> bool:
+    """Add whole lines, durably. A half line that a crash left is ended first, so that it spoils no other; returns
+    whether there was one.
 
     What a full disk lets in of them is taken out again. Raises OSError.
     """
@@ -47,6 +53,7 @@ def append(root: str, file: str, lines: Sequence[bytes]) -> None:
         os.close(descriptor)
     if size == 0:
         sync_folder(os.path.dirname(path))
+    return not ended
 
 
 def _last_byte(descriptor: int, size: int) -> bytes:
@@ -112,16 +119,22 @@ def decoded(raw: bytes, number: int, offset: int) -> Line:
     try:
         fields = _DECODER.decode(raw.decode())
     except UnicodeDecodeError:
-        return Line(number, offset, len(raw), {}, "it is not UTF-8")
+        return Line(number, offset, len(raw), {}, HALF if _is_half(raw) else "it is not UTF-8")
     except Doubtful as doubt:
         return Line(number, offset, len(raw), {}, str(doubt))
     except (ValueError, RecursionError):
-        return Line(number, offset, len(raw), {}, "it is not JSON")
+        return Line(number, offset, len(raw), {}, HALF if _is_half(raw) else "it is not JSON")
     if not isinstance(fields, dict):
         return Line(number, offset, len(raw), {}, "it is not a JSON object")
     if b"\\u" in raw and not _is_text(fields):
         return Line(number, offset, len(raw), {}, "half of a surrogate pair")
     return Line(number, offset, len(raw), fields)
+
+
+def _is_half(raw: bytes) -> bool:
+    """Whether it begins an object, and ends inside of it."""
+    marks = _STRING.sub(b"", raw)
+    return raw.startswith(b"{") and (b'"' in marks or marks.count(b"{") > marks.count(b"}"))
 
 
 def _is_text(fields: dict[str, Any]) -> bool:

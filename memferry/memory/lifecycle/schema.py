@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 create table files (path text primary key, stamp text, offset int, lines int, count int, ts_min text, ts_max text,
                     scope text, mark text) without rowid;

@@ -32,5 +32,7 @@ def _of(asked: Namespace, limit: int) -> Namespace:
 def _add(total: Fields, more: Fields) -> None:
     """Counts and lists of a further turn."""
     for name, value in more.items():
-        if isinstance(value, int | list):
+        if name == "notices":
+            total[name] = list(dict.fromkeys([*total.get(name, []), *value]))  # each turn meets the same half lines
+        elif isinstance(value, int | list):
             total[name] += value

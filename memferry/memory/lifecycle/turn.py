@@ -29,7 +29,8 @@ _SHORTEST_QUOTE = 16
 
 class Turn:
     """Inside, no other command writes in the tree. `ts`: when it began; `founded`: what of the tree was made for it;
-    `keeps`: it is no rehearsal; `afterwards`: done when the ledgers are written."""
+    `keeps`: it is no rehearsal; `afterwards`: done when the ledgers are written; `notices`: what was met that stops
+    nothing, and that the answer tells."""
 
     def __init__(self, root: str, *, seconds: float, token: Callable[[], str], clock: int | None, keep: bool) -> None:
         self.root = root
@@ -43,6 +44,7 @@ class Turn:
         self._texts: dict[str, str] = {}
         self.founded: dict[str, list[str]] = {}
         self.afterwards: list[Callable[[], object]] = []
+        self.notices: list[str] = []
 
     # -- reading
 
@@ -73,10 +75,17 @@ class Turn:
         """Raise for the first line under these paths that cannot be read: it may say what decides."""
         for path, number, reason in self.index.rows("select path, line, reason from damaged order by path, line"):
             if path.startswith(prefixes):
-                where = f"{self.path(path)} line {number}" if number else self.path(path)
-                raise MemoryRefused(
-                    f"{where}: {reason}", hint="repair or remove it; `memferry memory validate` names all of them"
-                )
+                self.pass_or_refuse(path, number, reason)
+
+    def pass_or_refuse(self, file: str, number: int, problem: str) -> None:
+        """Half a line decides nothing, for whoever wrote it came no further: it is passed over and named. What else
+        cannot be read is refused. `number` 0: the whole file."""
+        where = f"{self.path(file)} line {number}" if number else self.path(file)
+        if problem != ledgers.HALF:
+            raise MemoryRefused(
+                f"{where}: {problem}", hint="repair or remove it; `memferry memory validate` names all of them"
+            )
+        self.notices.append(f"{where}: {problem}; it was passed over, repair or remove it")
 
     def names_private(self, ids: Sequence[str]) -> bool:
         """Whether one of these is the id of a private event, object or conflict."""
@@ -123,7 +132,8 @@ class Turn:
     def commit(self) -> int:
         """Write what was planned; answers Lamport's clock, 0 where it did not move. Raises OSError."""
         for file in sorted(self._lines, key=lambda name: _ORDER.index(name.partition("/")[0])):
-            ledgers.append(self.root, file, self._lines[file])
+            if ledgers.append(self.root, file, self._lines[file]):
+                self.notices.append(f"{self.path(file)}: a crash had left half a line at its end; it was ended there")
         for file, text in self._texts.items():
             self.write_text(file, text)
         for work in self.afterwards:
@@ -151,6 +161,10 @@ class Turn:
         target = Path(self.root, *file.split("/"))
         ledgers.make_folders(str(target.parent))
         write_durably(target, content)
+
+    def answered(self, document: Fields) -> Fields:
+        """With what there is to notice."""
+        return document | {"notices": self.notices} if self.notices else document
 
     def close(self) -> None:
         """Give the index back."""
@@ -190,7 +204,7 @@ class Memory:
                     clock.note(lock, latest)
             finally:
                 turn.close()
-        return document
+        return turn.answered(document)
 
     def _rehearse(self, verb: Verb, asked: Namespace) -> Fields:
         """The same, without writing anything anywhere."""
@@ -198,7 +212,7 @@ class Memory:
             turn = self._turn(None if lock is None else clock.noted(lock), keep=False)
             turn.founded = founding.missing(self.root)
             try:
-                return verb(turn, asked)
+                return turn.answered(verb(turn, asked))
             finally:
                 turn.close()
 
