@@ -87,10 +87,72 @@ def test_a_folder_that_is_named_counts_although_it_is_of_no_known_format(init: I
     assert [(space["name"], space["records"]) for space in found["spaces"]] == [("notes", 1)]
 
 
+def test_the_memory_of_every_project_below_is_found_and_nothing_else(init: Init, home: Path) -> None:
+    code = home / "code"
+    ledger(code / "atlas" / ".memory", "one")
+    document(code / "atlas" / "spark-memory" / "topic.json", '[{"id": "b"}]')
+    document(code / "group" / "web" / ".opencode" / "memory" / "x.md")
+    for file in ("README.md", "node_modules/p/README.md", "node_modules/p/.memory/a.md", "venv/lib/.memory/a.md"):
+        document(code / "atlas" / file)
+    document(code / "atlas" / "py" / "pyvenv.cfg")
+    ledger(code / "atlas" / "py" / ".memory", "no")
+    ledger(code / ".hidden" / ".memory", "no")
+    ledger(code / "a" / "b" / "c" / "d" / ".memory", "too deep")
+    for folder in (code, home):
+        found = init(str(folder), "--force")[1]
+        assert [(space["name"], space["records"]) for space in found["spaces"]] == [
+            ("atlas", 1), ("atlas-spark", 1), ("web-opencode", 1),
+        ]  # fmt: skip
+        assert found["passed_over"] == []
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (["atlas/README.md", "atlas/.git/HEAD", "plan.md"], "it holds projects (atlas)"),
+        (["web/README.md", "web/package.json"], "it holds projects (web)"),
+        (["README.md", "pyproject.toml"], "a program's sources"),
+        (["picture.png", "node_modules/p/README.md"], "no file that memferry reads"),
+    ],
+    ids=["projects", "sources below", "sources", "nothing"],
+)
+def test_a_folder_that_is_no_notes_is_passed_over_and_named(
+    init: Init, home: Path, capsys: pytest.CaptureFixture[str], files: list[str], reason: str
+) -> None:
+    document(home / "notes" / "plan.md")
+    for file in files:
+        document(home / "named" / file)
+    found = init(str(home / "named"), str(home / "notes"))[1]
+    assert [space["name"] for space in found["spaces"]] == ["notes"]
+    (passed_over,) = found["passed_over"]
+    assert passed_over["path"] == str(home / "named")
+    assert reason in passed_over["reason"]
+    assert run(["init", "--config", str(home / "m.yaml"), str(home / "named"), str(home / "notes")]) == 0
+    assert f"passed over {home / 'named'}: " in capsys.readouterr().out
+    exit_code, answer = init(str(home / "named"))
+    assert (exit_code, reason in answer["error"]) == (2, True)
+
+
+def test_the_home_folder_is_never_carried_whole(init: Init, home: Path) -> None:
+    document(home / "plan.md")
+    for folder in (home, home.parent):
+        exit_code, answer = init(str(folder))
+        assert (exit_code, "home folder" in answer["error"]) == (2, True)
+
+
+def test_it_says_where_it_stopped_looking(init: Init, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memferry.agent.commands.discover.FOLDERS", 3)
+    for name in "abcd":
+        ledger(home / "code" / name / ".memory", name)
+    found = init(str(home / "code"))[1]
+    assert [space["name"] for space in found["spaces"]] == ["a", "b"]
+    assert "only 3 of its folders" in found["passed_over"][0]["reason"]
+
+
 def test_a_known_tree_is_found_by_its_folders(home: Path) -> None:
     for folder in ("streams", "bus"):
         (home / "old" / folder).mkdir(parents=True)
-    (one,) = discover([home / "old"], home / ".claude", asked=False, transcripts=False)
+    (one,) = discover([home / "old"], home / ".claude", asked=False, transcripts=False).found
     assert (one.space.name, one.what) == ("old", "DiaSync memory")
 
 
@@ -98,7 +160,7 @@ def test_two_projects_of_one_name_are_told_apart_and_one_place_counts_once(home:
     for parent in ("a", "b"):
         ledger(home / parent / "atlas" / ".memory", "x")
     folders = [home / "a" / "atlas", home / "b" / "atlas", home / "a" / "atlas", home / "a" / "atlas" / ".memory"]
-    found = discover(folders, home / ".claude", asked=True, transcripts=False)
+    found = discover(folders, home / ".claude", asked=True, transcripts=False).found
     assert [one.space.name for one in found] == ["atlas", "atlas-2"]
 
 

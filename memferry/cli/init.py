@@ -25,13 +25,14 @@ SAMPLE_MACHINE = "sample-machine"
 
 class _Plan(NamedTuple):
     """What to write. `path`: the configuration; `vault`: its backend; `state` None: the platform's folder; paths as the
-    configuration shall show them."""
+    configuration shall show them. `passed_over`: what else was looked at, and why there is nothing of it."""
 
     path: Path
     found: Sequence[Found]
     vault: str
     state: str | None
     machine: str | None
+    passed_over: Mapping[Path, str]
 
 
 def _describe(parser: ArgumentParser) -> None:
@@ -76,13 +77,14 @@ def _own(arguments: Namespace) -> _Plan:
         )
     claude = Path(os.environ.get("CLAUDE_CONFIG_DIR") or os.path.expanduser("~/.claude"))
     brands = Path(os.path.expanduser("~/.claude-marketing/brands"))
-    found = discover(folders, claude, asked=bool(arguments.folders), transcripts=arguments.transcripts, brands=brands)
+    asked = bool(arguments.folders)
+    found, passed_over = discover(folders, claude, asked=asked, transcripts=arguments.transcripts, brands=brands)
     if not found:
-        looked = ", ".join(map(str, [*folders, claude, brands]))
+        looked = ", ".join([*(f"{folder} ({why})" for folder, why in passed_over.items()), str(claude), str(brands)])
         hint = "name the folder: `memferry init PATH`, or try it: `memferry init --sample demo`"
         raise ConfigError(f"found no memory that memferry knows in {looked}", hint=hint)
     vault = absolute(arguments.vault) if arguments.vault else places.vault_folder(os.environ)
-    return _Plan(config.locate(os.environ, arguments.config), found, _short(vault), None, None)
+    return _Plan(config.locate(os.environ, arguments.config), found, _short(vault), None, None, passed_over)
 
 
 def _sample(arguments: Namespace) -> _Plan:
@@ -97,11 +99,11 @@ def _sample(arguments: Namespace) -> _Plan:
     found = [
         one._replace(space=one.space._replace(path=Path(os.path.relpath(one.space.path, path.parent))))
         for folder in sorted(target.iterdir())
-        for one in discover([folder], target / "none", asked=True, transcripts=False)
+        for one in discover([folder], target / "none", asked=True, transcripts=False).found
     ]
     here = Path(os.path.relpath(base, path.parent))
     vault = os.path.abspath(arguments.vault) if arguments.vault else (here / "vault").as_posix()
-    return _Plan(path, found, vault, (here / "state").as_posix(), SAMPLE_MACHINE)
+    return _Plan(path, found, vault, (here / "state").as_posix(), SAMPLE_MACHINE, {})
 
 
 def _copy_sample(target: Path) -> None:
@@ -200,6 +202,7 @@ def _document(plan: _Plan, settings: config.Config, machine: str, forecasts: Seq
         "machine": machine,
         "state": str(settings.state),
         "spaces": spaces,
+        "passed_over": [{"path": str(folder), "reason": why} for folder, why in plan.passed_over.items()],
         "backends": {name: backend["path"] for name, backend in settings.backends.items()},
         "next": _next(settings.source),
     }
@@ -217,6 +220,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
     spaces = document["spaces"]
     yield f"found {count(len(spaces), 'memory')}:"
     yield from rows(((one["name"], one["what"], one["path"]) for one in spaces), "  ")
+    for one in document["passed_over"]:
+        yield f"passed over {one['path']}: {one['reason']}"
     yield "a sync would send:"
     yield from rows(((one["name"], _forecast(one)) for one in spaces), "  ")
     for one in spaces:
@@ -234,9 +239,9 @@ def _forecast(space: Mapping[str, Any]) -> str:
 
 COMMANDS = {
     "init": Command(
-        "Looks for memory in the current or the given folders (.memory, spark-memory, .opencode/memory), and\n"
-        "for Claude Code's and brand memory; shows what would be sent; and writes a configuration with a\n"
-        "vault on this computer. It never prompts.",
+        "Looks for memory in the current or the given folders and up to three levels below (.memory,\n"
+        "spark-memory, .opencode/memory), and for Claude Code's and brand memory; shows what would be sent;\n"
+        "and writes a configuration with a vault on this computer. It never prompts.",
         (
             "memferry init",
             "memferry init ~/code/atlas ~/notes --vault /mnt/backup/memferry",

@@ -119,9 +119,9 @@ def test_one_brand_can_be_a_space() -> None:
 
 def test_init_finds_brands(tmp_path: Path) -> None:
     brands = tmp_path / "brands"
-    none = discover([], tmp_path / "claude", asked=False, transcripts=False, brands=brands)
+    none = discover([], tmp_path / "claude", asked=False, transcripts=False, brands=brands).found
     brands.mkdir()
-    (one,) = discover([], tmp_path / "claude", asked=False, transcripts=False, brands=brands)
+    (one,) = discover([], tmp_path / "claude", asked=False, transcripts=False, brands=brands).found
     assert none == []
     assert (one.space.name, one.space.path, one.space.format) == ("brands", brands, "brand")
 
