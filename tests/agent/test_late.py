@@ -222,3 +222,64 @@ def test_a_fast_line_is_given_more_and_a_slow_one_less() -> None:
     pace.took(0.01)
     pace.failed()
     assert pace.size_bytes == LEAST_BYTES
+
+
+# -- what is excluded while it waits
+
+
+def away(machine: Machine) -> None:
+    """All is read, and nothing is sent."""
+    with opened(machine.config, "test") as agent:
+        agent.ingest_all(Scope())
+        assert deliver(agent, Always()).error is not None
+
+
+class Always(Fault):
+    """The backend cannot be reached."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+
+    def around(self, call: Callable[[], _T]) -> _T:
+        raise TransientError("nobody answers")
+
+
+def test_what_was_excluded_while_it_waited_is_not_sent_and_is_once_it_is_not(ant: Machine) -> None:
+    ant.write("other.md", "# Garden\n\nroses\n")
+    ant.do("push")
+    ant.write("boiler/note.md", f"# Boiler\n\n{CANARY}\n")
+    away(ant)
+    ignored = ant.write(".memferryignore", "boiler/\n")
+    ant.do("push")
+    assert in_vault(ant) == ["other.md"]
+    assert b"boiler" not in ant.outside()
+    ignored.unlink()
+    ant.do("push")
+    assert in_vault(ant) == ["other.md", "boiler/note.md"]
+
+
+def test_what_was_sent_before_it_was_excluded_stays_until_it_is_forgotten(ant: Machine) -> None:
+    ant.write("other.md", "# Garden\n\nroses\n")
+    ant.write("boiler/note.md", f"# Boiler\n\n{CANARY}\n")
+    ant.do("push")
+    ant.write(".memferryignore", "boiler/\n")
+    ant.do("push")
+    assert sorted(in_vault(ant)) == ["boiler/note.md", "other.md"]
+    ant.do("forget", targets=["notes/boiler/note.md"])
+    assert in_vault(ant) == ["other.md"]
+
+
+def test_what_waits_of_a_space_that_is_not_configured_any_more_is_not_sent(ant: Machine) -> None:
+    ant.write("other.md", "# Garden\n\nroses\n")
+    ant.write("note.md", f"# Boiler\n\n{CANARY}\n")
+    away(ant)
+    elsewhere = ant.home / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "else.md").write_text("# Street\n\ntrees\n")
+    settings = ant.config
+    settings = settings._replace(spaces=(settings.spaces[0]._replace(name="elsewhere", path=elsewhere),))
+    with opened(settings, "test") as agent:
+        agent.ingest_all(Scope())
+        assert deliver(agent).error is None
+    assert in_vault(ant) == ["else.md"]
+    assert CANARY.encode() not in ant.outside()

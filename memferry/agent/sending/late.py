@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memferry.agent.files import scan
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
-    """Read files again that changed since these operations of theirs, `first`..`last`, were queued. Returns whether any
-    did. Raises Halted where the rules or the scanner broke meanwhile."""
+    """Read files again that changed since these operations of theirs, `first`..`last`, were queued, and take back what
+    is not carried any more. Returns whether there was any. Raises Halted where the rules or the scanner broke
+    meanwhile."""
     queued: defaultdict[str, list[str]] = defaultdict(list)
     for space, file in sorted(agent.journal.files(first, last)):
         queued[space].append(file)
@@ -36,7 +37,20 @@ def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
         with contextlib.suppress(Halted):  # which `status` shows, and which withdraws nothing
             _read_again(agent, agent.trees[space], changed[space], outcome, elsewhere=space in gone)
     agent.gate.check()
-    return bool(changed or gone)
+    with agent.state.transaction():
+        left_out = [file for file in _not_carried(agent, queued) if agent.withdrawal.withdraw_unsent(*file)]
+    return bool(changed or gone or left_out)
+
+
+def _not_carried(agent: Agent, queued: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Space and path of what was excluded, or taken out of the configuration, since it was queued."""
+    configured = {space.name for space in agent.config.spaces}
+    for space, files in queued.items():
+        tree = agent.trees.get(space)
+        if tree is not None:
+            yield from ((space, file) for file in files if tree.rules.verdict(file) is not None)
+        elif space not in configured:
+            yield from ((space, file) for file in files)
 
 
 def _read_again(agent: Agent, tree: Tree, files: Sequence[str], outcome: Outcome, *, elsewhere: bool) -> None:

@@ -51,6 +51,18 @@ class Withdrawal:
         self._take_out(space, seqs)
         return current
 
+    def withdraw_unsent(self, space: str, path: str) -> bool:
+        """Withdraw what no backend has acknowledged of a file that is not carried any more. If it is again, it is read
+        anew. Returns whether there was something."""
+        known = self._catalog.files.find(space, path)
+        (sent,) = self._state.one("select coalesce(max(through), 0) from checkpoint") or (0,)
+        lying = self._catalog.seen(self._catalog.files.lying_in(known.id)) if known else {}
+        ids = [id_ for id_, seen in lying.items() if seen.seq > sent]
+        if known is not None and ids:
+            self.withdraw_own(space, ids, WITHDRAWN)
+            self._catalog.files.reconsider_these([known.id])
+        return bool(ids)
+
     def withdraw_versions(self, space: str, versions: Mapping[int, int]) -> None:
         """Withdraw what was replaced since: seq -> id of its record, whose other versions stay."""
         if not versions:
