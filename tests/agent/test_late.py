@@ -283,3 +283,18 @@ def test_what_waits_of_a_space_that_is_not_configured_any_more_is_not_sent(ant: 
         assert deliver(agent).error is None
     assert in_vault(ant) == ["else.md"]
     assert CANARY.encode() not in ant.outside()
+
+
+def test_of_an_array_that_cannot_be_read_any_more_nothing_that_waited_is_sent(ant: Machine) -> None:
+    """It may say private now, and that cannot be seen."""
+    ant.write("other.md", "# Garden\n\nroses\n")
+    entries = [{"id": "e1", "content": CANARY}, {"id": "e2", "content": "roses"}]
+    path = ant.write("list.json", json.dumps(entries))
+    away(ant)
+    path.write_text(json.dumps([entries[0] | {"private": True}, entries[1]])[:-1] + ",]")
+    ant.do("push")
+    assert in_vault(ant) == ["other.md"]
+    path.write_text(json.dumps([entries[0] | {"private": True}, entries[1]]))
+    ant.do("push")
+    assert in_vault(ant) == ["other.md", "e2"]
+    assert CANARY.encode() not in ant.outside()

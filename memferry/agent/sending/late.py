@@ -38,8 +38,16 @@ def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
             _read_again(agent, agent.trees[space], changed[space], outcome, elsewhere=space in gone)
     agent.gate.check()
     with agent.state.transaction():
-        left_out = [file for file in _not_carried(agent, queued) if agent.withdrawal.withdraw_unsent(*file)]
-    return bool(changed or gone or left_out)
+        left_out = [*_not_carried(agent, queued), *_unreadable(agent, queued)]
+        taken_back = [agent.withdrawal.withdraw_unsent(*file) for file in left_out]
+    return bool(changed or gone or any(taken_back))
+
+
+def _unreadable(agent: Agent, queued: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """Space and path of what cannot be read as it is now: nobody knows what became private in it."""
+    unread = {problem.subject for problem in agent.state.problems() if problem.area == "file"}
+    for space, files in queued.items():
+        yield from ((space, file) for file in files if f"{space}/{file}" in unread)
 
 
 def _not_carried(agent: Agent, queued: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
