@@ -179,6 +179,54 @@ def test_forgotten_stays_away_although_it_is_still_in_its_file(ant: Machine) -> 
         ant.do("forget", targets=["k9"])
 
 
+@pytest.mark.parametrize("form", ["{}\n{}\n", "[{}, {}]"], ids=["ledger", "array"])
+def test_all_that_came_from_a_file_can_be_forgotten_by_its_name(ant: Machine, form: str) -> None:
+    """A version that another file's has replaced, too."""
+    suffix = "json" if form.startswith("[") else "jsonl"
+    one, other = ['{"id": "k1", "text": "walnut"}', '{"id": "k2"}'], ['{"id": "k1", "text": "fig"}', '{"id": "k3"}']
+    ant.write(f"a.{suffix}", form.format(*one))
+    ant.write(f"b.{suffix}", form.format(*other))
+    ant.do("push")
+    assert b"walnut" in ant.outside()
+    assert ant.do("forget", targets=[f"notes/a.{suffix}"])["withdrawn"] == 2
+    assert b"walnut" not in ant.outside()
+    assert [op["key"] for op in ant.stored() if op["op"] == "put"] == ["k3"]
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["known", "lost"])
+def test_what_was_rotated_away_is_not_forgotten_under_the_name_it_had(ant: Machine, lost: bool) -> None:
+    ant.append("a.jsonl", {"id": "k1", "text": "walnut"})
+    ant.do("push")
+    (ant.tree / "a.jsonl").rename(ant.tree / "a-1.jsonl")
+    ant.append("a.jsonl", {"id": "k2", "text": "fig"})
+    ant.do("push")
+    if lost:
+        shutil.rmtree(ant.state)
+    assert ant.do("forget", targets=["notes/a.jsonl"])["withdrawn"] == 1
+    assert b"fig" not in ant.outside()
+    assert b"walnut" in ant.outside()
+
+
+def test_what_a_file_held_that_another_has_replaced_since_is_forgotten_with_it(ant: Machine) -> None:
+    ant.append("a.jsonl", {"id": "k1", "text": "walnut"})
+    ant.append("b.jsonl", {"id": "k2", "text": "fig"})
+    ant.do("push")
+    (ant.tree / "b.jsonl").rename(ant.tree / "a.jsonl")
+    ant.do("push")
+    assert ant.do("forget", targets=["notes/a.jsonl"])["withdrawn"] == 2
+    assert not {b"walnut", b"fig"} & set(ant.outside().split(b'"'))
+
+
+def test_entries_that_were_pulled_into_a_file_are_forgotten_with_it(ant: Machine, bee: Machine) -> None:
+    ant.write("topic.json", '[{"id": "k1", "text": "walnut"}]')
+    ant.do("push")
+    bee.write("topic.json", '[{"id": "k2", "text": "fig"}]')
+    bee.sync()
+    assert bee.do("forget", targets=["notes/topic.json"])["withdrawn"] == 2
+    ant.sync()
+    assert not {b"walnut", b"fig"} & set(ant.outside().split(b'"'))
+
+
 def test_a_thorough_look_finds_an_edit_that_the_stat_hides(ant: Machine) -> None:
     ant.append("a.jsonl", {"id": "k1", "text": "one"}, {"id": "k2"})
     ant.do("push")

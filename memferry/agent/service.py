@@ -216,15 +216,25 @@ class Agent:
         """The stored records behind a key, or in a file given as `space/path`, by space."""
         found: dict[str, list[int]] = {}
         for space in self.trees:
-            ids = [self.fingerprint.key(space, target)]
+            ids = {self.fingerprint.key(space, target)}
             file = target.removeprefix(f"{space}/")
-            known = self.catalog.files.find(space, file) if file != target else None
-            if known is not None:
-                ids += self.catalog.files.lying_in(known.id)
+            if file != target:
+                ids |= self._come_from(space, file)
             stored = [id_ for id_, seen in self.catalog.seen(ids).items() if seen.seq > 0 or seen.seq == FOREIGN]
             if stored:
                 found[space] = stored
         return found
+
+    def _come_from(self, space: str, path: str) -> set[int]:
+        """Records of which a version stood in a file, also where the current one stands in another."""
+        ids = set(self.received.written_to(space, path))
+        for file in self.catalog.files.named(space, path):
+            versions = self.journal.read_from(file, space, path)
+            keys = {seq: self.fingerprint.key(space, key) for seq, key in versions.items()}
+            current = {seen.seq for seen in self.catalog.seen(set(keys.values())).values()}
+            # A current version lies where its place says: its file may have had this name when it was sent.
+            ids.update(self.catalog.files.lying_in(file), (id_ for seq, id_ in keys.items() if seq not in current))
+        return ids
 
     def forget(self, space: str, ids: Sequence[int], *, dry_run: bool) -> int:
         """Withdraw records everywhere; what was pulled goes from the file it was written to, too."""

@@ -131,8 +131,13 @@ class Files:
 
     # -- what lies in them
 
+    def named(self, space: str, path: str) -> list[int]:
+        """Ids of the files that have this name, or had it until another took it."""
+        sql = "select id from file where space = ? and (path = ? or path between ? and ?)"  # see `displace`
+        return [row[0] for row in self._state.rows(sql, space, path, f"{path}\0", f"{path}\1")]
+
     def lying_in(self, file: int) -> list[int]:
-        """Ids of the records that were placed in a file."""
+        """Ids of the records that were placed in a file; of versions before the current ones the journal tells."""
         return [
             row[0]
             for table in ("record", "place")

@@ -34,9 +34,19 @@ class _Placed(msgspec.Struct):
     file: str
 
 
+class _Keyed(msgspec.Struct):
+    """What record an operation is a version of; without a key it is of none."""
+
+    seq: int
+    space: str = ""
+    file: str = ""
+    key: str = ""
+
+
 _encode = msgspec.json.Encoder()
 _decode = msgspec.json.Decoder(Op)
 _placed = msgspec.json.Decoder(_Placed)
+_keyed = msgspec.json.Decoder(_Keyed)
 
 
 def seal(ops: Sequence[Op], machine: str) -> Sealed:
@@ -144,6 +154,17 @@ class Journal:
         mixed = f"select {COLUMNS} from journal where file = {SEVERAL} and first between ? and ?"
         for row in self._state.rows(mixed, start, last):
             found |= {(put.space, put.file) for put in decode(_row(row), _placed)}
+        return found
+
+    def read_from(self, file: int, space: str, path: str) -> dict[int, str]:
+        """Seq -> key of the versions that were read from a file, by its id; also where a row holds those of several,
+        or was taken back from a log: by the name that it had then."""
+        found: dict[int, str] = {}
+        for row in self._state.rows(f"select {COLUMNS}, file from journal where file in (?, 0, {SEVERAL})", file):
+            ops = decode(_row(row[:-1]), _keyed)
+            found |= {
+                op.seq: op.key for op in ops if op.key and (row[-1] == file or (op.space, op.file) == (space, path))
+            }
         return found
 
     def _row_of(self, seq: int) -> int:

@@ -156,6 +156,12 @@ class Received:
         """Its space and path."""
         return self._state.one("select space, file from pulled_file where number = ?", number)
 
+    def written_to(self, space: str, file: str) -> list[int]:
+        """Records whose current version a pull wrote into this file."""
+        return [row[0] for row in self._state.rows(
+            "select id from foreign_record where space = ? and file = ?", space, file
+        )]  # fmt: skip
+
     def release_file(self, space: str, file: str) -> None:
         """A pull writes this file no more: what lies there from now on is this machine's own."""
         self._state.execute("delete from pulled_file where space = ? and file = ?", (space, file))
