@@ -35,7 +35,6 @@ from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.checkpoints import Checkpoints
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
-from memferry.agent.state.known import FOREIGN
 from memferry.agent.state.received import Received
 from memferry.agent.state.withdraw import Withdrawal
 from memferry.backends.base import Backend, Readable, Tended
@@ -210,31 +209,7 @@ class Agent:
         """What pulls and their files work on."""
         return Here(self.state, self.catalog, self.journal, self.withdrawal, self.fingerprint, self.trees, self.me)
 
-    # -- by name
-
-    def ids_of(self, target: str) -> dict[str, list[int]]:
-        """The stored records behind a key, or in a file given as `space/path`, by space."""
-        found: dict[str, list[int]] = {}
-        for space in self.trees:
-            ids = {self.fingerprint.key(space, target)}
-            file = target.removeprefix(f"{space}/")
-            if file != target:
-                ids |= self._come_from(space, file)
-            stored = [id_ for id_, seen in self.catalog.seen(ids).items() if seen.seq > 0 or seen.seq == FOREIGN]
-            if stored:
-                found[space] = stored
-        return found
-
-    def _come_from(self, space: str, path: str) -> set[int]:
-        """Records of which a version stood in a file, also where the current one stands in another."""
-        ids = set(self.received.written_to(space, path))
-        for file in self.catalog.files.named(space, path):
-            versions = self.journal.read_from(file, space, path)
-            keys = {seq: self.fingerprint.key(space, key) for seq, key in versions.items()}
-            current = {seen.seq for seen in self.catalog.seen(set(keys.values())).values()}
-            # A current version lies where its place says: its file may have had this name when it was sent.
-            ids.update(self.catalog.files.lying_in(file), (id_ for seq, id_ in keys.items() if seq not in current))
-        return ids
+    # -- withdrawing
 
     def forget(self, space: str, ids: Sequence[int], *, dry_run: bool) -> int:
         """Withdraw records everywhere; what was pulled goes from the file it was written to, too."""
@@ -242,16 +217,6 @@ class Agent:
         self.reconcile(dry_run=dry_run).run()
         self.withdrawal.keep_away(ids)
         return count
-
-    def undo_forget(self, target: str) -> list[int]:
-        """Carry again what was forgotten under a key, or stands in a file given as `space/path`, once that is read;
-        returns the records."""
-        undone: list[int] = []
-        for space, tree in self.trees.items():
-            file = target.removeprefix(f"{space}/")
-            inside = lost.bygone(self, tree).ids_in(file) if file != target else ()
-            undone += self.withdrawal.undo(space, {self.fingerprint.key(space, target), *inside})
-        return undone
 
     @property
     def received(self) -> Received:

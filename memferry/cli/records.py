@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memferry.cli.command import Answer, Command, absolute, add_dry_run, ask
-from memferry.cli.output import count, moment, problem, rows, unreached
+from memferry.cli.output import count, moment, more, problem, rows, unreached
 from memferry.errors import ConfigError
+
+SHOWN_TARGETS = 50
 
 # -- explain
 
@@ -36,12 +38,18 @@ def _explained(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 def _describe_forget(parser: ArgumentParser) -> None:
     parser.add_argument("targets", metavar="KEY|SPACE/FILE", nargs="+", help="a record's key, or a whole file")
+    parser.add_argument(
+        "--accept-deletions",
+        action="store_true",
+        help="forget all of a space that is no longer configured: that is intended",
+    )
     parser.add_argument("--undo", action="store_true", help="carry what was forgotten again, where a file still has it")
     add_dry_run(parser)
 
 
 def _forget(arguments: Namespace) -> Answer:
-    wanted = {"targets": arguments.targets, "undo": arguments.undo, "dry_run": arguments.dry_run}
+    wanted = {name: getattr(arguments, name) for name in ("undo", "dry_run", "accept_deletions")}
+    wanted["targets"] = [os.path.expanduser(target) for target in arguments.targets]
     report = ask(arguments, "forget", wanted)
     return Answer(report, _forgotten(report), report["exit_code"])
 
@@ -50,11 +58,24 @@ def _forgotten(report: Mapping[str, Any]) -> Iterator[str]:
     undone = "carried_again" in report
     verbs = (("carries", "would carry") if undone else ("withdrew", "would withdraw"))[report["dry_run"]]
     yield f"{verbs} {count(report['carried_again' if undone else 'withdrawn'], 'record')}{' again' if undone else ''}"
+    if report["dry_run"]:
+        yield from _listed_targets(report.get("targets", ()))
     for name, backend in report["backends"].items():
         if backend["error"]:
             yield from problem(f"{name}: {backend['error']}", "the next sync that reaches it does the same there")
         else:
             yield f"  {'up to date: ' if undone else 'gone from '}{name}"
+
+
+def _listed_targets(targets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """A document is named by its file alone."""
+    yield from rows(
+        [(f"{one['space']}/{one['file']}", "" if one["key"] in (None, one["file"]) else one["key"]) for one in targets][
+            :SHOWN_TARGETS
+        ],
+        "  ",
+    )
+    yield from more(len(targets) - SHOWN_TARGETS)
 
 
 # -- conflicts
@@ -127,6 +148,7 @@ COMMANDS = {
         (
             "memferry forget fac-20261121021416-bbb0b81a",
             "memferry forget notes/old-plan.md --dry-run",
+            "memferry forget old-space/ --accept-deletions",
             "memferry forget fac-20261121021416-bbb0b81a --undo",
         ),
         _describe_forget,

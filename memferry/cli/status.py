@@ -39,6 +39,8 @@ def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "memferry", f"{found['state']} · machine {found['machine']['name']} · service {running}"
     for space in found["spaces"]:
         yield f"space {space['name']}", ", ".join(_space(space))
+    for space in found["former_spaces"]:
+        yield f"space {space['name']}", ", ".join(_former(space))
     for one in found["memory"]:
         yield f"entries {one['space']}", ", ".join(_learned(one))
     for backend in found["backends"]:
@@ -56,6 +58,16 @@ def _space(space: Mapping[str, Any]) -> Iterator[str]:
         yield f"{space['gone']:,} gone (kept in the backends)"
     if space["to_read_again"]:
         yield f"{space['to_read_again']:,} to be read again"
+    if space["held"]:
+        yield f"{count(space['held'], 'record')} held"
+
+
+def _former(space: Mapping[str, Any]) -> Iterator[str]:
+    yield "not configured any more"
+    if space["records"]:
+        where = f"still in {', '.join(space['backends'])}" if space["backends"] else "stored"
+        forget = f"memferry forget {space['name']}/ --accept-deletions"
+        yield f"{count(space['records'], 'record')} of it {where} (`{forget}` withdraws them)"
     if space["held"]:
         yield f"{count(space['held'], 'record')} held"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
+from memferry.agent.commands import naming
 from memferry.agent.files import scan
 from memferry.agent.files.tree import Tree
 from memferry.agent.report import Report
@@ -33,30 +33,29 @@ class Explanation(NamedTuple):
 
 def explain_target(agent: Agent, target: str) -> list[Explanation]:
     """`target`: a file (its path, or `space/path`) or a record's key. Empty: nothing is known of it."""
-    located = _locate(agent, target)
+    located = naming.located(agent, target)
     answers = list(_of_file(agent, *located)) if located else []
     return answers + list(_of_key(agent, target))
 
 
-def _locate(agent: Agent, target: str) -> tuple[Tree, str] | None:
-    space, _, file = target.partition("/")
-    if space in agent.trees and file:
-        return agent.trees[space], file
-    path = Path(target).expanduser().absolute()
-    for tree in agent.trees.values():
-        if path.is_relative_to(tree.root):
-            return tree, path.relative_to(tree.root).as_posix()
-    return None
+def _of_file(agent: Agent, space: str, file: str) -> Iterator[Explanation]:
+    tree, known = agent.trees.get(space), agent.catalog.files.find(space, file)
+    if tree is not None:
+        yield from _of_file_here(agent, tree, file, known)
+    elif known is not None:
+        text = "its space is not in the configuration any more; only `memferry forget` withdraws what was sent of it"
+        yield Explanation(f"{space}/{file}", "not read any more", "", text)
+        yield from _of_known(agent, f"{space}/{file}", known)
 
 
-def _of_file(agent: Agent, tree: Tree, file: str) -> Iterator[Explanation]:
+def _of_file_here(agent: Agent, tree: Tree, file: str, known: KnownFile | None) -> Iterator[Explanation]:
     subject = f"{tree.name}/{file}"
     seen = scan.look(tree.root, file)
     if isinstance(seen, scan.Skipped):
         yield Explanation(subject, "skipped", "scan", seen.reason)
     if (why := _not_carried(agent, tree, file, subject)) is not None:
         yield why
-    elif (known := agent.catalog.files.find(tree.name, file)) is not None:
+    elif known is not None:
         yield from _of_known(agent, subject, known)
     elif isinstance(seen, scan.Found):
         yield Explanation(subject, "waiting", "scan", "it was not read yet; run `memferry push`")
@@ -105,8 +104,8 @@ def _redacted_in(agent: Agent, file: int) -> int:
     return int(row[0]) if row else 0
 
 
-def _of_key(agent: Agent, key: str) -> Iterator[Explanation]:
-    for space in agent.trees:
+def _of_key(agent: Agent, target: str) -> Iterator[Explanation]:
+    for space, key in naming.keyed(agent, target):
         id_ = agent.fingerprint.key(space, key)
         seen = agent.catalog.seen([id_]).get(id_)
         if seen is not None:
@@ -142,6 +141,6 @@ def explain(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     if not answers:
         raise ConfigError(
             f"nothing is known of {target}",
-            hint="give a file inside a configured space, `space/path`, or a record's key",
+            hint="give a file inside a space, `space/path`, a record's key, or `space:key`",
         )
     return {"target": target, "answers": [answer._asdict() for answer in answers]}

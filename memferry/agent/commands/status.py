@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from memferry.agent.state.queued import WAITING
+from memferry.agent.state.queued import RECORDS_OF_FILES, WAITING
 from memferry.errors import StateError
 from memferry.looking import SQLITE_ERRORS, looked_at, said
 from memferry.places import DATABASE
@@ -58,6 +58,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "machine": {"id": meta.get("machine"), "name": meta.get("machine name")},
         "service": _service(config, meta),
         "spaces": [_space(database, space.name, str(space.path)) for space in config.spaces],
+        "former_spaces": _former_spaces(database, config),
         "held": dict(database.execute(
             "select rule.rule, sum(count) from holding join rule on rule.id = holding.rule group by rule.rule"
             " having sum(count) > 0 order by 1"
@@ -141,20 +142,46 @@ def _service(config: Config, meta: dict[str, str]) -> dict[str, object]:
     return {"running": running, "pid": held.pid if running and held else None, **(last if running else {})}
 
 
+def _former_spaces(database: sqlite3.Connection, config: Config) -> list[dict[str, object]]:
+    """Spaces that are no longer configured and of which something is still stored, or held: nobody reads their files
+    any more, and what was sent of them stays."""
+    configured = {space.name for space in config.spaces}
+    names = sorted({row[0] for row in database.execute("select distinct space from file")} - configured)
+    return [one for name in names if (one := _former_space(database, name))["records"] or one["held"]]
+
+
+def _former_space(database: sqlite3.Connection, name: str) -> dict[str, object]:
+    records, first = database.execute(
+        f"select count(*), min(record.seq) from {RECORDS_OF_FILES} where file.space = ? and seq > 0", (name,)
+    ).fetchone()
+    backends = database.execute("select backend from checkpoint where through >= ? order by backend", (first,))
+    return {
+        "name": name,
+        "records": records,
+        "held": _held_of(database, name),
+        "backends": [row[0] for row in backends],
+    }
+
+
+def _held_of(database: sqlite3.Connection, space: str) -> int:
+    (held,) = database.execute(
+        "select total(count) from holding join file on file.id = holding.file where file.space = ?", (space,)
+    ).fetchone()
+    return int(held)
+
+
 def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, object]:
     files, gone, waiting = database.execute(
-        "select total(not gone), total(gone), total(stat is null and not gone) from file where space = ?", (name,)
+        "select total(not gone), total(gone), total(stat is null and not gone) from file where space = ?",
+        (name,),
     ).fetchone()
-    held = database.execute(
-        "select total(count) from holding join file on file.id = holding.file where file.space = ?", (name,)
-    ).fetchone()[0]
     return {
         "name": name,
         "path": path,
         "files": int(files),
         "gone": int(gone),
         "to_read_again": int(waiting),
-        "held": int(held),
+        "held": _held_of(database, name),
     }
 
 

@@ -15,6 +15,7 @@ from memferry.agent.files.scan import Stat
 from memferry.agent.files.tail import Cursor
 from memferry.agent.state.database import State
 from memferry.agent.state.known import KnownFile
+from memferry.agent.state.queued import RECORDS_OF_FILES
 
 _cursor_decoder = msgspec.msgpack.Decoder(Cursor)
 _cursor_encoder = msgspec.msgpack.Encoder()
@@ -130,6 +131,19 @@ class Files:
         )
 
     # -- what lies in them
+
+    def spaces(self) -> set[str]:
+        """Of every file that was read or pulled, also of spaces that are no longer configured."""
+        sql = "select space from file union select space from pulled_file union select space from foreign_record"
+        return {row[0] for row in self._state.rows(sql)}
+
+    def stored_of(self, space: str) -> list[int]:
+        """Ids of the records that lie in the files of a space, or that pulls wrote there."""
+        return [row[0] for row in self._state.rows(
+            f"select record.id from {RECORDS_OF_FILES} where file.space = ?1"
+            " union select id from foreign_record where space = ?1"
+            " union select arrived.id from arrived join pulled_file on number = shard where space = ?1", space
+        )]  # fmt: skip
 
     def named(self, space: str, path: str) -> list[int]:
         """Ids of the files that have this name, or had it until another took it."""

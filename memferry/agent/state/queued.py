@@ -1,4 +1,4 @@
-"""What lies in the journal beyond a checkpoint, told without reading all of it: it may have a million rows."""
+"""What the state holds, told without reading all of it: a table may have a million rows."""
 
 BEYOND = (
     "(select ? as through) join journal"
@@ -7,3 +7,9 @@ BEYOND = (
 """For a select: the rows with operations behind a seq. Rows follow one another, so one at most begins before it."""
 WAITING = f"select total(count) from {BEYOND}"
 """How many operations, or a few more where a backend stopped amid a row."""
+
+RECORDS_OF_FILES = (
+    "file cross join layout on layout.file = file.id cross join record on place > 0"
+    " and place between layout.id << 32 and (layout.id << 32) + 4294967295"
+)
+"""Records by their first places, what was withdrawn among them."""

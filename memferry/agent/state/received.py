@@ -157,10 +157,23 @@ class Received:
         return self._state.one("select space, file from pulled_file where number = ?", number)
 
     def written_to(self, space: str, file: str) -> list[int]:
-        """Records whose current version a pull wrote into this file."""
+        """Records whose current version a pull wrote into this file, or lines that it did."""
         return [row[0] for row in self._state.rows(
-            "select id from foreign_record where space = ? and file = ?", space, file
+            "select id from foreign_record where space = ?1 and file = ?2"
+            " union select arrived.id from arrived join pulled_file on number = shard where space = ?1 and file = ?2",
+            space, file,
         )]  # fmt: skip
+
+    def places(self, ids: Collection[int]) -> dict[int, tuple[str, str | None]]:
+        """File and key of records whose current version was pulled; lines are stored without their keys."""
+        lines = self._state.among(
+            "select id, file, null from arrived join pulled_file on number = shard"
+            " where id in (select value from json_each(?))", ids
+        )  # fmt: skip
+        whole = self._state.among(
+            "select id, file, key from foreign_record where id in (select value from json_each(?))", ids
+        )
+        return {id_: (file, key) for id_, file, key in (*lines, *whole)}
 
     def release_file(self, space: str, file: str) -> None:
         """A pull writes this file no more: what lies there from now on is this machine's own."""
