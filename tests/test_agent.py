@@ -33,6 +33,17 @@ from tests.agent.machines import Machine
 # -- what vanishes
 
 
+def test_a_held_file_that_vanished_is_not_said_to_be_in_the_backends(ant: Machine) -> None:
+    for number in range(4):
+        ant.write(f"{number}.md", f"note {number}\n")
+    ant.write("p.md", "---\nprivate: true\n---\n")
+    ant.do("push")
+    (ant.tree / "p.md").unlink()
+    (ant.tree / "1.md").unlink()
+    ant.do("push")
+    assert ant.status()["spaces"][0]["gone"] == 1
+
+
 def test_a_vanished_file_withdraws_nothing_and_is_restored(ant: Machine, tmp_path: Path) -> None:
     for number in range(3):
         ant.write(f"{number}.md", f"note {number}\n")

@@ -172,7 +172,7 @@ def _held_of(database: sqlite3.Connection, space: str) -> int:
 
 def _space(database: sqlite3.Connection, name: str, path: str) -> dict[str, object]:
     files, gone, waiting = database.execute(
-        "select total(not gone), total(gone), total(stat is null and not gone) from file where space = ?",
+        "select total(not gone), total(gone and cleared), total(stat is null and not gone) from file where space = ?",
         (name,),
     ).fetchone()
     return {
