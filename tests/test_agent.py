@@ -578,6 +578,18 @@ def test_the_state_is_for_its_owner_alone(ant: Machine, careless: None) -> None:
     }
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no modes on Windows")
+@pytest.mark.parametrize("name", ["secret.key", "state.db"])
+def test_doctor_says_that_a_state_is_open_to_others(ant: Machine, name: str) -> None:
+    ant.append("log.jsonl", {"id": "a1"})
+    ant.do("push")
+    assert all(check.good for check in doctor(ant.config))
+    (ant.state / name).chmod(0o666)
+    (bad,) = [check for check in doctor(ant.config) if not check.good]
+    assert f"{name} is open to other users (mode 666)" in bad.finding
+    assert bad.hint == f"run `chmod 600 {ant.state / name}`"
+
+
 def test_a_state_of_an_earlier_version_is_made_again(ant: Machine) -> None:
     ant.append("a.jsonl", {"id": "k1"}, {"id": "k2", "visibility": "private"})
     ant.do("push")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,8 +66,19 @@ def _state(config: Config) -> Iterator[Check]:
     yield from (Check("state directory", False, one["text"], one["hint"]) for one in narrow(config))
     broken = _broken(path) or _changed(path)
     yield Check("state", broken is None, broken or "ok", REBUILD_STATE if broken else "")
+    yield from _open_to_others(config.state)
     if broken is None and (error := _lost_secret(config.state)):
         yield Check("state", False, str(error), error.hint)
+
+
+def _open_to_others(state: Path) -> Iterator[Check]:
+    """What was made for this user alone, and is not any more."""
+    if sys.platform == "win32":
+        return  # who may read there is no matter of modes
+    private = [state / name for name in (identity.SECRET_FILE, DATABASE, INDEX, HELD)]
+    for path in [*private, *sorted((state / "keys").glob("*"))]:
+        if path.is_file() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+            yield Check("state", False, f"{path} is open to other users (mode {mode:o})", f"run `chmod 600 {path}`")
 
 
 def _lost_secret(state: Path) -> StateError | None:
