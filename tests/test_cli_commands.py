@@ -217,6 +217,18 @@ def test_what_may_be_passed_on_waits_until_what_was_withdrawn_is_out_of_the_inde
     assert demo.json("recall", "zanzibar", "--shareable") == []
 
 
+@pytest.mark.parametrize(("text", "said"), [("---\nprivate: true\n---\nthe zanzibar ferry", False), ("open", True)])
+def test_recall_beside_a_busy_service_tells_only_of_what_is_missing(
+    demo: Demo, capsys: pytest.CaptureFixture[str], text: str, *, said: bool
+) -> None:
+    demo.json("recall", "ticket")
+    (demo.base / "sample" / "notes" / "ferry.md").write_text(text)
+    demo.text("push")
+    with StateLock(demo.base / "state", "another"):
+        assert run(["--config", str(demo.base / "memferry.yaml"), "recall", "ticket"]) == 0
+    assert ("records are not in the index yet" in capsys.readouterr().err) is said
+
+
 def test_recall_makes_a_damaged_index_again(demo: Demo) -> None:
     index = demo.base / "state" / "index.db"
     assert demo.json("recall", "ticket", "--shareable") != []

@@ -136,7 +136,7 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
     except StateLocked:
         if must:
             raise
-        return [f"memferry is busy; up to {due.own:,} records are not in the index yet"]
+        return [f"memferry is busy; up to {due.own:,} records are not in the index yet"] if due.own else []
     except (StateError, IndexBroken) as error:  # a full disk, say: what is in the index answers
         if must:
             raise
