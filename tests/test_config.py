@@ -169,8 +169,9 @@ def test_what_cannot_be_read_is_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"machine: caf\xe9")
     with pytest.raises(ConfigError, match="not UTF-8"):
         config.load({}, file=str(tmp_path / "latin.yaml"))
-    with pytest.raises(ConfigError, match="cannot be read"):
-        config.load({}, file=str(tmp_path))
+    with pytest.raises(ConfigError, match="cannot be read: it is a folder") as caught:
+        config.load({"MEMFERRY_CONFIG": str(tmp_path)})
+    assert "name the file in it" in caught.value.hint
 
 
 @given(st.text())

@@ -55,6 +55,9 @@ def read_text(path: Path) -> str:
         hint = "run `memferry init`, or name one with --config FILE or MEMFERRY_CONFIG"
         raise ConfigError(f"there is no configuration at {path}", hint=hint) from error
     except OSError as error:
+        if path.is_dir():
+            hint = "name the file in it, with --config FILE or MEMFERRY_CONFIG"
+            raise ConfigError(f"{path} cannot be read: it is a folder", hint=hint) from error
         raise ConfigError(f"{path} cannot be read: {error.strerror}", hint="let this user read it") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text", hint="save it as UTF-8") from error
