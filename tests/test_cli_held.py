@@ -81,7 +81,7 @@ def test_held_lists_decides_and_remembers(desk: Desk) -> None:
     said = desk.text("held", "keep", decisions.split()[0])
     assert "0 records may leave now, 1 record taken back" in said
     assert "hunter2000" not in desk.text("held", "--all")
-    assert desk.json("held", "--space", "nowhere") == {"held": [], "total": 0}
+    assert desk.json("held", "--space", "notes")["total"] > 0
 
 
 def test_held_says_what_it_does_not_know(desk: Desk) -> None:

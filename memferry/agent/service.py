@@ -26,7 +26,7 @@ from memferry.agent.pulling.pull import Pull, Pulled
 from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.recovery import heirs, identity, lost
 from memferry.agent.report import SyncReport
-from memferry.agent.scope import Scope, wanted
+from memferry.agent.scope import Scope, is_about, wanted
 from memferry.agent.sending.audit import Audit
 from memferry.agent.sending.connections import Connections
 from memferry.agent.sending.deliver import Delivered
@@ -95,7 +95,7 @@ class Agent:
     def ingest_all(self, scope: Scope) -> tuple[Outcome, list[str]]:
         """Every space up to date in the journal; returns what it came to and what halted."""
         outcome = Outcome(self.journal.last_seq + 1)
-        halted = [self.report_missing(space) for space in self.missing if not scope.only or space.name in scope.only]
+        halted = [self.report_missing(space) for space in self.missing if is_about(scope, space)]
         for tree in self.trees.values():
             try:
                 self.ingest(tree, scope, outcome)
@@ -121,8 +121,8 @@ class Agent:
         ingest = Ingest(work)
         guard = Guard(settings.deletion_guard.fraction, settings.deletion_guard.count)
         cycle = Cycle(
-            work, ingest, guard, accept_deletions=scope.accept_deletions, wanted=wanted(scope, tree.name),
-            progress=partial(self.progress, f"reading {tree.name}"),
+            work, ingest, guard, accept_deletions=scope.accept_deletions,
+            wanted=wanted(scope, tree.name, tree.format.name), progress=partial(self.progress, f"reading {tree.name}"),
         )  # fmt: skip
         with contextlib.closing(ingest), no_collection(), self.gate.watched():
             if rejudge(work, self.judging.version, dry_run=scope.dry_run):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from memferry.agent import doorbell
-from memferry.agent.index.lag import Lag, lag, machine_names
+from memferry.agent.index.lag import Lag, lag, machine_names, space_names
 from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured, number_from
 from memferry.cli.output import safe
@@ -63,6 +63,7 @@ def _recall(arguments: Namespace) -> Answer:
     if (answer := _of_topics(arguments)) is not None:
         return answer
     settings = configured_quickly(arguments)
+    _require_space(settings, arguments.space)
     _tell(_bring_up_to_date(arguments, settings))
     if not arguments.query and (arguments.rebuild or arguments.embed):
         done = "every record has its vectors" if arguments.embed else "the index is made again"
@@ -155,6 +156,18 @@ def _left_out(due: Lag) -> list[str]:
 def _service_runs(state: Path) -> bool:
     held = holder(state)
     return held is not None and held.purpose == doorbell.SERVICE
+
+
+def _require_space(settings: Config, name: str | None) -> None:
+    """Raises ConfigError for one that is not configured, and never was."""
+    known = [space.name for space in settings.spaces]
+    if name is None or name in known:
+        return
+    known += sorted(space_names(settings.state) - {*known})
+    if name not in known:
+        from memferry.config.node import nearest
+
+        raise ConfigError(f"there is no space {name}", hint=nearest(name, known))
 
 
 def _filters(arguments: Namespace, names: Mapping[str, str]) -> Filters:

@@ -7,7 +7,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memferry.agent.commands import resolve
+from memferry.agent.commands import naming, resolve
 from memferry.agent.pulling.pull import Pulled
 from memferry.agent.report import Report, SyncReport, backend_report, pull_report, sync_report
 from memferry.agent.scope import Scope
@@ -24,6 +24,7 @@ def push(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Read what changed and deliver until everything due is acknowledged."""
     scope = scope_from(arguments)
     require_backends(agent.config, scope.backends)
+    naming.require_about(agent, scope.only)
     return _push(agent, scope, "push").as_dict()
 
 
@@ -110,6 +111,7 @@ def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Push, then pull, with the full report."""
     scope = scope_from(arguments)
     require_backends(agent.config, scope.backends)
+    naming.require_about(agent, scope.only)
     report = _push(agent, scope, "sync-memory")
     with agent.state.rehearsal() if scope.dry_run else contextlib.nullcontext():
         report.pulled = pull_report(take_in(agent, scope.backends, dry_run=scope.dry_run))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from memferry.agent.commands import naming
 from memferry.agent.files import gzipped, opening, tail
 from memferry.agent.files.tree import Tree
 from memferry.agent.intake.decisions import Decision
@@ -13,6 +14,7 @@ from memferry.agent.intake.judging import kind_of
 from memferry.agent.report import Report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
+from memferry.config.node import nearest
 from memferry.errors import ConfigError, MemferryError
 from memferry.formats.base import Kind, Whole
 from memferry.model import Record, Source
@@ -225,8 +227,19 @@ def held(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         found = [find(agent, name) for name in arguments["names"]]
         return {"held": [_held(agent, one) for one in found], "total": len(found)}
     wanted = {name: arguments[name] for name in ("rule", "space") if arguments.get(name)}
+    _require_known(agent, **wanted)
     every = listed(agent, **wanted, decided=bool(arguments.get("all")))
     return {"held": [_held(agent, one) for one in every[: int(arguments.get("limit", 50))]], "total": len(every)}
+
+
+def _require_known(agent: Agent, *, rule: str = "", space: str = "") -> None:
+    """Raises ConfigError for a space that is not here, or a kind of rule that there is not."""
+    if space:
+        naming.require_space(agent, space)
+    known = {one for (name,) in agent.state.rows("select rule from rule") for one in (name, name.partition(".")[0])}
+    known |= {name.partition(".")[0] for name in WAYS_OUT}
+    if rule and rule.partition(".")[0] not in known:
+        raise ConfigError(f"there is no rule {rule}", hint=nearest(rule, sorted(known)))
 
 
 def _held(agent: Agent, one: HeldRecord) -> Report:

@@ -3,13 +3,16 @@ named, too: the state still knows what it sent of it."""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from memferry.agent.service import Agent
 from memferry.agent.state.known import FOREIGN, Seen
+from memferry.config.node import nearest
 from memferry.errors import ConfigError
+from memferry.formats import registry
 
 Counts = Callable[[Seen], bool]
 HINT = (
@@ -129,3 +132,32 @@ def targets(agent: Agent, some: Iterable[Meant]) -> list[Target]:
                 file, key = foreign.get(id_, ("", None))
                 found[id_] = Target(meant.space, file, key or meant.key)
     return sorted(found.values(), key=lambda one: (one.space, one.file, one.key or ""))
+
+
+def require_about(agent: Agent, names: Iterable[str]) -> None:
+    """Raises ConfigError for a name that is no space, no format, and no file that is in a space or was: what it was
+    meant for would not be carried, and nobody would notice."""
+    known = [*(space.name for space in agent.config.spaces), *registry.formats_by_name()]
+    for name in names:
+        space, _, file = name.partition("/")
+        if file and space in known:
+            _require_file(agent, space, file)
+        elif name not in known:
+            raise ConfigError(f"there is no space, format or `space/file` called {name}", hint=nearest(name, known))
+
+
+def _require_file(agent: Agent, space: str, file: str) -> None:
+    """One that was there once is no mistake; and where the space is not there, that is said."""
+    tree = agent.trees.get(space)
+    if tree is None or (tree.root / file).is_file() or agent.catalog.files.named(space, file):
+        return
+    near = difflib.get_close_matches(file, agent.catalog.files.stats(space), n=1)
+    hint = f"did you mean {space}/{near[0]}?" if near else f"give it as it is called below {tree.root}"
+    raise ConfigError(f"there is no file {file} in space {space}", hint=hint)
+
+
+def require_space(agent: Agent, name: str) -> None:
+    """Raises ConfigError for a space that is not configured, and never was."""
+    known = spaces(agent) + [space.name for space in agent.missing]
+    if name not in known:
+        raise ConfigError(f"there is no space {name}", hint=nearest(name, known))

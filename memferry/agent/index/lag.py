@@ -6,6 +6,7 @@ import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
+from memferry.agent.state.queued import SPACES
 from memferry.looking import SQLITE_ERRORS, looked_at
 from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, VERSION
@@ -62,6 +63,13 @@ def machine_names(state: Path) -> dict[str, str]:
         names = dict(database.execute("select machine, name from peer"))
         return names | ({meta["machine"]: meta["machine name"]} if len(meta) == 2 else {})
     return {}
+
+
+def space_names(state: Path) -> set[str]:
+    """Of all spaces of which something was read or pulled."""
+    with contextlib.suppress(*SQLITE_ERRORS), looked_at(str(state / DATABASE)) as database:
+        return {row[0] for row in database.execute(SPACES)}
+    return set()
 
 
 def _positions(path: Path) -> dict[str | None, int] | None:

@@ -15,7 +15,7 @@ from memferry.agent.files.scan import Stat
 from memferry.agent.files.tail import Cursor
 from memferry.agent.state.database import State
 from memferry.agent.state.known import KnownFile
-from memferry.agent.state.queued import RECORDS_OF_FILES
+from memferry.agent.state.queued import RECORDS_OF_FILES, SPACES
 
 _cursor_decoder = msgspec.msgpack.Decoder(Cursor)
 _cursor_encoder = msgspec.msgpack.Encoder()
@@ -134,8 +134,7 @@ class Files:
 
     def spaces(self) -> set[str]:
         """Of every file that was read or pulled, also of spaces that are no longer configured."""
-        sql = "select space from file union select space from pulled_file union select space from foreign_record"
-        return {row[0] for row in self._state.rows(sql)}
+        return {row[0] for row in self._state.rows(SPACES)}
 
     def stored_of(self, space: str) -> list[int]:
         """Ids of the records that lie in the files of a space, or that pulls wrote there."""

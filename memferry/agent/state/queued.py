@@ -13,3 +13,6 @@ RECORDS_OF_FILES = (
     " and place between layout.id << 32 and (layout.id << 32) + 4294967295"
 )
 """Records by their first places, what was withdrawn among them."""
+
+SPACES = "select space from file union select space from pulled_file union select space from foreign_record"
+"""Of every file that was read or pulled, also of spaces that are no longer configured."""
