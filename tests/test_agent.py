@@ -238,6 +238,22 @@ def test_entries_that_were_pulled_into_a_file_are_forgotten_with_it(ant: Machine
     assert not {b"walnut", b"fig"} & set(ant.outside().split(b'"'))
 
 
+def test_what_is_held_later_in_a_renamed_file_is_counted_and_released_there(ant: Machine) -> None:
+    ant.write("p.json", '[{"id": "p1", "text": "walnut"}]')
+    ant.append("a.jsonl", {"id": "r1", "source_event_id": "p1"}, {"id": "r2"})
+    ant.do("push")
+    (ant.tree / "a.jsonl").rename(ant.tree / "a-1.jsonl")
+    ant.do("push")
+    ant.write("p.json", '[{"id": "p1", "text": "walnut", "private": true}]')
+    ant.do("push")
+    (space,) = ant.status()["spaces"]
+    assert space["held"] == sum(ant.status()["held"].values()) == 2
+    assert {one["file"] for one in ant.do("held", limit=50)["held"]} == {"p.json", "a-1.jsonl"}
+    ant.write("p.json", '[{"id": "p1", "text": "walnut"}]')
+    ant.do("push")
+    assert ant.status()["held"] == {}
+
+
 def test_a_thorough_look_finds_an_edit_that_the_stat_hides(ant: Machine) -> None:
     ant.append("a.jsonl", {"id": "k1", "text": "one"}, {"id": "k2"})
     ant.do("push")

@@ -47,9 +47,9 @@ class Holding:
         """Hold stored records, and whatever derives from them."""
         while held:
             self._withdraw([one.id for one in held])
+            files = self._catalog.files.of([one.id for one in held])  # which may have other names by now
             for one in held:
-                known = self._catalog.files.find(one.record.source.space, one.record.source.file)
-                self._catalog.hold([(known.id if known else 0, one)], self._fingerprint)
+                self._catalog.hold([(files.get(one.id, 0), one)], self._fingerprint)
                 self._outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
             held = self._derived(held)
 

@@ -161,6 +161,13 @@ class Files:
             )
         ]
 
+    def of(self, ids: Collection[int]) -> dict[int, int]:
+        """The files in which records have their first places, by record id."""
+        return dict(self._state.among(
+            "select record.id, layout.file from record join layout on layout.id = place >> 32"
+            " where record.id in (select value from json_each(?))", ids
+        ))  # fmt: skip
+
     def add_members(self, file: int, ids: Iterable[int]) -> None:
         self._state.execute_many("insert or ignore into member values(?, ?)", ((file, id_) for id_ in ids))
 
