@@ -139,9 +139,10 @@ class Files:
     def stored_of(self, space: str) -> list[int]:
         """Ids of the records that lie in the files of a space, or that pulls wrote there."""
         return [row[0] for row in self._state.rows(
-            f"select record.id from {RECORDS_OF_FILES} where file.space = ?1"
-            " union select id from foreign_record where space = ?1"
-            " union select arrived.id from arrived join pulled_file on number = shard where space = ?1", space
+            f"select record.id from {RECORDS_OF_FILES} where file.space = ?"
+            " union select id from foreign_record where space = ?"
+            " union select arrived.id from arrived join pulled_file on number = shard where space = ?",
+            space, space, space,
         )]  # fmt: skip
 
     def named(self, space: str, path: str) -> list[int]:

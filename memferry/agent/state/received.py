@@ -159,9 +159,9 @@ class Received:
     def written_to(self, space: str, file: str) -> list[int]:
         """Records whose current version a pull wrote into this file, or lines that it did."""
         return [row[0] for row in self._state.rows(
-            "select id from foreign_record where space = ?1 and file = ?2"
-            " union select arrived.id from arrived join pulled_file on number = shard where space = ?1 and file = ?2",
-            space, file,
+            "select id from foreign_record where space = ? and file = ?"
+            " union select arrived.id from arrived join pulled_file on number = shard where space = ? and file = ?",
+            space, file, space, file,
         )]  # fmt: skip
 
     def places(self, ids: Collection[int]) -> dict[int, tuple[str, str | None]]:
