@@ -53,7 +53,7 @@ def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[d
     folder = directory / FOLDER
     if not folder.is_dir():
         return
-    for question in sorted(folder.glob("*.ask"), key=lambda path: path.stat().st_mtime_ns):
+    for question in sorted(folder.glob("*.ask"), key=_asked_at):
         try:
             request = json.loads(question.read_bytes())
         except (OSError, ValueError):
@@ -67,8 +67,16 @@ def clear(directory: Path) -> None:
     """Remove what was asked of an earlier service: whoever asks this one saw that it holds the lock."""
     since = (directory / LOCK_FILE).stat().st_mtime_ns
     for path in (directory / FOLDER).iterdir():
-        if path.stat().st_mtime_ns < since:
+        if _asked_at(path) < since:
             path.unlink(missing_ok=True)
+
+
+def _asked_at(path: Path) -> int:
+    """0 where whoever asked has given up meanwhile."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _unheard(answer: dict[str, object]) -> None:

@@ -89,9 +89,10 @@ class LocalStore:
         return self._entries(prefix)
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
-        if self._is_there():
-            with self._explained(""), self._root() as root:
-                yield from self._walk(root, "", prefix)
+        with self._explained(""):
+            if self._is_there():
+                with self._root() as root:
+                    yield from self._walk(root, "", prefix)
 
     def close(self) -> None:
         """See `Store`."""
@@ -100,9 +101,8 @@ class LocalStore:
     def room(self) -> Room:
         """See `Measured`."""
         self._refuse_closed()
-        there = self._path if self._is_there() else self._path.parent
         with self._explained(""):
-            usage = shutil.disk_usage(there)
+            usage = shutil.disk_usage(self._path if self._is_there() else self._path.parent)
         return Room(usage.free, usage.total)
 
     def probe(self) -> Iterator[Probe]:

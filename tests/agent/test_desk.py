@@ -303,6 +303,21 @@ def test_another_key_for_markers_makes_them_anew(ant: Ruled, tmp_path: Path) -> 
         ant.push(REDACT)
 
 
+def test_rules_that_are_gone_stop_everything_until_they_are_back(ant: Ruled, tmp_path: Path) -> None:
+    """At every look, not only at the first."""
+    file = tmp_path / "rules.yaml"
+    file.write_text("- {name: z, do: hold, path: x}\n")
+    ant.policy = f", rules_file: {file}"
+    with opened(ant.config, "test") as agent:
+        agent.gate.check()
+        file.unlink()
+        for _ in range(3):
+            with pytest.raises(Halted, match="cannot be read"):
+                agent.gate.check()
+        file.write_text("- {name: z, do: hold, path: y}\n")
+        agent.gate.check()
+
+
 def test_a_name_stands_once_in_both_places(ant: Ruled, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("- {name: z, do: hold, path: x}\n")
     ant.policy = f", rules_file: {tmp_path / 'rules.yaml'}"

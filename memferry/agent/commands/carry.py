@@ -15,7 +15,7 @@ from memferry.agent.sending.connections import require_backends
 from memferry.agent.service import Agent
 from memferry.agent.state.queued import BEYOND
 from memferry.backends.base import Capacity
-from memferry.errors import BackendError
+from memferry.errors import BackendError, ConfigError
 
 TENDED_IN_A_PUSH = 20
 
@@ -121,5 +121,8 @@ def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
 
 
 def scope_from(arguments: Mapping[str, Any]) -> Scope:
+    """Raises ConfigError for what another version of memferry asks for."""
     given: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in arguments.items()}
+    if unknown := given.keys() - set(Scope._fields):
+        raise ConfigError(f"this memferry knows no {min(unknown)!r}", hint="the service is an older one: restart it")
     return Scope(**given)

@@ -55,5 +55,8 @@ class _Relayed(ConfigError):
 
 
 def perform(agent: Agent, command: str, arguments: Mapping[str, Any]) -> Report:
-    """One command by name. `arguments`: plain values, as they come out of JSON."""
+    """One command by name. `arguments`: plain values, as they come out of JSON. Raises ConfigError for a command that
+    another version of memferry asks for."""
+    if command not in COMMANDS:
+        raise ConfigError(f"this memferry knows no {command!r}", hint="the service is an older one: restart it")
     return COMMANDS[command](agent, arguments)

@@ -43,14 +43,16 @@ class Judging:
         self._policy = policy
         self._given = search
         self._personal = personal or {}
-        self._signature: _Signature | None = None
+        self._read_as: _Signature | None = None
+        """The rules file as it was when it was last understood; None: it was not."""
         self.decisions = Decisions(directory, Fingerprinter(secret))
         self._marker = Marker(_marker_key(policy.marker_key_file) if policy.marker_key_file else secret)
         self.rules = self._read()
 
     def refresh(self) -> None:
         """Look whether the rules file was changed. Raises ConfigError, again and again, until it can be used."""
-        if self._policy.rules_file is not None and _signature(self._policy.rules_file) != self._signature:
+        file = self._policy.rules_file
+        if file is not None and (self._read_as is None or _signature(file) != self._read_as):
             self.rules = self._read()
 
     @property
@@ -93,15 +95,14 @@ class Judging:
         file = self._policy.rules_file
         if file is None:
             return Rules(self._policy.rules)
-        self._signature = None
-        signature = _signature(file)
+        self._read_as, signature = None, _signature(file)
         more = rulestext.read(file)
         taken = {rule.name for rule in self._policy.rules}
         for rule in more:
             if rule.name in taken:
                 raise ConfigError(f"{rule.place}: the name {rule.name!r} is taken by a rule in the configuration")
         rules = Rules((*self._policy.rules, *more))
-        self._signature = signature
+        self._read_as = signature
         return rules
 
 

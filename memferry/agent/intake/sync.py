@@ -249,7 +249,10 @@ def _renames_in_order(moved: Mapping[str, str]) -> dict[str, str]:
     """new -> old, each behind the rename that frees its new name (a.1 -> a.2 before a -> a.1); swaps are left out."""
     ordered: dict[str, str] = {}
     waiting = dict(moved)
-    while ready := [new for new in waiting if new not in waiting.values()]:
+    while taken := set(waiting.values()):
+        ready = [new for new in waiting if new not in taken]
+        if not ready:
+            break
         for new in ready:
             ordered[new] = waiting.pop(new)
     return ordered
