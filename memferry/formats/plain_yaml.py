@@ -1,8 +1,12 @@
-"""YAML as front matter needs it: no anchors, aliases or tags, and no key twice."""
+"""YAML as front matter needs it: no anchors, aliases or tags, no key twice, and no text that UTF-8 cannot hold."""
 
 from __future__ import annotations
 
+import re
+
 import yaml
+
+_HALF_PAIR = re.compile(r"[\ud800-\udfff]")
 
 ERRORS = (yaml.YAMLError, ValueError, TypeError, LookupError, ArithmeticError, RecursionError)
 """What `load` raises where a text is no YAML."""
@@ -24,6 +28,8 @@ class _PlainLoader(yaml.SafeLoader):
             raise NotPlain("front matter uses anchors")
         if getattr(event, "tag", None) is not None:
             raise NotPlain("front matter uses tags")
+        if isinstance(event, yaml.ScalarEvent) and _HALF_PAIR.search(event.value):  # written as an escape
+            raise NotPlain("half of a surrogate pair")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:

@@ -154,3 +154,13 @@ def test_a_crash_between_two_batches_loses_and_doubles_nothing(tree: Machine, mo
     tree.do("push")
     stored = [op["key"] for op in tree.stored() if op["op"] == "put"]
     assert sorted(stored) == [note(n) for n in range(COUNT)]
+
+
+@pytest.mark.parametrize("front", ['tags: ["\\ud800"]', 'type: "\\ud800"', 'date: "\\ud800"', 'title: "\\ud800"'])
+def test_half_a_surrogate_pair_holds_one_document_and_stops_nothing(ant: Machine, front: str) -> None:
+    ant.write("a.md", f"---\n{front}\n---\nzanzibar\n")
+    ant.write("b.md", "harbour\n")
+    report = ant.do("push")
+    assert (report["exit_code"], report["new"]) == (0, 1)
+    assert ant.bodies() == ["harbour\n"]
+    assert ant.do("index")["exit_code"] == 0

@@ -65,6 +65,8 @@ def test_front_matter_is_found_however_its_lines_end(content: str) -> None:
         ("---\na: &x [*x]\n---\n", "front matter uses anchors"),
         ("---\na: !!python/object:os.system {}\n---\n", "front matter uses tags"),
         ("---\n- private\n---\n", "front matter is not a mapping"),
+        ('---\ntags: ["\\ud800"]\n---\n', "half of a surrogate pair"),
+        ('---\n"\\udc00": 1\n---\n', "half of a surrogate pair"),
         ("---\nprivate: [true\n---\n", "front matter is not YAML"),
         ("---\nprivate: true\n", "front matter has no end"),
         ("--- {private: true}\ntext", "front matter has no end"),

@@ -16,7 +16,7 @@ from memferry.model import Retract
 from memferry.recall.index import Index
 from memferry.recall.layout import HELD_FROM
 from memferry.recall.lookup import Reader
-from tests.recall.records import indexed, keys, put, search
+from tests.recall.records import document, indexed, keys, put, search
 
 
 def retract(seq: int, *ops: tuple[str, int]) -> Retract:
@@ -238,3 +238,10 @@ def test_many_processes_read_while_one_writes(tmp_path: Path) -> None:
             output, _ = reader.communicate(timeout=60)
             assert reader.returncode == 0
             assert int(output.split()[0]) > 0
+
+
+def test_a_document_whose_title_is_half_a_surrogate_pair_is_found_by_its_words(tmp_path: Path) -> None:
+    """Another machine's memferry may have sent it."""
+    pulled = document(1, "a.md", '---\ntitle: "\\ud800"\nscope: "\\ud800"\n---\nzanzibar\n')
+    with indexed(tmp_path / "i.db", pulled):
+        assert keys(search(tmp_path / "i.db", "zanzibar")) == ["a.md"]
