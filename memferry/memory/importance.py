@@ -6,11 +6,15 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from memferry.values import number
+
 PER_ACCESS = 0.02
 PER_WEEK = 0.01
 USUAL = 0.7
 WEEK_S = 7 * 24 * 3600.0
 FADING_S = 30 * 24 * 3600.0
+MOST_ACCESSES = 1 << 53
+"""Beyond it a count says nothing, and a larger one may fit no double."""
 LASTING = frozenset({"decision", "lesson"})
 """Types that do not decay."""
 
@@ -30,14 +34,14 @@ def own(entry: Mapping[str, Any]) -> Access:
     """What the entry itself says; who never read it counts from when it was written."""
     count = entry.get("access_count")
     times = map(seconds, (entry.get("last_accessed"), entry.get("updated_at"), entry.get("created_at")))
-    return Access(count if type(count) is int and count > 0 else 0, next((at for at in times if at is not None), None))
+    uses = count if type(count) is int and 0 < count <= MOST_ACCESSES else 0
+    return Access(uses, next((at for at in times if at is not None), None))
 
 
 def effective(entry: Mapping[str, Any], access: Access, now: float) -> float:
     """`importance + 0.02 * accesses - 0.01 per 7 days since the last one`, without decay for what lasts."""
-    stored = entry.get("importance")
-    importance = stored if isinstance(stored, int | float) else USUAL
-    return importance + PER_ACCESS * access.times - _decay(entry, access, now)
+    stored = number(entry.get("importance"))
+    return (USUAL if stored is None else stored) + PER_ACCESS * access.times - _decay(entry, access, now)
 
 
 def _decay(entry: Mapping[str, Any], access: Access, now: float) -> float:

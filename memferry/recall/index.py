@@ -80,18 +80,22 @@ _TAGS = _STORED.index("tags")
 _AT_ONCE = 40
 """Rows of one statement: SQLite took no more than 999 values before 3.32."""
 _NOWHERE = -2
+_UNFIT = (ValueError, ArithmeticError, RecursionError)
+"""What a value raises that SQLite or a reader of it cannot hold: half of a surrogate pair, a number without end."""
 
 
 class Index:
     """The connection that adds; many others may read beside it (`reading`). Whoever opens it closes it.
 
     `held`: the part for records that stay at home. What is taken out is gone from the file when the call returns.
-    `wiped`: how often something was. The `application_id` of the file is random: an index made again is told by it.
+    `wiped`: how often something was. `left_out`: operations that could not be stored, since it was opened. The
+    `application_id` of the file is random: an index made again is told by it.
     """
 
     def __init__(self, path: Path, *, held: bool = False) -> None:
         self.path = path
         self.wiped = 0
+        self.left_out = 0
         self._held = held
         self._settled = False
         self._first = HELD_FROM if held else 1
@@ -128,9 +132,7 @@ class Index:
         count = 0
         withdrew = False
         for batch in _batched(ops):
-            with self._transaction():
-                withdrew |= self._take(machine, batch)
-                self._database.execute("insert or replace into position values(?, ?)", (machine, batch[-1].seq))
+            withdrew |= self._add_batch(machine, batch)
             count += len(batch)
         if withdrew:
             self._wipe()
@@ -152,6 +154,21 @@ class Index:
         return not self._settled
 
     # -- operations
+
+    def _add_batch(self, machine: str, batch: Sequence[Op]) -> bool:
+        """Whether something was withdrawn. One operation that cannot be stored takes no other with it."""
+        try:
+            with self._transaction():
+                withdrew = self._take(machine, batch)
+                self._database.execute("insert or replace into position values(?, ?)", (machine, batch[-1].seq))
+            return withdrew
+        except _UNFIT:
+            half = len(batch) // 2
+            if half:
+                return self._add_batch(machine, batch[:half]) | self._add_batch(machine, batch[half:])
+            self.left_out += 1
+            self.reached(machine, batch[0].seq)
+            return False
 
     def _take(self, machine: str, ops: Sequence[Op]) -> bool:
         """Whether something was withdrawn. Records that are met for the first time, as most are, go in together."""

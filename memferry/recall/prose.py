@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from memferry.model import Put
+from memferry.values import number
 
 TITLES = ("title", "subject", "topic", "name")
 SPEAKERS = ("speaker", "author", "sender", "from", "agent", "actor", "role")
@@ -162,11 +163,8 @@ def _first_inside(value: object, names: Sequence[str]) -> str | None:
 
 
 def _importance(fields: Mapping[str, object]) -> float | None:
-    own = fields.get("importance")
-    if own is None or not isinstance(own, int | float) or isinstance(own, bool):
-        return None
-    uses = fields.get("access_count")
-    return float(own) + 0.02 * (uses if isinstance(uses, int) else 0)
+    own = number(fields["importance"]) if "importance" in fields else None
+    return None if own is None else own + 0.02 * (number(fields.get("access_count")) or 0.0)
 
 
 def _joined(value: object) -> str:

@@ -56,6 +56,7 @@ def entry(name: str, days: float = 0.0, **more: Any) -> dict[str, Any]:
         ({"type": "lesson"}, Access(0, NOW - 700 * DAY), 0.5),
         ({}, Access(0, NOW + DAY), 0.5),
         ({"importance": "high"}, Access(0, None), 0.7),
+        ({"importance": 10**400}, Access(0, None), 0.7),
     ],
 )
 def test_effective_importance(fields: dict[str, Any], used: Access, expected: float) -> None:
@@ -66,6 +67,7 @@ def test_times_of_other_tools_are_understood() -> None:
     assert importance.seconds("2026-11-21T12:00:00Z") == importance.seconds("2026-11-21T13:00:00.000+01:00") == NOW
     assert importance.seconds("2026-11-21T12:00:00") == NOW
     assert [importance.seconds(one) for one in ("yesterday", None, 7)] == [None] * 3
+    assert importance.own({"access_count": 10**400, "created_at": importance.iso(NOW)}) == Access(0, NOW)
     assert importance.own({"access_count": "7", "created_at": importance.iso(NOW)}) == Access(0, NOW)
 
 

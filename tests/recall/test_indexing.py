@@ -18,8 +18,10 @@ from memferry.agent.index.indexing import A_LITTLE
 from memferry.agent.index.lag import Lag, lag, machine_names
 from memferry.agent.service import opened
 from memferry.errors import IndexBroken
+from memferry.model import Put
 from memferry.recall.layout import REBUILD
 from memferry.recall.local import HELD, INDEX, searcher
+from memferry.recall.prose import Prose, prose
 from memferry.recall.search import Hit, Wanted
 from tests.agent.machines import Machine, Typed
 
@@ -143,6 +145,39 @@ def test_what_is_held_is_found_here_and_lies_in_a_part_of_its_own(ant: Machine) 
     assert keys(find(ant, "zanzibar harbour", shareable=True)) == ["r1"]
     assert b"zanzibar" in bytes_of(ant, HELD)
     assert b"zanzibar" not in bytes_of(ant, INDEX) + bytes_of(ant, "state.db")
+
+
+def test_what_is_held_for_half_of_a_surrogate_pair_is_found(ant: Machine) -> None:
+    strange = [{"id": "\ud800", "content": "zanzibar one"}, {"id": "\ud801", "content": "zanzibar two"}]
+    strange += [{"id": "e3", "type": "\ud800", "tags": ["\udc00"], "ts": "\udfff", "content": "zanzibar three"}]
+    ant.write("list.json", json.dumps(strange))
+    ant.do("push")
+    hits = find(ant, "zanzibar")
+    assert sorted(keys(hits)) == ["\\ud800", "\\ud801", "e3"]
+    assert all(hit.held for hit in hits)
+
+
+@pytest.mark.parametrize("name", ["importance", "access_count"])
+def test_a_number_beyond_a_double_is_no_importance(ant: Machine, name: str) -> None:
+    ant.write("list.json", json.dumps([{"id": "e1", "content": "zanzibar", "importance": 1} | {name: 10**400}]))
+    assert ant.do("push")["exit_code"] == 0
+    assert keys(find(ant, "zanzibar")) == ["e1"]
+
+
+def test_a_record_that_cannot_be_stored_is_counted_and_takes_no_other_with_it(
+    ant: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prose_or_not(put: Put) -> Prose:
+        return Prose("", "\ud800") if put.key in ("r1", "r4") else prose(put)
+
+    monkeypatch.setattr("memferry.recall.index.prose", prose_or_not)
+    ant.write("log.jsonl", "".join(line(n, "zanzibar") for n in range(6)))
+    ant.do("push")
+    with opened(ant.config, "test") as agent:
+        agent.indexing.keep_up()
+    assert sorted(keys(find(ant, "zanzibar"))) == ["r0", "r2", "r3", "r5"]
+    assert ant.status()["counters"]["left out of the index"] == 2
+    assert not lag(ant.state)
 
 
 def test_what_was_opened_on_a_full_disk_sees_what_comes_once_there_is_room(ant: Machine) -> None:

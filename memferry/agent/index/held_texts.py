@@ -58,9 +58,15 @@ def held_texts(
             for row, record in _paired(tree, file, kind, wanted, fingerprint):
                 body = record.body.decode("utf-8", "replace")
                 yield Put(
-                    row.id, hlc(), space, record.key, file, row.start, record.digest.hex(), kind.format, body,
-                    type=record.type, tags=record.tags, ts=record.ts,
+                    row.id, hlc(), space, _storable(record.key), file, row.start, record.digest.hex(), kind.format,
+                    body, type=record.type and _storable(record.type), tags=tuple(map(_storable, record.tags)),
+                    ts=record.ts and _storable(record.ts),
                 )  # fmt: skip
+
+
+def _storable(text: str) -> str:
+    """As UTF-8 can hold it. A record may be held for half of a surrogate pair, which then shows as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _paired(

@@ -87,6 +87,7 @@ class Indexing:
             with no_collection():
                 carried, _ = self._opened()
                 self._pulled += self._add_peers(carried)
+                self._tell_of_what_was_left_out()
                 self._prune()
         except IndexBroken as error:
             self._tell_of_breakage(error)
@@ -106,6 +107,7 @@ class Indexing:
         count = self._add_own(carried, limit) + self._add_held(held, limit)
         if limit is None or count < limit:
             count += self._add_peers(carried)
+        self._tell_of_what_was_left_out()
         self._prune()
         return count
 
@@ -115,6 +117,15 @@ class Indexing:
         if wiped != self._wiped:
             self.embedding.prune()
             self._wiped = wiped
+
+    def _tell_of_what_was_left_out(self) -> None:
+        """A record that no index can hold is carried like the others, and only not found."""
+        parts = self._opened()
+        if count := sum(part.left_out for part in parts):
+            with self._agent.state.transaction():
+                self._agent.state.count("left out of the index", count)
+        for part in parts:
+            part.left_out = 0
 
     def _tell_of_the_model(self) -> None:
         """A model that does not work stops nothing: full text goes on, and `status` shows why."""
