@@ -13,7 +13,8 @@ from bench.program import Ran, timed
 from bench.sizes import Sizes
 from memferry.memory.lifecycle import founding, tree
 from memferry.memory.lifecycle.records import Who, event, line
-from memferry.memory.lifecycle.words import compact, timestamp
+from memferry.memory.lifecycle.words import compact
+from memferry.values import iso
 
 MOST_EVENTS = 100_000
 _SCOPES = ("global", "project:atlas", "project:borealis")
@@ -82,7 +83,7 @@ def write_tree(root: Path, count: int) -> None:
 
 
 def _event(number: int, chance: random.Random) -> tuple[str, bytes]:
-    ts = timestamp(_FIRST_S + number * _APART_S)
+    ts = iso(_FIRST_S + number * _APART_S)
     scope, instance, is_shared = _SCOPES[number % 3], _INSTANCES[number % 2], bool(number % 2)
     kind = chance.choice(("fact", "decision", "commitment"))
     payload = {

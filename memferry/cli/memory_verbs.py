@@ -15,8 +15,8 @@ from memferry.memory.lifecycle.words import (
     is_date,
     is_month,
     seconds_of,
-    timestamp,
 )  # fmt: skip
+from memferry.values import iso
 
 Flag: TypeAlias = "tuple[str, Mapping[str, Any]]"
 
@@ -69,7 +69,7 @@ def month(value: str) -> str:
 def moment(value: str) -> str:
     """An ISO time, as it stands in a ledger: UTC, to the second."""
     try:
-        return timestamp(seconds_of(value))
+        return iso(seconds_of(value))
     except (ValueError, OverflowError, OSError):
         raise ArgumentTypeError(f"{value!r} is not a time; write 2026-11-21T10:00:00Z") from None
 

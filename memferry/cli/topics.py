@@ -12,9 +12,10 @@ from memferry.cli.command import Answer
 from memferry.cli.learn import configured, home
 from memferry.cli.output import count, problem, rows
 from memferry.errors import ConfigError
-from memferry.memory import access, importance, names, topics, where
+from memferry.memory import access, names, topics, where
 from memferry.memory.topics import DAY_S, Ranked, Summary
 from memferry.memory.where import Home
+from memferry.values import iso
 
 
 def answer(arguments: Namespace) -> Answer:
@@ -82,7 +83,7 @@ def _summary(one: Summary, kept: Home, now: float) -> dict[str, Any]:
         "folder": str(kept.folder),
         "entries": one.entries,
         "private": one.private,
-        "newest": None if one.newest is None else importance.iso(one.newest),
+        "newest": None if one.newest is None else iso(one.newest),
         "stale_days": None if one.newest is None else round(max(0.0, now - one.newest) / DAY_S, 1),
         "fading": one.fading,
         "problem": one.problem,
@@ -114,7 +115,7 @@ def _state(one: Mapping[str, Any]) -> str:
 
 
 def _entry(one: Ranked) -> dict[str, Any]:
-    last = {"last_accessed": importance.iso(one.access.last)} if one.access.last is not None else {}
+    last = {"last_accessed": iso(one.access.last)} if one.access.last is not None else {}
     return {**one.entry, "access_count": one.access.times, **last, "effective_importance": round(one.effective, 4)}
 
 

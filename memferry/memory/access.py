@@ -19,7 +19,8 @@ from pathlib import Path
 from memferry.durable import Folder, explained, write_durably
 from memferry.errors import MemferryError
 from memferry.memory import arrays, locks
-from memferry.memory.importance import Access, iso, seconds
+from memferry.memory.importance import Access
+from memferry.values import iso, seconds
 
 FOLDER = "access"
 """Of the counters that travel; and, in `.memferry/`, of the next state of this machine's own."""

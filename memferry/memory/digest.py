@@ -24,6 +24,7 @@ from memferry.memory.topics import access_of
 from memferry.model import Record
 from memferry.policies import labels
 from memferry.policies.contents import contents_of
+from memferry.values import iso
 
 MERGED = frozenset({"fact", "reflection"})
 FIELDS = frozenset(
@@ -81,7 +82,7 @@ def _rewritten(snapshot: Snapshot, digest: Digest, journal: Path, now: float) ->
     gone = {record.start for record in digest.gone}
     bodies = [record.body for record in snapshot.records if record.start not in gone]
     added = [arrays.body(one.entry) for one in digest.merges]
-    undo.remember(journal, undo.Change(importance.iso(now), [one.body for one in digest.gone], added))
+    undo.remember(journal, undo.Change(iso(now), [one.body for one in digest.gone], added))
     return records.rendered([*bodies, *added], snapshot)
 
 
@@ -161,7 +162,7 @@ def _consolidated(parts: Sequence[Entry], private: bool, counts: Counts, now: fl
         "tags": sorted({tag for one in parts for tag in one.get("tags", [])}),
         "source": _common(parts, "source", "digest"),
         "access_count": sum(access_of(one, counts).times for one in parts),
-        "last_accessed": importance.iso(now),
+        "last_accessed": iso(now),
         "created_at": times[0] if times else None,
         "updated_at": times[-1] if times else None,
         "supersedes": supersedes,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from memferry.errors import ConfigError, ScannerBroken
 from memferry.memory.arrays import Entry
 from memferry.policies import harmless
+from memferry.values import iso
 
 LOOKS_SECRET = "it looks like it holds a secret ({}), so it was kept private: it never leaves this machine"
 UNTOLD = "whether it holds a secret cannot be told ({}), so it was kept private: it never leaves this machine"
@@ -31,10 +32,9 @@ def entry_of(draft: Draft, now: float, random: bytes) -> Entry:
     ConfigError for what cannot be kept."""
     if not draft.content.strip():
         raise ConfigError("there is nothing to learn: the content is empty", hint="give it with --content TEXT")
-    at = time.gmtime(now)
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", at)
+    stamp = iso(now)
     return {
-        "id": f"{draft.type[:3]}-{time.strftime('%Y%m%d%H%M%S', at)}-{random.hex()}",
+        "id": f"{draft.type[:3]}-{time.strftime('%Y%m%d%H%M%S', time.gmtime(now))}-{random.hex()}",
         "agent": draft.agent,
         "type": draft.type,
         "content": draft.content,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from memferry.values import number
+from memferry.values import number, seconds
 
 PER_ACCESS = 0.02
 PER_WEEK = 0.01
@@ -58,21 +57,3 @@ def lasts(entry: Mapping[str, Any]) -> bool:
 def fades_at(entry: Mapping[str, Any], access: Access) -> float | None:
     """From when on nobody has read it for too long; None: never."""
     return None if lasts(entry) or access.last is None else access.last + FADING_S
-
-
-def seconds(text: object) -> float | None:
-    """Of an ISO time, in UTC unless it says otherwise; None where it is none."""
-    import datetime  # only where it is needed: `learn` starts faster without
-
-    if type(text) is not str:
-        return None
-    try:
-        at = datetime.datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=datetime.UTC)).timestamp()
-
-
-def iso(at: float) -> str:
-    """Seconds since 1970 as entries have it."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))

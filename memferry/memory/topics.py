@@ -14,6 +14,7 @@ from memferry.memory import access, arrays, importance, names
 from memferry.memory.access import Counts
 from memferry.memory.arrays import Entry
 from memferry.memory.importance import Access
+from memferry.values import seconds
 
 DAY_S = 24 * 3600.0
 _WORD = re.compile(r"\w+")
@@ -63,9 +64,7 @@ def summary(path: Path, counts: Counts, now: float) -> Summary:
         return Summary(path.stem, problem=f"{path} cannot be read: {error.strerror}")
     except MemferryError as error:
         return Summary(path.stem, problem=str(error))
-    written = [
-        at for one in entries for name in ("updated_at", "created_at") if (at := importance.seconds(one.get(name)))
-    ]
+    written = [at for one in entries for name in ("updated_at", "created_at") if (at := seconds(one.get(name)))]
     fades = [at for one in entries if (at := importance.fades_at(one, access_of(one, counts))) is not None]
     return Summary(
         path.stem,

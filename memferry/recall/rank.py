@@ -10,6 +10,7 @@ from typing import NamedTuple
 from memferry.config import Recall
 from memferry.recall.expected import holds_what_is_asked
 from memferry.recall.words import named
+from memferry.values import seconds
 
 NAMED = 0.2
 """Added for each word of its head that the question names. A question says whom, when or what it is about; a record by
@@ -46,12 +47,8 @@ def effective_importance(facts: Facts, now: datetime.datetime) -> float | None:
 
 def age_days(ts: str | None, now: datetime.datetime) -> float | None:
     """None: it does not say when, or not so that it can be read."""
-    try:
-        at = datetime.datetime.fromisoformat(ts or "")
-    except ValueError:
-        return None
-    at = at if at.tzinfo else at.replace(tzinfo=datetime.UTC)
-    return max(0.0, (now - at).total_seconds() / 86_400)
+    at = seconds(ts)
+    return None if at is None else max(0.0, (now.timestamp() - at) / 86_400)
 
 
 def by_passage(query: str, passage: str) -> dict[str, float]:

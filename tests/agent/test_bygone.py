@@ -54,6 +54,7 @@ def test_what_was_forgotten_stays_away_after_the_state_was_lost(alone: Machine) 
         path.unlink()
     alone.append("log.jsonl", {"id": "a4"})
     alone.write("new.md", "# new\n")
+    alone.write("old.md", "---\nupdated: 0001-01-01T00:00:00\n---\nthe first moment there is, in no zone\n")
     alone.do("push")
     assert keys(alone) == ["a1", "a3", "a4", "e1", "new.md", "plan.md"]
     assert b"walnut" not in alone.outside()

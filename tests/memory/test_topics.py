@@ -23,10 +23,11 @@ from memferry.memory.drafts import Draft
 from memferry.memory.entries import Topic
 from memferry.memory.importance import Access
 from memferry.memory.where import Home
+from memferry.values import iso, seconds
 from tests.agent.machines import Machine, quiet
 
 DAY = 24 * 3600.0
-NOW = importance.seconds("2026-11-21T12:00:00Z") or 0.0
+NOW = seconds("2026-11-21T12:00:00Z") or 0.0
 
 
 def write(folder: Path, topic: str, *found: dict[str, Any]) -> Path:
@@ -37,7 +38,7 @@ def write(folder: Path, topic: str, *found: dict[str, Any]) -> Path:
 
 def entry(name: str, days: float = 0.0, **more: Any) -> dict[str, Any]:
     """As other tools write them. `days`: since it was last accessed."""
-    at = importance.iso(NOW - days * DAY)
+    at = iso(NOW - days * DAY)
     kept = {"id": name, "type": "fact", "content": f"what {name} says", "importance": 0.5, "sensitivity": "internal"}
     return {**kept, "access_count": 0, "last_accessed": at, "created_at": at, "updated_at": at, **more}
 
@@ -64,11 +65,11 @@ def test_effective_importance(fields: dict[str, Any], used: Access, expected: fl
 
 
 def test_times_of_other_tools_are_understood() -> None:
-    assert importance.seconds("2026-11-21T12:00:00Z") == importance.seconds("2026-11-21T13:00:00.000+01:00") == NOW
-    assert importance.seconds("2026-11-21T12:00:00") == NOW
-    assert [importance.seconds(one) for one in ("yesterday", None, 7)] == [None] * 3
-    assert importance.own({"access_count": 10**400, "created_at": importance.iso(NOW)}) == Access(0, NOW)
-    assert importance.own({"access_count": "7", "created_at": importance.iso(NOW)}) == Access(0, NOW)
+    assert seconds("2026-11-21T12:00:00Z") == seconds("2026-11-21T13:00:00.000+01:00") == NOW
+    assert seconds("2026-11-21T12:00:00") == NOW
+    assert [seconds(one) for one in ("yesterday", None, 7)] == [None] * 3
+    assert importance.own({"access_count": 10**400, "created_at": iso(NOW)}) == Access(0, NOW)
+    assert importance.own({"access_count": "7", "created_at": iso(NOW)}) == Access(0, NOW)
 
 
 @given(st.lists(st.builds(Access, st.integers(0, 50), st.none() | st.floats(0, 1e9)), max_size=5), st.randoms())
@@ -205,6 +206,7 @@ DIES_AT_EACH_STEP = """
 import itertools, os, shutil, sys
 from pathlib import Path
 from memferry.memory import access
+from memferry.values import iso, seconds
 
 def die_at(last):
     steps = itertools.count(1)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from memferry.errors import ConfigError
 from memferry.keys import Fingerprinter
 from memferry.policies.rule import DOS, Do
+from memferry.values import iso
 
 FILE = "decisions.jsonl"
 LOOSE: tuple[Do, ...] = ("allow", "redact", "hold")
@@ -70,7 +71,7 @@ class Decisions:
         return self._remember(before._replace(do=do, reason=reason, at=self._now()))
 
     def _now(self) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+        return iso(self._clock())
 
     def _remember(self, made: Decision) -> Decision:
         self.path.touch(0o600)

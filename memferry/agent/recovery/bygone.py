@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from memferry.agent.files import gzipped, opening, scan, tail
@@ -24,8 +23,9 @@ from memferry.errors import MemferryError
 from memferry.formats.base import Kind, Whole
 from memferry.keys import Fingerprinter
 from memferry.model import Record, Source
+from memferry.values import seconds
 
-FURTHEST_ZONE = timedelta(hours=14)
+FURTHEST_ZONE_H = 14
 """A time that names no zone was that much earlier at most."""
 _LAST = 1 << 62
 
@@ -143,14 +143,5 @@ def _is_newer(record: Record, file: _File, until_s: float) -> bool:
     otherwise; a line or an entry must say so."""
     if file.found.stat.mtime_ns / 1e9 <= until_s:
         return False
-    at = _earliest_s(record.ts or "")
+    at = seconds(record.ts, zone_h=FURTHEST_ZONE_H)
     return record.key == record.source.file if at is None else at > until_s
-
-
-def _earliest_s(ts: str) -> float | None:
-    """The earliest moment, in seconds since 1970, that an ISO time may mean; None: it is none."""
-    try:
-        at = datetime.fromisoformat(ts.strip())
-    except ValueError:
-        return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC) - FURTHEST_ZONE).timestamp()

@@ -22,6 +22,7 @@ import msgspec
 from memferry.agent.state.journal import decode
 from memferry.errors import StateError
 from memferry.model import Sealed
+from memferry.values import iso
 
 FILE = "audit.jsonl"
 FILE_BYTES = 4 << 20
@@ -53,7 +54,7 @@ class Audit:
 
     def note(self, did: Did, backend: str, batch: Sequence[Sealed], refused: Sequence[int] = ()) -> None:
         """One delivery of consecutive operations, or one step of it."""
-        line: dict[str, object] = {"at": _moment(self._clock()), "did": did, "backend": backend}
+        line: dict[str, object] = {"at": iso(self._clock()), "did": did, "backend": backend}
         line |= {"first": batch[0].first, "last": batch[-1].last, "rules": self._rules()}
         if did == "sending":
             line |= _counted(batch)
@@ -119,7 +120,3 @@ def _ranges(numbers: Sequence[int]) -> str:
         else:
             parts.append([number, number])
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in parts)
-
-
-def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -11,7 +11,8 @@ from memferry.memory.lifecycle import tree
 from memferry.memory.lifecycle.conflicts import note, opening
 from memferry.memory.lifecycle.records import LEASE, Fields, hashed, labelled
 from memferry.memory.lifecycle.turn import Turn
-from memferry.memory.lifecycle.words import slug, timestamp
+from memferry.memory.lifecycle.words import slug
+from memferry.values import iso
 
 LONGEST_S = 10 * 365 * 86400
 _SEEN = "leases_compared"
@@ -39,13 +40,13 @@ def acquire(turn: Turn, asked: Namespace) -> Fields:
         if origin or holder != instance:
             where = f" on {origin}" if origin else ""
             raise MemoryRefused(
-                f"lease is already held by {holder}{where} until {timestamp(expires)}",
+                f"lease is already held by {holder}{where} until {iso(expires)}",
                 hint="wait until then, or ask its holder to release it",
             )
     ttl_s = max(1, min(asked.ttl_seconds, LONGEST_S))
     lease = hashed(labelled(
         {"schema_version": LEASE, "op": "acquire", "lease_id": turn.new_id("les"), "scope": scope, "key": key,
-         "instance_id": instance, "acquired_at": turn.ts, "expires_at": timestamp(turn.seconds + ttl_s),
+         "instance_id": instance, "acquired_at": turn.ts, "expires_at": iso(turn.seconds + ttl_s),
          "ts": turn.ts},
         private=_is_private(turn, scope, key),
     ))  # fmt: skip
@@ -121,7 +122,7 @@ def tell_double_leases(turn: Turn) -> Fields:
     for ours, theirs, scope, key, private, acquired in index.rows(_HELD_TWICE, seen):
         if (scope, key) not in opened:
             summary = f"Two machines held the lease on '{key}' at the same time"
-            pair, ts = sorted((ours, theirs)), timestamp(acquired)
+            pair, ts = sorted((ours, theirs)), iso(acquired)
             opened[scope, key] = opening(turn, scope, f"lease:{key}", summary, pair, _TALK, private=private, ts=ts)
     turn.afterwards.append(lambda: note(turn, _SEEN, last))
     found = [conflict for conflict in opened.values() if conflict]

@@ -13,7 +13,8 @@ from memferry.errors import MemoryRefused
 from memferry.memory import locks
 from memferry.memory.lifecycle import clock, founding, ledgers
 from memferry.memory.lifecycle.records import Fields, Who, event, line
-from memferry.memory.lifecycle.words import compact, timestamp
+from memferry.memory.lifecycle.words import compact
+from memferry.values import iso
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -35,7 +36,7 @@ class Turn:
     def __init__(self, root: str, *, seconds: float, token: Callable[[], str], clock: int | None, keep: bool) -> None:
         self.root = root
         self.seconds = seconds
-        self.ts = timestamp(seconds)
+        self.ts = iso(seconds)
         self._token = token
         self._clock = clock
         self.keeps = keep

@@ -28,8 +28,8 @@ from memferry.memory.lifecycle.words import (
     VISIBILITIES,
     is_date,
     seconds_of,
-    timestamp,
 )  # fmt: skip
+from memferry.values import iso
 
 _TEXTS = re.compile(
     r"views/attach/[^/]+\.md|projects/[^/]+/(?:state|resume)[^/]*\.md|_meta/(?:[^/]+\.json|lock)|index/[^/]+"
@@ -167,7 +167,7 @@ class Validation:
 
     def _look_at_leases(self) -> None:
         for (scope, key), lease in self._leases.items():
-            if lease.get("op") == "acquire" and str(lease.get("expires_at")) <= timestamp(self._now):
+            if lease.get("op") == "acquire" and str(lease.get("expires_at")) <= iso(self._now):
                 self.notices.append(f"stale lease: scope={scope} key={key} instance={lease.get('instance_id')}")
 
     def _at(self, file: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
+
+from memferry.values import seconds
 
 OBJECT_TYPES = ("fact", "decision", "commitment")
 HORIZONS = ("now", "day", "week", "month", "quarter", "year")
@@ -81,11 +82,6 @@ def guessed_type(summary: str) -> str:
 # -- times
 
 
-def timestamp(seconds: float) -> str:
-    """`2026-11-21T10:00:00Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
-
-
 def compact(ts: str) -> str:
     """The digits of a timestamp, as they stand in ids."""
     return "".join(filter(str.isdigit, ts))[:14].ljust(14, "0")
@@ -93,12 +89,10 @@ def compact(ts: str) -> str:
 
 def seconds_of(ts: object) -> float:
     """Seconds since 1970 of an ISO time, UTC where it names no zone. ValueError for anything else."""
-    from datetime import UTC, datetime
-
-    if not isinstance(ts, str):
+    found = seconds(ts)
+    if found is None:
         raise ValueError("not a time")
-    found = datetime.fromisoformat(ts.strip())
-    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+    return found
 
 
 def is_date(text: object) -> bool:
