@@ -17,7 +17,7 @@ from memferry import __version__
 from memferry.cli import main as entry
 from memferry.cli.command import Answer, Command
 from memferry.cli.main import COMMANDS, command, parser, run
-from memferry.cli.times import since
+from memferry.cli.times import since, until
 from memferry.errors import ConfigError, StateLocked, TargetRefused
 
 PACKAGE = str(Path(memferry.__file__).parent.parent)
@@ -256,13 +256,21 @@ def test_the_entry_point_is_where_the_package_says() -> None:
         ("12h", "2026-11-20T12:00:00Z"),
         ("7d", "2026-11-14T00:00:00Z"),
         ("2w", "2026-11-07T00:00:00Z"),
-        ("2026-11-01", "2026-11-01"),
+        ("2026-11-01", "2026-11-01T00:00:00Z"),
+        ("2026-11-01 12:00", "2026-11-01T12:00:00Z"),
         ("2026-11-01T10:00:00Z", "2026-11-01T10:00:00Z"),
         ("2026-11-01T10:00:00+02:00", "2026-11-01T08:00:00Z"),
     ],
 )
 def test_since_takes_dates_and_times_ago(text: str, wanted: str) -> None:
     assert since(text, now=1795219200) == wanted  # 2026-11-21T00:00:00Z
+
+
+def test_until_means_a_date_with_its_whole_day() -> None:
+    assert until("2026-11-01") == "2026-11-01T23:59:59Z"
+    assert until("2026-11-01 12:00") == "2026-11-01T12:00:00Z"
+    with pytest.raises(ConfigError, match="--until 2026-13-01 is not a time"):
+        until("2026-13-01")
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-13-01", "7", "d", "7d ago", "99999w"])

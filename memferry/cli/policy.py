@@ -58,7 +58,7 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Iterator[str]:
 
 def _describe_audit(parser: ArgumentParser) -> None:
     parser.add_argument("--backend", metavar="NAME", help="only what went to this backend")
-    parser.add_argument("--since", metavar="TIME", help="only since then: 2026-11-01, 12h, 7d or 2w")
+    parser.add_argument("--since", metavar="TIME", help="only since then (UTC): 2026-11-01, 12h, 7d or 2w")
     parser.add_argument(
         "--limit", metavar="N", type=number_from(1), default=SHOWN, help=f"the last N lines (default {SHOWN})"
     )

@@ -17,7 +17,7 @@ from memferry.agent.index.lag import Lag, lag, machine_names, space_names
 from memferry.agent.lock import holder
 from memferry.cli.command import Answer, Command, ask, configured_quickly, is_configured, number_from
 from memferry.cli.output import safe
-from memferry.cli.times import since
+from memferry.cli.times import since, until
 from memferry.config import TIERS, Config
 from memferry.errors import ConfigError, IndexBroken, StateError, StateLocked
 from memferry.recall.local import parts, searcher
@@ -48,8 +48,8 @@ def _describe(parser: ArgumentParser) -> None:
     parser.add_argument("--tag", metavar="TAG", help="only records with this tag")
     parser.add_argument("--scope", metavar="SCOPE", help="only with this scope, e.g. project:atlas")
     parser.add_argument("--sensitivity", metavar="LEVEL", help="only records with this label, e.g. internal")
-    parser.add_argument("--since", metavar="TIME", help="only since then: 2026-11-01, 12h, 7d or 2w")
-    parser.add_argument("--until", metavar="TIME", help="only until then")
+    parser.add_argument("--since", metavar="TIME", help="only since then (UTC): 2026-11-01, 12h, 7d or 2w")
+    parser.add_argument("--until", metavar="TIME", help="only until then; a date includes its whole day")
     parser.add_argument(
         "--tier", metavar="TIER", choices=TIERS, help="use core, semantic or model instead of what is configured"
     )
@@ -179,7 +179,7 @@ def _filters(arguments: Namespace, names: Mapping[str, str]) -> Filters:
         machine = known[machine]
     return Filters(
         arguments.space, machine, arguments.type, arguments.tag, arguments.scope, arguments.sensitivity,
-        arguments.since and since(arguments.since), arguments.until and since(arguments.until, option="--until"),
+        arguments.since and since(arguments.since), arguments.until and until(arguments.until),
     )  # fmt: skip
 
 

@@ -35,6 +35,7 @@ from memferry.recall.layout import explained as explained
 from memferry.recall.passages import LONGEST, passages
 from memferry.recall.prose import Prose, prose
 from memferry.recall.words import prepared
+from memferry.values import seconds
 
 BATCH = 2000
 
@@ -42,8 +43,8 @@ SCHEMA = """
 create table position(machine text primary key, seq integer not null) without rowid;
 create table entry(id integer primary key autoincrement, machine text not null, seq integer not null,
   space text not null, key text not null, file text not null, place integer not null, before integer,
-  current integer not null, hlc text not null, digest text not null, type text, tags text not null, ts text, scope text,
-  sensitivity text, importance real, used text, head text not null, text text not null);
+  current integer not null, hlc text not null, digest text not null, type text, tags text not null, ts text, at real,
+  scope text, sensitivity text, importance real, used text, head text not null, text text not null);
 create index entry_of_seq on entry(seq); -- short and mostly ascending; a machine is looked at then
 create index entry_of_key on entry(key);
 create index entry_of_file on entry(file);
@@ -74,7 +75,7 @@ class _End(msgspec.Struct, frozen=True, gc=False):
 _COLUMNS = ", ".join(_Entry._fields)
 _STORED = (
     "id", "machine", "seq", "space", "key", "file", "place", "before", "current", "hlc", "digest", "type", "tags", "ts",
-    "scope", "sensitivity", "importance", "used", "head", "text",
+    "at", "scope", "sensitivity", "importance", "used", "head", "text",
 )  # fmt: skip
 _TAGS = _STORED.index("tags")
 _AT_ONCE = 40
@@ -348,7 +349,7 @@ def _row(id_: int, machine: str, op: Put, said: Prose, before: int | None, *, cu
     tags = "\n".join(("", *op.tags, "")) if op.tags else "\n"
     return (
         id_, machine, op.seq, op.space, op.key, op.file, op.position, before, current, op.hlc, op.digest, op.type, tags,
-        op.ts, said.scope, said.sensitivity, said.importance, said.used, said.head, said.body,
+        op.ts, seconds(op.ts), said.scope, said.sensitivity, said.importance, said.used, said.head, said.body,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ VECTORS = ".vectors"
 """The end of the names of those files beside them that hold vectors (`vectors`)."""
 REST = "model.rest"
 """There, too, while the model's process died at the last try (`embed.rests`)."""
-VERSION = 6
+VERSION = 7
 """Of the tables and of what is put into them; one of another version is made again."""
 PASSAGE_BITS = 16
 """The id of a passage: that of its entry, then its number in so many bits."""

@@ -14,6 +14,7 @@ from memferry.recall.base import Passage
 from memferry.recall.layout import CONTEXT, PASSAGE_BITS, REBUILD, VERSION, context_of, explained
 from memferry.recall.passages import passages
 from memferry.recall.rank import Facts
+from memferry.values import seconds
 
 CACHE_KIB = 4000
 """Of an index's pages, in memory. With twice the default a question takes .97 of the time; with more, as long."""
@@ -32,8 +33,8 @@ BEFORE = 0.5
 
 
 class Filters(NamedTuple):
-    """Which records count. `since`, `until`: ISO date or time, compared with a record's own; a date as `until` is meant
-    with its whole day."""
+    """Which records count. `since`, `until`: ISO times, UTC where they name no zone; `until` is meant with its whole
+    second. A record whose own time cannot be read lies in no span."""
 
     space: str | None = None
     machine: str | None = None
@@ -44,10 +45,11 @@ class Filters(NamedTuple):
     since: str | None = None
     until: str | None = None
 
-    def condition(self) -> tuple[str, list[str]]:
+    def condition(self) -> tuple[str, list[object]]:
         """SQL on `entry` and its values; empty where everything counts."""
-        parts = [sql for name, sql in _CONDITIONS.items() if getattr(self, name) is not None]
-        values = [str(getattr(self, name)) for name in _CONDITIONS if getattr(self, name) is not None]
+        given = {name: value for name, value in self._asdict().items() if value is not None}
+        parts = [_CONDITIONS[name] for name in given]
+        values = [seconds(value) if name in _TIMES else value for name, value in given.items()]
         return " and ".join(parts), values
 
 
@@ -59,9 +61,10 @@ _CONDITIONS = {
     "tag": "instr(entry.tags, char(10) || ? || char(10))",
     "scope": "entry.scope = ?",
     "sensitivity": "entry.sensitivity = ?",
-    "since": "entry.ts >= ?",
-    "until": "entry.ts <= ? || '~'",
+    "since": "entry.at >= ?",
+    "until": "entry.at < ? + 1",
 }
+_TIMES = frozenset({"since", "until"})
 
 
 class Found(NamedTuple):
@@ -244,7 +247,7 @@ def _context(head: str | None, text: str | None) -> str:
     return "" if head is None or text is None else context_of(head, text)
 
 
-def _matching(filters: Filters) -> tuple[str, list[str]]:
+def _matching(filters: Filters) -> tuple[str, list[object]]:
     """What to search, in SQL up to the last condition, with its values."""
     condition, values = filters.condition()
     joined = (

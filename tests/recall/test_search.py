@@ -47,7 +47,7 @@ def path(tmp_path: Path) -> Path:
         ({"sensitivity": "internal"}, "3"),
         ({"sensitivity": "global"}, "4"),
         ({"since": "2026-02-01"}, "234"),
-        ({"until": "2026-02-01"}, "123"),
+        ({"until": "2026-02-01T23:59:59Z"}, "123"),
         ({"since": "2026-01-15", "until": "2026-02-15T00:00:00Z", "space": "b"}, "3"),
         ({"machine": "ant"}, "12345"),
         ({"machine": "bee"}, ""),
@@ -55,6 +55,26 @@ def path(tmp_path: Path) -> Path:
 )
 def test_filters(path: Path, filters: dict[str, str], expected: str) -> None:
     assert sorted(keys(search(path, "tide", **filters))) == [f"k{number}" for number in expected]
+
+
+@pytest.mark.parametrize(
+    ("ts", "moment"),
+    [
+        ("2026-11-22 09:13:20", "2026-11-22T09:13:20Z"),
+        ("2026-11-22T01:13:20-08:00", "2026-11-22T09:13:20Z"),
+        ("2026-11-22T17:13:20+08:00", "2026-11-22T09:13:20Z"),
+        ("2026-11-22T09:13:20.500Z", "2026-11-22T09:13:20Z"),
+        ("2026-11-22", "2026-11-22T00:00:00Z"),
+    ],
+)
+def test_times_are_compared_as_moments_however_they_are_written(tmp_path: Path, ts: str, moment: str) -> None:
+    path, at = tmp_path / "i.db", datetime.datetime.fromisoformat(moment)
+    with indexed(path, put(1, "tide", ts=ts), put(2, "tide", ts="one day"), put(3, "tide")):
+        for shift_s, since, until in ((-1, ["k1"], []), (0, ["k1"], ["k1"]), (1, [], ["k1"])):
+            then = (at + datetime.timedelta(seconds=shift_s)).isoformat()
+            if "." not in ts or shift_s < 1:
+                assert keys(search(path, "tide", since=then)) == since
+            assert keys(search(path, "tide", until=then)) == until
 
 
 def test_a_question_without_a_word_is_an_error(path: Path) -> None:
