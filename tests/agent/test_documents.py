@@ -156,6 +156,17 @@ def test_a_crash_between_two_batches_loses_and_doubles_nothing(tree: Machine, mo
     assert sorted(stored) == [note(n) for n in range(COUNT)]
 
 
+@pytest.mark.parametrize("mtime_s", [10**10, -(10**10)])
+def test_a_file_from_another_century_is_carried_once(ant: Machine, mtime_s: int) -> None:
+    path = ant.write("a.md", "harbour\n")
+    os.utime(path, (mtime_s, mtime_s))
+    if os.stat(path).st_mtime != mtime_s:
+        pytest.skip("this file system has no such time")
+    assert ant.do("push")["new"] == 1
+    again = ant.do("push")
+    assert (again["exit_code"], again["totals"]["read"]) == (0, 0)
+
+
 @pytest.mark.parametrize("front", ['tags: ["\\ud800"]', 'type: "\\ud800"', 'date: "\\ud800"', 'title: "\\ud800"'])
 def test_half_a_surrogate_pair_holds_one_document_and_stops_nothing(ant: Machine, front: str) -> None:
     ant.write("a.md", f"---\n{front}\n---\nzanzibar\n")

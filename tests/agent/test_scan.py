@@ -55,9 +55,11 @@ def test_an_empty_space_is_empty(tmp_path: Path) -> None:
 
 
 def test_numbers_of_64_bits_are_folded_to_what_the_state_can_keep() -> None:
-    result = os.stat_result((0o100600, 2**64 - 1, 2**64 - 2, 1, 0, 0, 5, 0, 0, 0))
+    times = {"st_mtime_ns": 2**63, "st_ctime_ns": -(2**64)}
+    result = os.stat_result((0o100600, 2**64 - 1, 2**64 - 2, 1, 0, 0, 5, 0, 0, 0), times)
     stat = stat_of(result)
     assert (stat.inode, stat.device, stat.size) == (2**63 - 1, 2**63 - 2, 5)
+    assert (stat.mtime_ns, stat.ctime_ns) == (2**63 - 1, 1 - 2**63)
 
 
 def test_folders_that_may_not_be_entered_are_not_read(tmp_path: Path) -> None:

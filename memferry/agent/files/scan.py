@@ -33,7 +33,8 @@ _by_name = attrgetter("name")
 
 
 class Stat(NamedTuple):
-    """What tells one state of a file from another. Times in ns since 1970; `inode` folded to 63 bits, for SQLite."""
+    """What tells one state of a file from another. Times in ns since 1970. All numbers fit 64 bits: `device` and
+    `inode` are folded, and times that lie further than 292 years from 1970 count as that far."""
 
     device: int
     inode: int
@@ -92,8 +93,8 @@ def stat_of(result: os.stat_result) -> Stat:
             result.st_dev & _LARGEST,
             result.st_ino & _LARGEST,
             result.st_size,
-            result.st_mtime_ns,
-            result.st_ctime_ns,
+            max(-_LARGEST, min(result.st_mtime_ns, _LARGEST)),
+            max(-_LARGEST, min(result.st_ctime_ns, _LARGEST)),
         ),
     )
 
@@ -214,10 +215,11 @@ def _folder(root: Path, folder: str) -> Listing:
         except OSError as error:
             files.extend(_unlisted(prefix + name, error)[0])
             continue
-        if found_stat.st_mode & _KIND == _REGULAR and name.isascii():  # the common case, without a call
+        mtime_ns, ctime_ns = found_stat.st_mtime_ns, found_stat.st_ctime_ns
+        usual = 0 <= mtime_ns <= _LARGEST and 0 <= ctime_ns <= _LARGEST and name.isascii()
+        if usual and found_stat.st_mode & _KIND == _REGULAR:  # the common case, without a call
             files.append(_new(Found, (prefix + name, _new(Stat, (
-                found_stat.st_dev & _LARGEST, found_stat.st_ino & _LARGEST, found_stat.st_size,
-                found_stat.st_mtime_ns, found_stat.st_ctime_ns,
+                found_stat.st_dev & _LARGEST, found_stat.st_ino & _LARGEST, found_stat.st_size, mtime_ns, ctime_ns,
             )))))  # fmt: skip
         else:
             _sort_in(prefix + name, found_stat, files, folders)
