@@ -237,3 +237,22 @@ def test_an_empty_word_is_nothing_said(tree: Tree) -> None:
     (event,) = tree.lines("streams/**/*.jsonl")
     assert event["instance_id"] == "instance-unknown"
     assert "due_at" not in event["payload"]
+
+
+@pytest.mark.parametrize("scope", [{"a": 1}, 10**20])
+def test_a_note_whose_scope_is_no_text_stops_no_verb(tree: Tree, scope: object) -> None:
+    tree.do("capture", *SAID)
+    note = {"schema_version": "instance.v1", "instance_id": "i", "scope": scope}
+    (tree.path / "coordination").mkdir(exist_ok=True)
+    (tree.path / "coordination" / "instances.jsonl").write_text(json.dumps(note) + "\n")
+    tree.do("stats")
+
+
+def test_a_clock_beyond_every_number_of_writes_is_no_clock(tree: Tree) -> None:
+    tree.do("capture", *SAID)
+    (stream,) = tree.path.glob("streams/**/*.jsonl")
+    made = json.loads(stream.read_text())
+    stream.write_text(json.dumps(made | {"lc": 10**20}) + "\n")
+    tree.do("stats")
+    tree.do("capture", *SAID)
+    assert tree.lines("streams/**/*.jsonl")[-1]["lc"] < 10

@@ -13,6 +13,8 @@ from memferry.memory.lifecycle.records import CONFLICT, FINDING, INSTANCE, LEASE
 from memferry.memory.lifecycle.tree import Place
 from memferry.memory.lifecycle.words import is_private, seconds_of, slug, strings
 
+MOST_TICKS = 1 << 53
+"""No tree was written to so often: a clock beyond that is no clock, and SQLite holds no number without end."""
 _EVENT_TEXTS = {"event_id": str, "type": str, "scope": str, "payload": dict}
 _OBJECT_TEXTS = {"id": str, "type": str, "scope": str, "summary": str}
 _WORKED_ON = {"memory.captured": "distill", "memory.published": "reduce"}
@@ -88,7 +90,7 @@ class Fold:
                 self._damage(file, line.number, problem)
                 continue
             count += 1
-            scope = scope or line.fields.get("scope")
+            scope = scope or _text(line.fields, "scope") or None
             times.append(line.fields.get("ts") or line.fields.get("ts_wall"))
         self._flush()
         stamps = [ts for ts in times if isinstance(ts, str)]
@@ -137,7 +139,7 @@ class Fold:
         type_, event_id, payload = fields["type"], fields["event_id"], fields["payload"]
         self._tally[at.place.zone, fields["scope"], type_] += 1
         lc = fields.get("lc")
-        if isinstance(lc, int):
+        if isinstance(lc, int) and lc <= MOST_TICKS:
             self._clock = max(self._clock, lc)
         if type_ == "memory.distilled" and isinstance(source := payload.get("source_event_id"), str):
             self._told.append(("distilled", source))
