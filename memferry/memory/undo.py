@@ -7,6 +7,7 @@ file under another name.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from memferry.memory import arrays, locks, records
 FOLDER_SUFFIX = ".digests"
 UNDONE = ".undone"
 SUFFIX = ".json"
+_NUMBER = re.compile(r"[0-9]{1,18}")
 ELSEWHERE = "a digest is undone on the machine that made it"
 
 
@@ -44,8 +46,9 @@ def next_file(path: Path) -> Path:
     """Where the next digest of a topic is remembered."""
     folder = _folder(path)
     folder.mkdir(mode=0o700, exist_ok=True)
-    number = 1 + max((int(file.name.split(".")[0]) for file in folder.glob("*.json*")), default=0)
-    return folder / f"{number:06}{SUFFIX}"
+    names = (file.name.split(".")[0] for file in folder.glob("*.json*"))
+    taken = (int(name) for name in names if _NUMBER.fullmatch(name))  # a sync service's copy is `000001 2.json`
+    return folder / f"{1 + max(taken, default=0):06}{SUFFIX}"
 
 
 def remember(file: Path, change: Change) -> None:

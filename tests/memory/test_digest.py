@@ -178,6 +178,14 @@ def test_digests_are_undone_one_by_one(tmp_path: Path) -> None:
         undo.undo(path, dry_run=False)
 
 
+def test_a_copy_that_a_sync_service_made_of_what_was_kept_is_no_obstacle(tmp_path: Path) -> None:
+    path = write(tmp_path, "deploy", *about_webhooks())
+    first = undo.next_file(path)
+    first.with_name("000001 2.json").write_bytes(b"")
+    first.with_name("000007.json").write_bytes(b"")
+    assert undo.next_file(path).name == "000008.json"
+
+
 def test_the_topic_that_was_digested_last_is_undone_first(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = alone / "spark-memory"
     assert run(["undo"]) == 2
