@@ -24,6 +24,13 @@ def test_five_minutes_are_forgiven() -> None:
     assert round(clock.ahead_by_s(clock.reading(NOW + 864_000), wall)) == 864_000
 
 
+def test_a_value_is_a_number_that_sqlite_can_keep() -> None:
+    last = "7" + "f" * 15
+    assert clock.is_value(last)
+    assert not clock.is_value("8" + "0" * 15)
+    assert clock.latest(last) == last
+
+
 def test_the_earliest_sighting_counts_and_only_for_what_was_seen() -> None:
     late, noon, one = (clock.reading(NOW + hours * 3600) for hours in (240, 0, 1))
     seen = {"x": [(5, one), (5, noon)]}

@@ -1,6 +1,7 @@
 """Hybrid logical clock values, and what to make of a clock that is wrong. Pure. Why it is so: docs/adr/0007-clocks.md.
 
 A value is 16 hex digits: milliseconds since 1970 in the first 12, a counter in the last 4, so text sorts as time does.
+The number that it is fits SQLite's 63 bits.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ LEEWAY_MS = 5 * 60 * 1000
 Sightings: TypeAlias = Mapping[str, Sequence[tuple[int, str]]]
 """Machine id -> (through, hlc): its operations up to seq `through` were there at `hlc` already."""
 
-_VALUE = re.compile(r"[0-9a-f]{16}")
+_VALUE = re.compile(r"[0-7][0-9a-f]{15}")
+_LAST = (1 << 63) - 1
 
 
 def is_value(text: str) -> bool:
@@ -41,7 +43,7 @@ def after(hlc: str) -> str:
 
 def latest(hlc: str) -> str:
     """The latest value that this machine's own clock may have shown when another one showed this."""
-    return f"{int(hlc, 16) + (LEEWAY_MS << 16):016x}"
+    return f"{min(int(hlc, 16) + (LEEWAY_MS << 16), _LAST):016x}"
 
 
 def is_ahead(hlc: str, wall: str) -> bool:
