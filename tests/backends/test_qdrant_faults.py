@@ -88,6 +88,12 @@ def test_a_delivery_that_is_tried_again_gets_through_by_itself(double: Double, u
     site.index.close()
 
 
+def test_a_time_limit_below_a_second_is_one_of_a_second(url: str) -> None:
+    """The client counts whole ones, and takes none for no time at all."""
+    site = site_at(url, timeout_s=0.5)
+    assert site.deliver(put(1)) == (1, {})
+
+
 def test_a_server_that_is_too_slow_is_tried_again_later(double: Double, url: str) -> None:
     site = site_at(url, timeout_s=1.0)
     site.deliver(put(1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -190,6 +191,6 @@ def _client(settings: Settings, name: str) -> QdrantClient:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return QdrantClient(
-            url=settings.url, api_key=key, prefer_grpc=settings.grpc, timeout=round(settings.timeout_s),
+            url=settings.url, api_key=key, prefer_grpc=settings.grpc, timeout=math.ceil(settings.timeout_s),
             check_compatibility=False,
         )  # fmt: skip
