@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from memferry.cutting import stretches
+
 LONGEST = 1200
 """Characters of a passage: about what the models read at once."""
-_BREAKS = ("\n\n", "\n", "。", ". ", " ")
 
 
 def split(text: str) -> list[str]:
@@ -12,25 +13,7 @@ def split(text: str) -> list[str]:
     same passages."""
     if len(text) <= LONGEST:
         return [text]
-    found = []
-    start = 0
-    while start < len(text):
-        end = _end(text, start)
-        found.append(text[start:end].strip())
-        start = end
-    return [passage for passage in found if passage] or [""]
-
-
-def _end(text: str, start: int) -> int:
-    """The best place to cut in the second half of what fits: between paragraphs, lines, sentences, words."""
-    limit = start + LONGEST
-    if limit >= len(text):
-        return len(text)
-    for mark in _BREAKS:
-        at = text.rfind(mark, start + LONGEST // 2, limit)
-        if at >= 0:
-            return at + len(mark)
-    return limit
+    return [passage for one in stretches(text, LONGEST) if (passage := one.strip())] or [""]
 
 
 def passages(head: str, text: str) -> list[str]:

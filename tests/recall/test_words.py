@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from memferry.cutting import stretches
 from memferry.model import Put
 from memferry.recall.expected import holds_what_is_asked
 from memferry.recall.fuse import fuse
@@ -88,6 +89,14 @@ def test_a_long_text_is_cut_between_paragraphs_lines_or_words_and_loses_none() -
     assert split("short") == ["short"]
     assert len(split("x" * (3 * LONGEST))) == 3
     assert passages("Title", text)[-1].startswith("Title: ")
+
+
+def test_a_text_is_cut_behind_its_best_mark_and_nothing_is_lost() -> None:
+    assert list(stretches("", 10)) == [""]
+    assert list(stretches("x" * 25, 10)) == ["x" * 10, "x" * 10, "x" * 5]
+    assert list(stretches("one two. three\nfour five", 16)) == ["one two. three\n", "four five"]
+    long = "a word and another one. " * 340_000
+    assert "".join(stretches(long, 2000)) == long
 
 
 def test_speaker_and_date_belong_to_the_text() -> None:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from memferry.cutting import stretches
 from memferry.model import Identity, Put
 
 CHUNK_CHARACTERS = 2000
@@ -50,7 +51,7 @@ class Drawing:
 
     def points(self, put: Put) -> list[Draft]:
         """Its points, in order. The first says how many there are."""
-        pieces = list(_pieces(self._prose(put)))
+        pieces = list(stretches(self._prose(put), CHUNK_CHARACTERS))
         return [self._point(put, piece, number, len(pieces)) for number, piece in enumerate(pieces)]
 
     def ids(self, space: str, key: str, numbers: range) -> list[str]:
@@ -115,20 +116,3 @@ def in_context(piece: str, type_: object, ts: object, file: object) -> str:
 def fingerprint(payload: Mapping[str, object]) -> bytes:
     """To compare payloads by, here; 16 bytes, and never stored."""
     return hashlib.blake2b(_encode(payload), digest_size=16).digest()
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Of at most `CHUNK_CHARACTERS`, cut behind a paragraph, a line, a sentence or a word, where there is one."""
-    while len(text) > CHUNK_CHARACTERS:
-        at = _cut(text[:CHUNK_CHARACTERS])
-        yield text[:at]
-        text = text[at:]
-    yield text
-
-
-def _cut(window: str, marks: Sequence[str] = ("\n\n", "\n", "。", ". ", " ")) -> int:
-    for mark in marks:
-        at = window.rfind(mark, CHUNK_CHARACTERS // 2)
-        if at > 0:
-            return at + len(mark)
-    return len(window)
