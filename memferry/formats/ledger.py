@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from memferry.formats.strict_json import Unreadable, decode_lines
+from memferry.formats.json_lines import decode_lines
+from memferry.formats.strict_json import Unreadable
 from memferry.model import Record, Source
 
 Identify = Callable[[Mapping[str, object]], str | None]

@@ -4,7 +4,7 @@
 duplicate key is an error here, and so is everything else that parsers disagree on: NaN, numbers beyond a double, a
 byte-order mark, UTF-16, half of a surrogate pair, nesting without end.
 
-`loads` is the judge and slow. `decode_lines` is the fast way to the same answers, for the bulk path.
+`loads` is the judge and slow. `json_lines` is the fast way to the same answers, for the bulk path.
 """
 
 from __future__ import annotations
@@ -12,18 +12,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import chain, compress
 from typing import NoReturn
-
-import msgspec
 
 MAX_DEPTH = 64
 """Objects and arrays inside each other; deeper is nobody's memory, and a trap for every recursive reader."""
 MOST_NAMES = 30_000
 """Objects and keys of one value; more take too long to look through for labels."""
 
-_BLANK = b" \t\r"
 _CONTAINERS = frozenset({dict, list})
 _HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -75,11 +72,12 @@ def foreign_encoding(raw: bytes) -> str | None:
 
 def check_value(value: object, text: str) -> None:
     """`Unreadable` if the value, parsed from `text`, is too deep, has too much in it or half of a surrogate pair."""
-    found = count_names((value,))
-    if found is None:
-        raise Unreadable("nested too deeply")
-    if sum(found) > MOST_NAMES:
-        raise _crowded()
+    if len(text) > MOST_NAMES or text.count("{") + text.count("[") > MAX_DEPTH:  # else there is no room for so many
+        found = count_names((value,))
+        if found is None:
+            raise Unreadable("nested too deeply")
+        if sum(found) > MOST_NAMES:
+            raise crowded()
     if _HALF_PAIR.search(text):
         try:
             json.dumps(value, ensure_ascii=False).encode()
@@ -102,62 +100,14 @@ def count_names(values: Iterable[object]) -> tuple[int, int] | None:
     return None if level else (count, keys)
 
 
-def _crowded() -> Unreadable:
+def crowded() -> Unreadable:
+    """Of a value with too much in it."""
     return Unreadable(f"more than {MOST_NAMES:,} objects and keys")
 
 
 def _containers(values: Iterable[object]) -> list[object]:
     values = list(values)
     return list(compress(values, map(_CONTAINERS.__contains__, map(type, values))))
-
-
-def decode_lines(chunk: bytes, lines: Sequence[bytes]) -> list[object]:
-    """One value a line; `{}` for a blank one, an `Unreadable` in place of one that cannot be read.
-
-    `lines`: `chunk` split at its newlines. Answers as `loads` does, at the price of msgspec: a chunk in which
-    as many `":` stand as there are decoded keys hides no duplicate key (see `_as_written`).
-    """
-    try:
-        values: list[object] = list(map(_decode, lines))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return [_decode_line(line) for line in lines]
-    if not _as_written(chunk, values):
-        return [_decode_line(line) for line in lines]
-    if any(len(line) > MOST_NAMES for line in lines):  # in a shorter one there is no room for so many
-        return list(map(_unless_crowded, lines, values))
-    return values
-
-
-def _unless_crowded(line: bytes, value: object) -> object:
-    found = count_names((value,)) if len(line) > MOST_NAMES else None
-    return _crowded() if found is not None and sum(found) > MOST_NAMES else value
-
-
-def _decode_line(line: bytes) -> object:
-    try:
-        value: object = _decode(line)
-        if _as_written(line, (value,)):
-            return _unless_crowded(line, value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        if not line.strip(_BLANK):
-            return {}
-    try:
-        return loads(line)
-    except Unreadable as exc:
-        return exc
-
-
-def _as_written(raw: bytes, values: Sequence[object]) -> bool:
-    """True: the decoded values have every key that was written, none twice, and none is nested too deeply.
-
-    Where no blank stands before a colon, each written key ends in `":`. Those that a string holds (an escaped
-    quote, or a text that begins with a colon) only add to the count. So it is never below the keys as
-    written, which are never fewer than the keys as decoded: equal at both ends means that no key was dropped.
-    """
-    if b" :" in raw or (b"\t" in raw and b"\t:" in raw) or (b"\r" in raw and b"\r:" in raw):
-        return False
-    found = count_names(values)
-    return found is not None and raw.count(b'":') == found[1]
 
 
 def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -181,5 +131,4 @@ def refuse(constant: str) -> NoReturn:
     raise Unreadable("NaN or Infinity")
 
 
-_decode = msgspec.json.Decoder().decode
 _DECODER = json.JSONDecoder(object_pairs_hook=unique, parse_float=finite, parse_constant=refuse)

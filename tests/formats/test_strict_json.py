@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from memferry.formats.strict_json import MAX_DEPTH, MOST_NAMES, Unreadable, count_names, decode_lines, loads
+from memferry.formats.json_lines import decode_lines
+from memferry.formats.strict_json import MAX_DEPTH, MOST_NAMES, Unreadable, count_names, loads
 
 TRAPS = {
     "a key twice": b'{"private":true,"private":false}',

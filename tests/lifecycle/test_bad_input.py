@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import pytest
 
 from memferry.cli.memory import run
+from memferry.memory.lifecycle import ledgers
 from tests.lifecycle.trees import Tree
 
 SAID = ("--scope", "global", "--summary", "x")
@@ -256,3 +257,21 @@ def test_a_clock_beyond_every_number_of_writes_is_no_clock(tree: Tree) -> None:
     tree.do("stats")
     tree.do("capture", *SAID)
     assert tree.lines("streams/**/*.jsonl")[-1]["lc"] < 10
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("1e999", "a number is out of range"),
+        ("[" * 100 + "]" * 100, "nested too deeply"),
+        ("[" + "{}," * 30_000 + "{}]", "more than 30,000 objects and keys"),
+        ('"\\ud800"', "half of a surrogate pair"),
+        ("NaN", "NaN or Infinity"),
+        ('1,"x":2', "a key appears twice"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_a_line_that_could_be_read_in_two_ways_is_damaged(value: str, reason: str) -> None:
+    """As strictly as what is carried: or one of both would take it for public, and the other not."""
+    line = ledgers.decoded(b'{"x":' + value.encode() + b"}", 3, 0)
+    assert (line.fields, line.problem) == ({}, reason)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from memferry.filelock import FLAGS, NO_SUCH_SYNC, sync_file
+from memferry.formats.strict_json import Unreadable, loads
 
 BLOCK = 1 << 20
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | FLAGS
@@ -117,17 +117,11 @@ def read(path: str, *, offset: int = 0, number: int = 1) -> Iterator[Line]:
 def decoded(raw: bytes, number: int, offset: int) -> Line:
     """A line that is there as a whole."""
     try:
-        fields = _DECODER.decode(raw.decode())
-    except UnicodeDecodeError:
-        return Line(number, offset, len(raw), {}, HALF if _is_half(raw) else "it is not UTF-8")
-    except Doubtful as doubt:
-        return Line(number, offset, len(raw), {}, str(doubt))
-    except (ValueError, RecursionError):
-        return Line(number, offset, len(raw), {}, HALF if _is_half(raw) else "it is not JSON")
+        fields = loads(raw)
+    except Unreadable as doubt:
+        return Line(number, offset, len(raw), {}, HALF if _is_half(raw) else doubt.reason)
     if not isinstance(fields, dict):
         return Line(number, offset, len(raw), {}, "it is not a JSON object")
-    if b"\\u" in raw and not _is_text(fields):
-        return Line(number, offset, len(raw), {}, "half of a surrogate pair")
     return Line(number, offset, len(raw), fields)
 
 
@@ -135,30 +129,3 @@ def _is_half(raw: bytes) -> bool:
     """Whether it begins an object, and ends inside of it."""
     marks = _STRING.sub(b"", raw)
     return raw.startswith(b"{") and (b'"' in marks or marks.count(b"{") > marks.count(b"}"))
-
-
-def _is_text(fields: dict[str, Any]) -> bool:
-    """Whether it can be written as UTF-8."""
-    try:
-        json.dumps(fields, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-class Doubtful(ValueError):
-    """JSON that programs read in different ways: a record must not be public to one and private to another."""
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise Doubtful("a key appears twice")
-    return found
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise Doubtful(f"{constant} is not a JSON number")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
