@@ -124,6 +124,14 @@ def backend_report(
     }
 
 
+def delivery_report(delivered: Mapping[str, Delivered]) -> dict[str, object]:
+    """How far each backend came, and the worst exit code."""
+    return {
+        "backends": {name: {"error": one.error, "through": one.after} for name, one in delivered.items()},
+        "exit_code": max((one.exit_code for one in delivered.values()), default=0),
+    }
+
+
 def capacity_report(capacity: Capacity | None) -> dict[str, object] | None:
     if capacity is None:
         return None

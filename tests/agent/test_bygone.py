@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from memferry.agent.commands.doctor import doctor
+from memferry.agent.pulling import apply
 from memferry.agent.pulling.pull import Pull
 from memferry.agent.service import opened
-from memferry.errors import ConfigError, TransientError
+from memferry.errors import ConfigError, MemferryError, TransientError
 from tests.agent.machines import Machine, quiet
 
 
@@ -209,3 +210,26 @@ def test_a_vault_that_was_out_of_reach_when_the_state_was_lost_gets_no_second_lo
     ant.do("push")
     assert keys(ant) == ["a2"]
     assert ant.status()["machine"]["id"] == before
+
+
+def test_a_space_whose_pulled_lines_cannot_be_read_halts_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They cannot be told from what was withdrawn meanwhile."""
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.log("from ant")
+    bee.log("from bee")
+    ant.sync()
+    bee.sync()
+    ant.sync()
+    lose_state(ant)
+    asked = apply.content
+
+    def closed(root: Path, file: str) -> bytes:
+        if "@" in file:
+            raise MemferryError(f"{file} cannot be read: Permission denied")
+        return asked(root, file)
+
+    monkeypatch.setattr(apply, "content", closed)
+    report = ant.do("push")
+    assert "log@bee.jsonl cannot be read" in report["halted"][0]
+    monkeypatch.undo()
+    assert ant.do("push")["halted"] == []

@@ -11,7 +11,7 @@ from memferry.agent.commands import naming
 from memferry.agent.commands.naming import Meant
 from memferry.agent.intake.sync import Guard
 from memferry.agent.recovery import lost
-from memferry.agent.report import Report
+from memferry.agent.report import Report, delivery_report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, Seen
@@ -91,6 +91,4 @@ def _forgotten(agent: Agent, name: str) -> Meant:
 
 def _told(agent: Agent, dry_run: bool) -> Report:
     """Every backend, at once."""
-    delivered = {} if dry_run else agent.deliver()
-    backends = {name: {"error": one.error, "through": one.after} for name, one in delivered.items()}
-    return {"dry_run": dry_run, "backends": backends, "exit_code": int(any(one.error for one in delivered.values()))}
+    return {"dry_run": dry_run} | delivery_report({} if dry_run else agent.deliver())

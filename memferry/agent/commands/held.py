@@ -11,7 +11,7 @@ from memferry.agent.files import gzipped, opening, tail
 from memferry.agent.files.tree import Tree
 from memferry.agent.intake.decisions import Decision
 from memferry.agent.intake.judging import kind_of
-from memferry.agent.report import Report
+from memferry.agent.report import Report, delivery_report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
 from memferry.config.node import nearest
@@ -155,14 +155,8 @@ def decision_name(one: Decision) -> str:
 def bring_up_to_date(agent: Agent) -> dict[str, Any]:
     """Read what a decision is about once more, and deliver what that makes of it."""
     outcome, halted = agent.ingest_all(Scope())
-    delivered = agent.deliver()
-    return {
-        "stored": outcome.new + outcome.modified,
-        "withdrawn": outcome.withdrawn,
-        "halted": halted,
-        "backends": {name: {"error": one.error, "through": one.after} for name, one in delivered.items()},
-        "exit_code": max((one.exit_code for one in delivered.values()), default=0),
-    }
+    read = {"stored": outcome.new + outcome.modified, "withdrawn": outcome.withdrawn, "halted": halted}
+    return read | delivery_report(agent.deliver())
 
 
 # -- reading again

@@ -10,7 +10,7 @@ from memferry.agent.files.tree import Tree
 from memferry.agent.outcome import Outcome
 from memferry.agent.pulling import apply
 from memferry.agent.pulling.planning import merged_here
-from memferry.agent.report import Report
+from memferry.agent.report import Report, delivery_report
 from memferry.agent.scope import Scope
 from memferry.agent.service import Agent
 from memferry.agent.state import clock
@@ -164,10 +164,6 @@ def conflicts(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         raise Halted("; ".join(halted), hint="see `memferry status`; settle conflicts after that")
     chosen, keep = find(agent, str(arguments["resolve"])), str(arguments.get("keep", CURRENT))
     resolve(agent, chosen, keep)
-    delivered = agent.deliver()
-    return {
-        "resolved": {"space": chosen.space, "file": chosen.file, "key": chosen.key, "keep": keep},
-        "left": len(listed(agent)),
-        "backends": {name: {"error": one.error, "through": one.after} for name, one in delivered.items()},
-        "exit_code": max((one.exit_code for one in delivered.values()), default=0),
-    }
+    told = delivery_report(agent.deliver())
+    resolved = {"space": chosen.space, "file": chosen.file, "key": chosen.key, "keep": keep}
+    return {"resolved": resolved, "left": len(listed(agent))} | told

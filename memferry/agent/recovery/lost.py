@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from memferry.agent.files.tree import Tree
@@ -15,7 +15,7 @@ from memferry.agent.recovery.rebuild import adopt_shards, rebuild
 from memferry.agent.state.notices import notice
 from memferry.backends.base import MachineLog, Readable
 from memferry.config import Config
-from memferry.errors import BackendError
+from memferry.errors import BackendError, Halted, MemferryError, StateError
 from memferry.model import Identity
 
 if TYPE_CHECKING:
@@ -70,10 +70,21 @@ def meet_again(agent: Agent, tree: Tree) -> None:
         return
     others = set(agent.machine_names().values()) - {agent.me.name}
     with agent.state.transaction():
-        adopt_shards(agent.catalog, agent.received, tree, others)
+        _adopt_shards(agent, tree, others)
         if bygone(agent, tree).keep_home():
             notice(agent.state, lost_notice(tree.name))
         agent.state.execute("delete from meta where name = ?", (UNMET + tree.name,))
+
+
+def _adopt_shards(agent: Agent, tree: Tree, others: Collection[str]) -> None:
+    """Raises Halted where one cannot be read: what was withdrawn of it could not be told from the rest."""
+    try:
+        adopt_shards(agent.catalog, agent.received, tree, others)
+    except StateError:
+        raise
+    except MemferryError as error:
+        hint = error.hint or "let this user read it; the space is looked at again by the next sync"
+        raise Halted(f"space {tree.name}: {error}", hint=hint) from error
 
 
 def bygone(agent: Agent, tree: Tree) -> Bygone:
