@@ -21,7 +21,7 @@ import pytest
 
 from memferry.agent.commands import machines
 from memferry.agent.recovery import identity
-from memferry.backends import registry
+from memferry.backends import names, registry
 from memferry.backends.encryption import age, invites
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.faulty import Fault, FaultyStore, When
@@ -440,6 +440,21 @@ def test_the_restore_drill(computers: dict[str, Typed], tmp_path: Path) -> None:
     bee.run("machines", "revoke", "ant")
     bee.run("verify")
     assert bee.shows()["ant"]["revoked"] is True
+
+
+def test_a_restore_names_what_it_left_out(
+    computers: dict[str, Typed], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ant = computers["ant"]
+    ant.write("plan.md", "# Plan\n")
+    ant.write("CON.md", "# How to deploy\n")
+    ant.run("push")
+    monkeypatch.setattr(names, "ON_WINDOWS", True)
+    shown = ant.run("restore", "--machine", "ant", "--to", str(tmp_path / "to"), exit_code=1)
+    assert "  ! left out notes/CON.md: Windows cannot store its name\n    restore on another system\n" in shown
+    assert sorted(tree(tmp_path / "to")) == ["notes/log.jsonl", "notes/plan.md"]
+    (left,) = ant.json("restore", "--machine", "ant", "--to", str(tmp_path / "again"), exit_code=1)["left_out"]
+    assert (left["file"], left["strange"]) == ("notes/CON.md", False)
 
 
 def test_a_state_that_is_lost_is_found_again_where_its_keys_are_kept(

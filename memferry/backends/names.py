@@ -21,14 +21,17 @@ themselves."""
 RENAME_THERE = "rename it on the machine that wrote it, and `memferry forget` its old name there"
 """What frees a file that cannot be written here: that its old name is gone from a disk withdraws nothing."""
 
+WHO_ELSE = "no memferry writes this: ask who else can write to that backend"
+"""What to do about something in a log that cannot have come from a file."""
+
 ON_WINDOWS = sys.platform == "win32"
 ABANDONED_S = 24 * 3600
 _LITTER = frozenset({".DS_Store", ".directory", ".localized", "Thumbs.db", "desktop.ini"})
 _MAX_KEY_BYTES = 1024
-_MAX_NAME_BYTES = 255
+MAX_NAME_BYTES = 255
+"""Of one part of a path, on every file system that is in use."""
 _NOT_PORTABLE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
 _RESERVED = frozenset({"CON", "PRN", "AUX", "NUL"} | {f"{port}{n}" for port in ("COM", "LPT") for n in range(10)})
-_DRIVE = re.compile(r"[A-Za-z]:")
 _MACHINE = re.compile(r"[0-9a-f]{32}")
 _SEGMENT = re.compile(r"([0-9]{12,16})-([0-9]{12,16})-([0-9a-f]{16})\.jsonl\.zst")
 _KEYS = re.compile(r"keys/([1-9][0-9]{0,8})(?:-[0-9a-f]{16})?\.age")
@@ -79,14 +82,15 @@ AGE = Scheme(".age")
 
 
 def problem(path: str, *, portable: bool) -> str | None:
-    """Why `path` must not be written below a root; None: it may. `portable`: no name that any system refuses."""
+    """Why `path` must not be written below a root; None: it may. `portable`: no name that any system refuses, or takes
+    for a drive or for a way to another folder."""
     try:
         size_bytes = len(path.encode())
     except UnicodeEncodeError:
         return "is not valid Unicode"
     if size_bytes > _MAX_KEY_BYTES:
         return "is too long"
-    if "\0" in path or path.startswith("/") or _DRIVE.match(path):
+    if "\0" in path or path.startswith("/"):
         return "is not a relative path"
     return next((why for part in path.split("/") if (why := _part_problem(part, portable))), None)
 
@@ -94,7 +98,7 @@ def problem(path: str, *, portable: bool) -> str | None:
 def _part_problem(part: str, portable: bool) -> str | None:
     if part in ("", ".", ".."):
         return "has an empty or dotted part"
-    if len(part.encode()) > _MAX_NAME_BYTES:
+    if len(part.encode()) > MAX_NAME_BYTES:
         return "has a part that is too long"
     if durable.is_temp(part):
         return "is a temp file's name"
@@ -109,6 +113,11 @@ def check_key(key: str) -> str:
     if why := problem(key, portable=True):
         raise InvalidValue(f"{shown(key)!r} cannot be a key: it {why}", key=shown(key), hint="rename it")
     return key
+
+
+def fits_here(file: str) -> bool:
+    """Whether a file of this name may be looked for, and written, below a folder of this computer."""
+    return problem(file, portable=ON_WINDOWS) is None
 
 
 def check_file(file: str) -> str:

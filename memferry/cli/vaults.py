@@ -22,7 +22,7 @@ def _restore(arguments: Namespace) -> Answer:
     to = absolute(arguments.to)
     wanted = {"machine": arguments.machine, "to": to, "backend": arguments.backend}
     report = ask(arguments, "restore", wanted)
-    return Answer(report, _restored(report))
+    return Answer(report, _restored(report), report["exit_code"])
 
 
 def _restored(report: Mapping[str, Any]) -> Iterator[str]:
@@ -32,6 +32,9 @@ def _restored(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{count(report['kept_aside'], 'older version')} that no file shows any more: in .memferry-kept/ there"
     if report["redacted"]:
         yield f"{count(report['redacted'], 'record')} as redacted: the originals never left the machine that wrote them"
+    for one in report["left_out"][:SHOWN]:
+        yield from problem(f"left out {one['file']}: {one['reason']}", one["next_step"])
+    yield from more(len(report["left_out"]) - SHOWN)
 
 
 def _describe_verify(parser: ArgumentParser) -> None:

@@ -142,8 +142,9 @@ def test_a_log_that_went_back_is_left_alone_and_the_others_are_read(ant: Machine
 def test_a_name_that_windows_cannot_store_is_named_there_and_waits(
     ant: Machine, bee: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There `log:b.md` would be a stream of the file `log`, and `end.` be called `end`."""
-    odd = {"log:b.md", "back\\slash.md", "CON.md", "what?.md", "end./plan.md"}
+    """There `log:b.md` would be a stream of the file `log`, `Q: how.md` lie on another drive, and `end.` be called
+    `end`."""
+    odd = {"log:b.md", "Q: how.md", "back\\slash.md", "CON.md", "what?.md", "end./plan.md"}
     for name in (*odd, "plan.md"):
         ant.write(name, f"# {name}\n")
     ant.append("aux.jsonl", {"id": "a1"})
@@ -157,6 +158,7 @@ def test_a_name_that_windows_cannot_store_is_named_there_and_waits(
         assert sorted(path.name for path in bee.tree.rglob("*") if path.is_file()) == ["aux@ant.jsonl", "plan.md"]
     assert bee.do("pull")["exit_code"] == 0
     assert all(bee.read(name) == f"# {name}\n" for name in odd)
+    assert bee.status()["problems"] == []
 
 
 def test_a_file_that_cannot_be_written_is_named_and_tried_again(ant: Machine, bee: Machine, tmp_path: Path) -> None:

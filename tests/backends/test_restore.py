@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import os
@@ -7,17 +8,21 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from memferry.backends import names
 from memferry.backends.local import LocalStore
 from memferry.backends.vault.backend import Vault
 from memferry.backends.vault.layout import Layouts
 from memferry.backends.vault.restore import RestoreReport, restore
-from memferry.errors import AccessDenied, ConfigError, TargetRefused
+from memferry.durable import Folder
+from memferry.errors import ConfigError, TargetRefused
 from memferry.model import Op
 from tests.backends.samples import ME, contents, note, place, put, retract, seal
 
@@ -235,24 +240,85 @@ def test_a_retraction_of_another_machines_operation_does_not(tmp_path: Path) -> 
 
 
 HOSTILE = [
-    "/etc/passwd", "../escape", "a/../../escape", "..", ".", "a//b", "", "C:/x", "c:evil", "nul\0byte", "a/" + "x" *
-    300, "x/" * 2000,
+    "/etc/passwd", "../escape", "a/../../escape", "..", ".", "a//b", "", "nul\0byte", "a/" + "x" * 300, "x/" * 2000,
+    ".memferry-0123456789abcdef.tmp",
 ]  # fmt: skip
+GOOD = {"to/notes/log.jsonl": b"good\n"}
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_names_that_lead_elsewhere_are_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
-    with pytest.raises(TargetRefused) as caught:
-        restore([line(1, "good"), line(2, "evil", 0, name)], tmp_path / "to")
-    assert caught.value.hint
-    assert contents(tmp_path) == {}
+def test_names_that_lead_elsewhere_are_left_out_and_told(tmp_path: Path, name: str) -> None:
+    report = restore([line(1, "good"), line(2, "evil", 0, name)], tmp_path / "to")
+    assert contents(tmp_path) == GOOD
+    (left,) = report.left_out
+    assert left.file.startswith("notes/")
+    assert left.next_step
+    assert (left.strange, report.exit_code) == (True, 4)
+    assert (report.files, report.records) == (1, 1)
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "../../escape"])
+def test_no_older_version_leads_elsewhere_either(tmp_path: Path, name: str) -> None:
+    """Of a document that got shorter, of a ledger that lost lines, and of one whose other lines lie elsewhere."""
+    ledger = [line(1, "evil", 0, name), line(2, "evil, too", 1, name), note(3, name, keep=1)]
+    moved = [*ledger, place(4, "log.jsonl", 0, 1), note(5, name, gone=True)]
+    page = [document(1, "evil indeed", name), document(2, "evil", name)]
+    for number, ops in enumerate((ledger, moved, page)):
+        report = restore(ops, tmp_path / "in" / str(number) / "to")
+        assert report.left_out
+    assert all(path.split("/")[2] == "to" for path in contents(tmp_path))
 
 
 @pytest.mark.parametrize("space", [*HOSTILE, "a/b", ".memferry-kept", ".memferry-restore-x"])
 def test_spaces_too(tmp_path: Path, space: str) -> None:
-    with pytest.raises(TargetRefused):
-        restore([line(1, "good"), put(2, "evil", space=space)], tmp_path / "to")
-    assert contents(tmp_path) == {}
+    report = restore([line(1, "good"), put(2, "evil", space=space)], tmp_path / "to")
+    assert contents(tmp_path) == GOOD
+    assert report.exit_code == 4
+
+
+def test_what_windows_cannot_store_is_left_out_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a letter and a colon are a drive, and a backslash leads to another folder."""
+    monkeypatch.setattr(names, "ON_WINDOWS", True)
+    odd = ["C:/x", "c:evil", "Q: how to deploy.md", "..\\x", "\\\\host\\share\\x", "CON.md", "end.", "what?"]
+    ops = [line(seq, "x", 0, name) for seq, name in enumerate(odd, start=2)]
+    report = restore([line(1, "good"), *ops], tmp_path / "to")
+    assert contents(tmp_path) == GOOD
+    assert {one.file for one in report.left_out} == {f"notes/{names.shown(name)}" for name in odd}
+    assert report.exit_code == 1
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENAMETOOLONG, errno.EILSEQ, errno.EEXIST])
+def test_a_name_that_the_disk_cannot_store_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """As on exFAT, on an encrypted home folder, and where upper and lower case are one."""
+    real = Folder.writing
+
+    def writing(folder: Folder, name: str, **how: Any) -> AbstractContextManager[BinaryIO]:
+        if name == "odd.jsonl":
+            raise OSError(number, os.strerror(number))
+        return real(folder, name, **how)
+
+    monkeypatch.setattr(Folder, "writing", writing)
+    report = restore([line(1, "good"), line(2, "x", 0, "odd.jsonl"), line(3, "y", 0, "p.jsonl")], tmp_path / "to")
+    assert contents(tmp_path) == GOOD | {"to/notes/p.jsonl": b"y\n"}
+    (left,) = report.left_out
+    assert left.file == "notes/odd.jsonl"
+    assert left.reason
+    assert (report.exit_code, report.files, report.records) == (1, 2, 2)
+
+
+def test_a_file_and_a_folder_of_one_name(tmp_path: Path) -> None:
+    """Both live, as after a push of some files only: one waits, the rest is there."""
+    report = restore([document(1, "x", "a"), document(2, "y", "a/b"), line(3, "good")], tmp_path / "to")
+    assert contents(tmp_path) == GOOD | {"to/notes/a": b"x"}
+    assert [one.file for one in report.left_out] == ["notes/a/b"]
+
+
+def test_a_name_that_has_no_room_for_more_is_kept_aside_shortened(tmp_path: Path) -> None:
+    long = "n" * 252 + ".md"
+    ops = [document(1, "the long one", long), document(2, "short", long)]
+    assert sorted(map(len, restored(tmp_path, *ops))) == [len(f"notes/{long}"), len(f".memferry-kept/notes/{long}")]
 
 
 @pytest.mark.parametrize("op", [put(1, "x", position=1 << 70), note(2, mtime_ns=1 << 70), note(2, keep=1 << 70)])
@@ -263,9 +329,9 @@ def test_numbers_that_no_log_holds_are_refused(tmp_path: Path, op: Op) -> None:
 
 @POSIX
 def test_odd_names_are_names(tmp_path: Path) -> None:
-    names = ["new\nline", "back\\slash", "colon: x", "ünïcödé 🦀", " space ", "-rf", "con"]
-    ops = [line(seq, "x", 0, name) for seq, name in enumerate(names, start=1)]
-    assert sorted(restored(tmp_path, *ops)) == sorted(f"notes/{name}" for name in names)
+    odd = ["new\nline", "back\\slash", "colon: x", "ünïcödé 🦀", " space ", "-rf", "con", "Q: how?", "C:/x", "c:evil"]
+    ops = [line(seq, "x", 0, name) for seq, name in enumerate(odd, start=1)]
+    assert sorted(restored(tmp_path, *ops)) == sorted(f"notes/{name}" for name in odd)
 
 
 @POSIX
@@ -293,9 +359,10 @@ def test_a_link_that_appears_while_we_write_is_not_followed(tmp_path: Path, monk
         real(path, *more, **where)
 
     monkeypatch.setattr(os, "mkdir", swap)
-    with pytest.raises(AccessDenied, match="notes"):
-        restore([line(1, "x")], to)
+    report = restore([line(1, "x")], to)
     assert contents(outside) == {}
+    assert [one.file for one in report.left_out] == ["notes/log.jsonl"]
+    assert "a link" in report.left_out[0].reason
 
 
 def test_the_target_itself_may_be_a_link_and_is_made(tmp_path: Path) -> None:
@@ -430,7 +497,7 @@ def test_the_fold_shows_what_the_writer_left(steps: list[tuple[object, ...]]) ->
     assert {name: lines for name, lines in found.items() if lines} == {
         name: lines for name, lines in expected.items() if lines
     }
-    assert layouts.set_aside(lambda space: "kept", lambda file, format_, seq: "kept") == len(ledger.aside())
+    layouts.set_aside(lambda space: "kept", lambda file, format_, seq: "kept")
     kept = [body for file in layouts.files() if file.space == "kept" for body in layouts.bodies(file.id)]
     assert kept == [b"line %d" % seq for seq in sorted(ledger.aside())]
     layouts.close()

@@ -25,5 +25,8 @@ def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
             log = next((log for log in backend.survey().logs if wanted in (log.name, log.id)), None)
             if log is not None:
                 report = restore_files(backend.read(log.id), to, machine=log.id)
-                return {"machine": log.name, "backend": candidate, "to": str(to), **report._asdict()}
+                told = report._asdict() | {"left_out": [one._asdict() for one in report.left_out]}
+                return {
+                    "machine": log.name, "backend": candidate, "to": str(to), **told, "exit_code": report.exit_code
+                }  # fmt: skip
     raise ConfigError(f"no machine {wanted} in {name or 'any backend'}", hint="`memferry machines` lists them")

@@ -6,6 +6,7 @@ are not to be pushed as edits.
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, hex_number
 from memferry.agent.state.merge import Merged, Version, merge
 from memferry.agent.state.received import Rival
+from memferry.backends import names
 from memferry.formats.base import Whole
 from memferry.model import Source
 
@@ -104,10 +106,14 @@ class Planning:
 
     def how(self, space: str, file: str, otherwise: How) -> How:
         """What becomes of a file: `otherwise`, or it is new."""
-        if (space, file) in self._made or (self._trees[space].root / file).exists():
+        if (space, file) in self._made or self._is_there(space, file):
             return otherwise
         self._made.add((space, file))
         return "new"
+
+    def _is_there(self, space: str, file: str) -> bool:
+        """Not asked of the disk where a name might lead out of the space; whoever writes it is told."""
+        return names.fits_here(file) and os.path.exists(self._trees[space].root / file)
 
     def _edits(self, ids: Sequence[int]) -> Iterator[Edit]:
         seen, versions = self._catalog.seen(ids), self._received.versions(ids)
@@ -141,7 +147,7 @@ class Planning:
     def _holds(self, one: Rival) -> bool:
         tree = self._trees[one.space]
         kind = tree.format.kind(one.file)
-        if kind is None or not isinstance(kind.reader, Whole):
+        if kind is None or not isinstance(kind.reader, Whole) or not names.fits_here(one.file):
             return False
         return apply.holds(
             tree.root, Source(one.space, one.file, kind.format), kind.reader, one.key, one.version.digest

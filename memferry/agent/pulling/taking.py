@@ -15,12 +15,12 @@ from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.pulling.withdrawn import Withdrawn
 from memferry.agent.state import clock
 from memferry.agent.state.known import hex_number
+from memferry.backends import names
 from memferry.backends.base import MachineLog
 from memferry.model import Op, Put, Retract, Settle, Sighting
 
 STRANGE = "operations"
 """What a complaint about single operations is about."""
-WHO_ELSE = "no memferry writes this: ask who else can write to that backend"
 
 
 class Taking:
@@ -73,7 +73,8 @@ class Taking:
     def _complain(self, seq: int, why: str) -> None:
         self.counts["strange"] += 1
         with self._here.state.transaction():
-            self._peers.complain(self._log.id, f"operation {seq} {why}; it was left out", WHO_ELSE, about=STRANGE)
+            text = f"operation {seq} {why}; it was left out"
+            self._peers.complain(self._log.id, text, names.WHO_ELSE, about=STRANGE)
 
     # -- what it says
 

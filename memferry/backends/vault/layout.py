@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, assert_never
@@ -96,32 +96,30 @@ class Layouts:
                 around = tuple(json.loads(frame)) if frame else None
                 yield File(id_, space, name, format_, mtime_ns, around, bool(gone), records)
 
-    def redacted(self) -> int:
-        """How many of the versions that files show are without something that only their machine has."""
-        sql = "select count(*) from version where redacted and seq in (select seq from shown)"
-        return int(self._db.execute(sql).fetchone()[0])
+    def redacted(self, files: Sequence[int]) -> int:
+        """How many of the versions that these files show are without something that only their machine has."""
+        shown = "select seq from shown where file in (select value from json_each(?))"
+        sql = f"select count(*) from version where redacted and seq in ({shown})"
+        return int(self._db.execute(sql, (json.dumps(files),)).fetchone()[0])
 
     def bodies(self, file: int) -> Iterator[bytes]:
         """What a file shows, in order. `file`: its id."""
         sql = "select body from shown join version using(seq) where shown.file = ? order by position"
         return (body for (body,) in self._db.execute(sql, (file,)))
 
-    def set_aside(self, space: Callable[[str], str], name: Callable[[str, str, int], str]) -> int:
+    def set_aside(self, space: Callable[[str], str], name: Callable[[str, str, int], str]) -> None:
         """Show in files of their own what no file shows any more: lines that a rewrite removed, and versions that were
-        replaced only by shorter ones. One that a longer one of the same key replaced was an edit. Returns their count.
+        replaced only by shorter ones. One that a longer one of the same key replaced was an edit.
 
         `space`: theirs, from the one they lay in; `name`: theirs, from file, format and seq. Call when all is applied.
         """
         self._index()
         self._db.execute("create index version_by_key on version(key, seq)")
         self._db.execute(_ASIDE)
-        count = 0
         for seq, was_in, file, format_ in self._db.execute("select seq, space, name, format from aside order by seq"):
             kept = self._file(space(was_in), name(file, format_, seq))
             self._db.execute("update file set format = ?, mtime_ns = 0 where id = ?", (format_, kept))
             self._show(kept, seq, seq)
-            count += 1
-        return count
 
     def move(self, file: int, space: str, name: str) -> None:
         """Have a file restored under another name."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import posixpath
 import shutil
 import sqlite3
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 from memferry import durable
@@ -21,21 +23,51 @@ from memferry.model import Op
 
 KEPT = ".memferry-kept"
 """Folder of the target for what no file shows any more."""
+SHOWN_CHARACTERS = 1000
+"""Of a name that was left out."""
 _SCRATCH = ".memferry-restore-"
 _ARRAY = ("[\n", ",\n", "\n]\n")
 _STEP_BYTES = 1 << 20
 _GZIP = 31
+_OF_A_NAME = {
+    errno.EEXIST: "its name and that of another file are one on this disk",
+    errno.EINVAL: "this disk cannot store its name",
+    errno.EILSEQ: "this disk cannot store its name",
+    errno.ENAMETOOLONG: "its name is too long for this disk",
+    errno.ENOTDIR: "a link or a file lies where its folder would be",
+    errno.ELOOP: "a link or a file lies where its folder would be",
+}
+"""What an error says of one file's name, while others can be written."""
+_ELSEWHERE = "restore into an empty folder on a disk that can store it"
+
+
+class LeftOut(NamedTuple):
+    """A file that was not restored, for its name: `file` as it may be printed, `space/path`. `strange`: no memferry
+    writes such a name."""
+
+    file: str
+    reason: str
+    next_step: str
+    strange: bool = False
 
 
 class RestoreReport(NamedTuple):
     """What was restored: `files` with their `records`, `kept_aside`: versions that no file shows any more, the `bytes`
-    of all of it, and how many of the versions are `redacted`: the originals never left their machine."""
+    of all of it, and how many of the versions are `redacted`: the originals never left their machine. `left_out`: what
+    was not."""
 
     files: int
     records: int
     kept_aside: int
     bytes: int
     redacted: int = 0
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """4: the log names what no memferry writes. 1: a file cannot be stored here."""
+        strange = any(one.strange for one in self.left_out)
+        return TargetRefused.exit_code if strange else int(bool(self.left_out))
 
 
 def restore(ops: Iterable[Op], to: Path, *, machine: str = "") -> RestoreReport:
@@ -44,7 +76,8 @@ def restore(ops: Iterable[Op], to: Path, *, machine: str = "") -> RestoreReport:
 
     `ops`: all of one machine's log, ascending; `machine`: its id. `to` is made if it is missing. It must hold nothing
     but what would be written there, so that an interrupted restore can be repeated: else ConfigError, and nothing
-    is written. TargetRefused if the log names a file outside of it. Needs the disk space twice while it runs.
+    is written. A file whose name leads elsewhere, or cannot be stored there, is left out. Needs the disk space twice
+    while it runs.
     """
     with durable.explained(to):
         to.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -58,20 +91,37 @@ def _restore(ops: Iterable[Op], to: Path, scratch: Path, machine: str) -> Restor
     try:
         with closing(Layouts(scratch, machine=machine)) as layouts:
             _fold(ops, layouts)
-            kept_aside = layouts.set_aside(lambda space: f"{KEPT}/{space}", _kept_name)
-            redacted = layouts.redacted()
-            files = _plan(layouts)
-            there = _already_there(to, layouts, files)
+            layouts.set_aside(lambda space: f"{KEPT}/{space}", _kept_name)
+            plan = _plan(layouts)
+            there = _already_there(to, layouts, plan.files)
             with Folder.open(to) as root:
-                size = sum(_write(root, path, file, layouts, there) for path, file in files.items())
+                return _carry_out(plan, root, layouts, there)
     except sqlite3.OperationalError as error:
         full = error.sqlite_errorcode == sqlite3.SQLITE_FULL
         problem = QuotaExceeded if full else TransientError
         raise problem(
             f"the scratch database in {to} failed: {error}", hint=f"free some space on the disk of {to}"
         ) from error
-    restored = [file for file in files.values() if not file.space.startswith(f"{KEPT}/")]
-    return RestoreReport(len(restored), sum(file.records for file in restored), kept_aside, size, redacted)
+
+
+def _carry_out(plan: _Plan, root: Folder, layouts: Layouts, there: frozenset[str]) -> RestoreReport:
+    """One name that this disk cannot have stops no other."""
+    written: list[File] = []
+    left_out = list(plan.left_out)
+    size = 0
+    for path, file in plan.files.items():
+        with durable.explained(root.path / path):
+            try:
+                size += _write(root, path, file, layouts, there)
+                written.append(file)
+            except OSError as error:
+                if error.errno not in _OF_A_NAME:
+                    raise
+                left_out.append(LeftOut(_shown(path), _OF_A_NAME[error.errno], _ELSEWHERE))
+    kept = [file for file in written if file.space.startswith(f"{KEPT}/")]
+    aside, records = (sum(file.records for file in files) for files in (kept, written))
+    redacted = layouts.redacted([file.id for file in written])
+    return RestoreReport(len(written) - len(kept), records - aside, aside, size, redacted, tuple(left_out))
 
 
 def _fold(ops: Iterable[Op], layouts: Layouts) -> None:
@@ -86,38 +136,73 @@ def _fold(ops: Iterable[Op], layouts: Layouts) -> None:
 
 def _kept_name(file: str, format_: str, seq: int) -> str:
     """Old versions of a document cannot be joined to one file: each has its own."""
-    path = PurePosixPath(file)
-    return str(path.with_name(f"{path.stem}.{seq}{path.suffix}")) if format_ == "document" else file
+    if format_ != "document":
+        return file
+    stem, suffix = posixpath.splitext(file)
+    return _ending(stem, f".{seq}{suffix}")
+
+
+def _ending(path: str, end: str) -> str:
+    """`path` with something more at its end; its last part is cut where that would make it too long."""
+    folder, slash, name = path.rpartition("/")
+    room = max(names.MAX_NAME_BYTES - len(end.encode()), 0)
+    return folder + slash + name.encode()[:room].decode(errors="ignore") + end
 
 
 # -- which files
 
 
-def _plan(layouts: Layouts) -> dict[str, File]:
-    """What to write, by path below the target. Every name is checked before the first byte is written."""
-    for file in layouts.files():
-        _check_names(file)
+class _Plan(NamedTuple):
+    """`files`: what to write, by path below the target."""
+
+    files: Mapping[str, File]
+    left_out: Sequence[LeftOut]
+
+
+def _plan(layouts: Layouts) -> _Plan:
+    """Every name is checked before the first byte is written."""
+    unfit = {file.id: why for file in layouts.files() if (why := _unfit(file))}
     _step_aside(layouts)
-    return {f"{file.space}/{file.name}": file for file in layouts.files() if _was_a_file(file)}
+    wanted = [file for file in layouts.files() if _was_a_file(file)]
+    files = {_path(file): file for file in wanted if file.id not in unfit}
+    return _Plan(files, [unfit[file.id] for file in wanted if file.id in unfit])
 
 
-def _check_names(file: File) -> None:
+def _path(file: File) -> str:
+    return f"{file.space}/{file.name}"
+
+
+def _unfit(file: File) -> LeftOut | None:
+    """Why a file must not be written: its name would lead out of its space, or this computer cannot have it."""
     space = file.space.removeprefix(f"{KEPT}/")
+    path = _shown(_path(file))
     if "/" in space or space.startswith(".memferry"):
-        raise TargetRefused(f"a log names the space {names.shown(space)!r}, which cannot be", hint="memferry verify")
-    names.check_file(space)
-    names.check_file(file.name)
+        return LeftOut(path, "no space is called this", names.WHO_ELSE, strange=True)
+    for what, name in (("the name of its space", space), ("its name", file.name)):
+        if why := names.problem(name, portable=False):
+            return LeftOut(path, f"{what} {why}", names.WHO_ELSE, strange=True)
+        if not names.fits_here(name):
+            return LeftOut(path, f"Windows cannot store {what}", "restore on another system")
+    return None
+
+
+def _shown(path: str) -> str:
+    return names.shown(path)[:SHOWN_CHARACTERS]
 
 
 def _step_aside(layouts: Layouts) -> None:
     """A file that is gone makes way for a folder of its name, or for a file where its folder was."""
     files = list(layouts.files())
-    live = {f"{file.space}/{file.name}" for file in files if not file.gone}
+    paths = {_path(file) for file in files}
+    live = {_path(file) for file in files if not file.gone}
     folders = {folder for path in live for folder in _folders(path)}
     for file in files:
-        path = f"{file.space}/{file.name}"
+        path = _path(file)
         if file.gone and (path in folders or not live.isdisjoint(_folders(path))):
-            layouts.move(file.id, f"{KEPT}/{file.space}", f"{file.name}.gone")
+            space, end = f"{KEPT}/{file.space}", ".gone"
+            while f"{space}/{_ending(file.name, end)}" in paths:
+                end += ".gone"
+            layouts.move(file.id, space, _ending(file.name, end))
 
 
 def _folders(path: str) -> Iterator[str]:
@@ -137,7 +222,7 @@ def _has_frame_if_array(file: File) -> bool:
     return file.format != "entries" or file.frame is not None
 
 
-def _already_there(to: Path, layouts: Layouts, files: dict[str, File]) -> frozenset[str]:
+def _already_there(to: Path, layouts: Layouts, files: Mapping[str, File]) -> frozenset[str]:
     """Paths that an interrupted restore has written. ConfigError if anything else lies in the target."""
     there = frozenset(path for path in _paths(to) if not path.startswith(_SCRATCH))
     for path in sorted(there):
@@ -167,24 +252,18 @@ def _is_same(path: Path, content: Iterable[bytes]) -> bool:
 
 
 def _write(root: Folder, path: str, file: File, layouts: Layouts, there: frozenset[str]) -> int:
-    """Returns the file's size in bytes."""
+    """Returns the file's size in bytes. Raises plain OSErrors."""
     if path in there:
         return sum(map(len, _content(file, layouts)))
     *folders, name = path.split("/")
     size = 0
-    with ExitStack() as stack, durable.explained(root.path / path):
+    with ExitStack() as stack:
         folder = root
         for part in folders:
             folder = stack.enter_context(folder.sub(part, create=True))
-        try:
-            with folder.writing(name, replace=False, mtime_ns=file.mtime_ns) as target:
-                for step in _content(file, layouts):
-                    size += target.write(step)
-        except FileExistsError as error:
-            raise ConfigError(
-                f"{names.shown(path)} has the name of another file on this file system",
-                hint="restore to a disk that tells upper and lower case apart",
-            ) from error
+        with folder.writing(name, replace=False, mtime_ns=file.mtime_ns) as target:
+            for step in _content(file, layouts):
+                size += target.write(step)
     return size
 
 
