@@ -22,7 +22,7 @@ from memferry.backends.vault.backend import Vault
 from memferry.backends.vault.layout import Layouts
 from memferry.backends.vault.restore import RestoreReport, restore
 from memferry.durable import Folder
-from memferry.errors import ConfigError, TargetRefused
+from memferry.errors import ConfigError, TargetRefused, TransientError
 from memferry.model import Op
 from tests.backends.samples import ME, contents, note, place, put, retract, seal
 
@@ -368,6 +368,33 @@ def test_a_link_that_appears_while_we_write_is_not_followed(tmp_path: Path, monk
 def test_the_target_itself_may_be_a_link_and_is_made(tmp_path: Path) -> None:
     restore([line(1, "x")], tmp_path / "deep" / "to")
     assert contents(tmp_path) == {"deep/to/notes/log.jsonl": b"x\n"}
+
+
+def test_a_target_that_can_be_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    for to in (tmp_path / "file", tmp_path / "file" / "to"):
+        with pytest.raises(ConfigError, match="no folder") as caught:
+            restore([line(1, "x")], to)
+        assert "new folder" in caught.value.hint
+    assert contents(tmp_path) == {"file": b"mine"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is where nobody can make a folder")
+def test_a_target_where_nothing_can_be_made() -> None:
+    with pytest.raises(ConfigError, match="no folder"):
+        restore([line(1, "x")], Path("/proc/restored"))
+
+
+def test_a_disk_that_fails_says_to_restore_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing does that by itself."""
+
+    def failing(folder: Folder, name: str, **how: Any) -> AbstractContextManager[BinaryIO]:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(Folder, "writing", failing)
+    with pytest.raises(TransientError, match=r"log\.jsonl") as caught:
+        restore([line(1, "x")], tmp_path)
+    assert "restore again" in caught.value.hint
 
 
 def test_a_target_with_other_files_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import sqlite3
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,12 +79,35 @@ def restore(ops: Iterable[Op], to: Path, *, machine: str = "") -> RestoreReport:
     is written. A file whose name leads elsewhere, or cannot be stored there, is left out. Needs the disk space twice
     while it runs.
     """
-    with durable.explained(to):
-        to.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _make(to)
+    with _explained(to):
         for left in to.glob(_SCRATCH + "*"):
             shutil.rmtree(left)
         with tempfile.TemporaryDirectory(prefix=_SCRATCH, dir=to) as scratch:
             return _restore(ops, to, Path(scratch) / "layout.db", machine)
+
+
+def _make(to: Path) -> None:
+    with _explained(to):
+        try:
+            to.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except (FileExistsError, FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigError(
+                f"nothing can be restored to {to}: it is no folder, and none can be made there",
+                hint="name an empty or new folder",
+            ) from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """As `durable.explained`, of a command that nobody repeats by itself."""
+    try:
+        yield
+    except OSError as error:
+        problem = durable.failure(error, path)
+        if isinstance(problem, TransientError):
+            problem.hint = f"look at {path}, then restore again"
+        raise problem from error
 
 
 def _restore(ops: Iterable[Op], to: Path, scratch: Path, machine: str) -> RestoreReport:
@@ -110,7 +133,7 @@ def _carry_out(plan: _Plan, root: Folder, layouts: Layouts, there: frozenset[str
     left_out = list(plan.left_out)
     size = 0
     for path, file in plan.files.items():
-        with durable.explained(root.path / path):
+        with _explained(root.path / path):
             try:
                 size += _write(root, path, file, layouts, there)
                 written.append(file)
