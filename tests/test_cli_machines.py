@@ -457,6 +457,36 @@ def test_a_restore_names_what_it_left_out(
     assert (left["file"], left["strange"]) == ("notes/CON.md", False)
 
 
+def test_what_others_changed_since_comes_with_a_pull_once_the_folder_is_there(
+    computers: dict[str, Typed], tmp_path: Path
+) -> None:
+    """A restore gives what its machine wrote; a new machine pulls the newest of all, and says what hinders it."""
+    ant, bee, cat = computers.values()
+    ant.write("plan.md", "# Plan\n")
+    ant.run("push")
+    alone = ant.run("restore", "--machine", "ant", "--to", str(tmp_path / "alone"))
+    assert "memferry pull" not in alone
+    ant.let_in(bee)
+    bee.run("pull")
+    bee.write("plan.md", "# Bee's plan\n")
+    bee.run("push")
+    ant.let_in(cat)
+    shown = cat.run("restore", "--machine", "ant", "--to", str(tmp_path / "to"))
+    assert "as ant wrote them; `memferry pull` brings what other machines changed since" in shown
+    assert (tmp_path / "to" / "notes" / "plan.md").read_text() == "# Plan\n"
+
+    cat.tree.rmdir()
+    hint = "mount its disk, create the folder on a new machine, or correct `path` in the configuration"
+    assert f"  ! space notes was passed over: {cat.tree} is not there\n    {hint}\n" in cat.run("pull")
+    assert cat.json("pull")["passed_over"] == [{"space": "notes", "path": str(cat.tree), "next_step": hint}]
+    assert hint in cat.run("status", exit_code=1)
+    assert hint in cat.run("doctor", exit_code=1)
+    cat.tree.mkdir()
+    assert cat.json("pull")["passed_over"] == []
+    assert cat.read("plan.md") == "# Bee's plan\n"
+    assert "problem" not in cat.run("status")
+
+
 def test_a_state_that_is_lost_is_found_again_where_its_keys_are_kept(
     computers: dict[str, Typed], tmp_path: Path
 ) -> None:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from memferry.agent.collection import no_collection
-from memferry.agent.files.tree import Tree, tree_of
+from memferry.agent.files.tree import FIND_IT, Tree, tree_of
 from memferry.agent.index.indexing import Indexing
 from memferry.agent.intake.gate import Gate
 from memferry.agent.intake.ingest import Ingest
@@ -147,7 +147,7 @@ class Agent:
         with self.state.transaction():
             self.state.report_problem(
                 "space", space.name, f"halted: {space.path} is not there",
-                "mount its disk or correct `path` in the configuration; nothing was withdrawn",
+                f"{FIND_IT}; nothing was withdrawn",
             )  # fmt: skip
         return text
 

@@ -90,7 +90,8 @@ def _sync_memory(arguments: Namespace) -> Answer:
 
 def _pull(arguments: Namespace) -> Answer:
     report = ask(arguments, "pull", {"dry_run": arguments.dry_run, "backends": arguments.backends})
-    return Answer(report, _pulled(report["backends"], report["dry_run"]), report["exit_code"])
+    lines = [*_pulled(report["backends"], report["dry_run"]), *_passed_over(report["passed_over"])]
+    return Answer(report, lines, report["exit_code"])
 
 
 def _scope(arguments: Namespace) -> dict[str, Any]:
@@ -193,6 +194,11 @@ def _pulled(backends: Mapping[str, Report], dry_run: bool) -> Iterator[str]:
         yield from _taken(name, pulled, "would take" if dry_run else "took")
         yield from _touched(pulled["edits"], everything=dry_run)
         yield from _doubtful(name, pulled)
+
+
+def _passed_over(spaces: Sequence[Report]) -> Iterator[str]:
+    for one in spaces:
+        yield from problem(f"space {one['space']} was passed over: {one['path']} is not there", one["next_step"])
 
 
 def _taken(name: str, pulled: Report, verb: str) -> Iterator[str]:

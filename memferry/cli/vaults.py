@@ -32,6 +32,8 @@ def _restored(report: Mapping[str, Any]) -> Iterator[str]:
         yield f"{count(report['kept_aside'], 'older version')} that no file shows any more: in .memferry-kept/ there"
     if report["redacted"]:
         yield f"{count(report['redacted'], 'record')} as redacted: the originals never left the machine that wrote them"
+    if report["others"]:
+        yield f"as {report['machine']} wrote them; `memferry pull` brings what other machines changed since"
     for one in report["left_out"][:SHOWN]:
         yield from problem(f"left out {one['file']}: {one['reason']}", one["next_step"])
     yield from more(len(report["left_out"]) - SHOWN)

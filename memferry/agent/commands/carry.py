@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memferry.agent.commands import naming, resolve
+from memferry.agent.files.tree import FIND_IT
 from memferry.agent.pulling.pull import Pulled
 from memferry.agent.report import Report, SyncReport, backend_report, pull_report, sync_report
 from memferry.agent.scope import Scope
@@ -85,7 +86,8 @@ def _finish(agent: Agent, report: SyncReport, kind: str, started: float) -> None
 
 
 def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """Take in what other machines wrote. This machine's own changes are read first, so that nothing is overwritten."""
+    """Take in what other machines wrote. This machine's own changes are read first, so that nothing is overwritten.
+    Spaces whose folder is not there are passed over; the first pull that finds it brings all of theirs."""
     dry_run, backends = bool(arguments.get("dry_run")), tuple(arguments.get("backends", ()))
     require_backends(agent.config, backends)
     with agent.state.rehearsal() if dry_run else contextlib.nullcontext():
@@ -95,7 +97,10 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
             agent.ingest_all(Scope())
             agent.indexing.take_in_pulled()
     codes = [int(str(one["exit_code"])) for one in pulled.values()]
-    return {"dry_run": dry_run, "backends": pulled, "exit_code": max(codes, default=0)}
+    passed_over = [{"space": space.name, "path": str(space.path), "next_step": FIND_IT} for space in agent.missing]
+    return {
+        "dry_run": dry_run, "backends": pulled, "passed_over": passed_over, "exit_code": max(codes, default=0)
+    }  # fmt: skip
 
 
 def take_in(

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from memferry import durable
 from memferry.agent.commands.status import is_narrow, narrow, status
+from memferry.agent.files.tree import FIND_IT
 from memferry.agent.index.lag import lag
 from memferry.agent.lock import StateLock, holder
 from memferry.agent.recovery import identity
@@ -132,8 +133,7 @@ def _spaces(config: Config) -> Iterator[Check]:
     for space in config.spaces:
         what = f"space {space.name}"
         if not space.path.is_dir():
-            hint = "mount its disk or correct `path` in the configuration"
-            yield Check(what, False, f"{space.path} is not there", hint)
+            yield Check(what, False, f"{space.path} is not there", FIND_IT)
         elif error := _unusable(space.path):
             yield Check(what, False, f"it cannot be read and written: {error}", error.hint)
         else:

@@ -22,11 +22,14 @@ def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         with agent.backend(candidate) as backend:
             if not isinstance(backend, Readable):
                 continue
-            log = next((log for log in backend.survey().logs if wanted in (log.name, log.id)), None)
+            logs = backend.survey().logs
+            log = next((log for log in logs if wanted in (log.name, log.id)), None)
             if log is not None:
                 report = restore_files(backend.read(log.id), to, machine=log.id)
                 told = report._asdict() | {"left_out": [one._asdict() for one in report.left_out]}
+                others = [other.name for other in logs if other.id != log.id]
                 return {
-                    "machine": log.name, "backend": candidate, "to": str(to), **told, "exit_code": report.exit_code
+                    "machine": log.name, "backend": candidate, "to": str(to), **told, "others": others,
+                    "exit_code": report.exit_code,
                 }  # fmt: skip
     raise ConfigError(f"no machine {wanted} in {name or 'any backend'}", hint="`memferry machines` lists them")

@@ -10,6 +10,9 @@ from memferry.formats import registry
 from memferry.formats.base import Format
 from memferry.policies.paths import PathRules, read_rules
 
+FIND_IT = "mount its disk, create the folder on a new machine, or correct `path` in the configuration"
+"""What to do about a space whose folder is not there."""
+
 
 class Tree(NamedTuple):
     """`root`: resolved; `format`: how its files are read; `rules`: which of them are read at all."""
