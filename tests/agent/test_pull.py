@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from memferry.agent.commands import verbs
+from memferry.agent.commands.doctor import doctor
 from memferry.agent.service import opened
 from memferry.backends import names
 from memferry.config import Config, load
@@ -328,3 +329,59 @@ def _sha1(record: dict[str, object], *without: str) -> str:
     body = {name: value for name, value in record.items() if name not in without}
     text = json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     return f"sha1:{hashlib.sha1(text.encode()).hexdigest()}"
+
+
+def test_entries_of_an_array_that_vanished_are_not_withdrawn_when_a_pull_makes_it_anew(
+    ant: Machine, bee: Machine
+) -> None:
+    """Nobody removed them: the file holds nothing but what the pull brought."""
+    ant.write("plan.md", "# Plan\n")
+    ant.write("e.json", json.dumps([{"id": "e1"}]))
+    ant.do("push")
+    for number in range(9):
+        bee.write(f"{number}.json", json.dumps([{"id": f"other-{number}"}]))
+    bee.do("pull")
+    bee.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}]))
+    quiet(ant, bee)
+    (bee.tree / "e.json").unlink()
+    ant.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}, {"id": "e3"}]))
+    quiet(ant, bee)
+    assert _ids(bee.read("e.json")) == ["e3"]
+    assert _ids(ant.read("e.json")) == ["b1", "e1", "e3"]
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_nor_after_the_state_was_lost_as_well(ant: Machine, bee: Machine, noticed: bool) -> None:
+    ant.write("e.json", json.dumps([{"id": "e1"}]))
+    ant.do("push")
+    for number in range(9):
+        bee.write(f"{number}.json", json.dumps([{"id": f"other-{number}"}]))
+    bee.do("pull")
+    bee.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}]))
+    quiet(ant, bee)
+    (bee.tree / "e.json").unlink()
+    if noticed:
+        bee.do("push")
+    doctor(bee.config, rebuild=True)
+    quiet(ant, bee)
+    assert _ids(bee.read("e.json")) == ["e1"]
+    assert _ids(ant.read("e.json")) == ["b1", "e1"]
+
+
+def test_an_entry_that_is_missing_in_a_file_that_came_back_is_not_withdrawn(ant: Machine, bee: Machine) -> None:
+    for number in range(9):
+        ant.write(f"{number}.json", json.dumps([{"id": f"other-{number}"}]))
+    ant.write("e.json", json.dumps([{"id": "e1"}, {"id": "e2"}]))
+    quiet(ant, bee)
+    (ant.tree / "e.json").unlink()
+    ant.do("push")
+    ant.write("e.json", json.dumps([{"id": "e1"}]))
+    quiet(ant, bee)
+    assert _ids(bee.read("e.json")) == ["e1", "e2"]
+    ant.write("e.json", json.dumps([{"id": "e3"}]))
+    quiet(ant, bee)
+    assert _ids(bee.read("e.json")) == ["e2", "e3"]  # of what lay in it since then, what is removed is withdrawn
+
+
+def _ids(array: str) -> list[str]:
+    return sorted(entry["id"] for entry in json.loads(array))

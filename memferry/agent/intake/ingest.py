@@ -155,6 +155,7 @@ class Ingest:
             return
         with self._state.transaction():
             self._catalog.files.save(known._replace(gone=True))
+            self._catalog.files.forget_members(known.id)
             self._catalog.lose_held(known.id)
             if known.cleared:
                 self._work.tell(known, gone=True)

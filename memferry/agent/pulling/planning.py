@@ -122,6 +122,8 @@ class Planning:
             yield from self._plan_one(id_, seen.get(id_), versions.get(id_, ()), arrays)
         for (space, file), array in arrays.items():
             how = self.how(space, file, array.how)
+            if how == "new" and (known := self._catalog.files.find(space, file)) is not None:
+                self._catalog.files.forget_members(known.id)
             change = EditEntries(array.put, array.over, frozenset(array.removed))
             yield Edit(space, file, how, change, frozenset(array.ids))
 

@@ -175,6 +175,10 @@ class Files:
     def drop_members(self, file: int, ids: Iterable[int]) -> None:
         self._state.execute_many("delete from member where file = ? and id = ?", ((file, id_) for id_ in ids))
 
+    def forget_members(self, file: int) -> None:
+        """It is gone: what is not in it when it comes back was not removed by anybody."""
+        self._state.execute("delete from member where file = ?", (file,))
+
     def members(self, file: int) -> set[int]:
         """The entries that a JSON array held when last read."""
         return {row[0] for row in self._state.rows("select id from member where file = ?", file)}
