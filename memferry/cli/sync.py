@@ -91,7 +91,7 @@ def _sync_memory(arguments: Namespace) -> Answer:
 def _pull(arguments: Namespace) -> Answer:
     report = ask(arguments, "pull", {"dry_run": arguments.dry_run, "backends": arguments.backends})
     lines = [*_pulled(report["backends"], report["dry_run"]), *_passed_over(report["passed_over"])]
-    return Answer(report, lines, report["exit_code"])
+    return Answer(report, [*lines, *_halted(report["halted"])], report["exit_code"])
 
 
 def _scope(arguments: Namespace) -> dict[str, Any]:
@@ -168,8 +168,7 @@ def _room(backend: Report) -> str:
 def _troubles(report: Report) -> Iterator[str]:
     for one in report["failed"]:
         yield from problem(f"{one['file']}: {one['reason']}", one["next_step"])
-    for text in report["halted"]:
-        yield from problem(f"halted: {text}", "see `memferry status`")
+    yield from _halted(report["halted"])
     if report["gaps"]:
         yield from problem(f"{count(report['gaps'], 'file')} may have lost lines between two looks", "")
     for name, backend in report["backends"].items():
@@ -179,6 +178,11 @@ def _troubles(report: Report) -> Iterator[str]:
             yield from problem(f"{name} refused {count(backend['refused'], 'record')}", "see `memferry status`")
         if backend.get("capacity") and backend["capacity"]["alert"]:
             yield from problem(f"{name} is {backend['capacity']['used_percent']} % full", "free some space there")
+
+
+def _halted(spaces: Sequence[str]) -> Iterator[str]:
+    for text in spaces:
+        yield from problem(f"halted: {text}", "see `memferry status`")
 
 
 def _next(next_sync: Report) -> Iterator[str]:

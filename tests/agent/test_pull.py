@@ -368,6 +368,36 @@ def test_nor_after_the_state_was_lost_as_well(ant: Machine, bee: Machine, notice
     assert _ids(ant.read("e.json")) == ["b1", "e1"]
 
 
+def test_what_was_deleted_comes_back_as_the_status_says(ant: Machine, bee: Machine, tmp_path: Path) -> None:
+    """By itself it does not: a file that is gone may be meant to be gone."""
+    ant.append("log.jsonl", {"id": "a1"})
+    for number in range(9):
+        ant.write(f"{number}.md", f"# page {number}\n")
+    ant.write("e.json", json.dumps([{"id": "e1"}]))
+    ant.do("push")
+    bee.do("pull")
+    bee.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}]))
+    bee.write("own.md", "# bee's own\n")
+    quiet(ant, bee)
+    before = tree(bee)
+    shutil.rmtree(bee.tree)
+    bee.tree.mkdir()
+    assert bee.do("pull")["halted"] == ["space notes: 11 of 11 files vanished at once"]
+    assert tree(bee) == {}
+    (problem,) = bee.status()["problems"]
+    steps = "`memferry doctor --rebuild`, copy what `memferry restore` gives of this machine, then `memferry pull`"
+    assert steps in problem["hint"]
+    doctor(bee.config, rebuild=True)
+    bee.do("restore", machine="bee", to=str(tmp_path / "to"))
+    shutil.copytree(tmp_path / "to" / "notes", bee.tree, dirs_exist_ok=True)
+    assert bee.do("pull")["halted"] == []
+    assert _memory(tree(bee)) == _memory(before)
+    assert _ids(bee.read("e.json")) == ["b1", "e1"]
+    assert bee.status()["problems"] == []
+    quiet(ant, bee)
+    assert _ids(ant.read("e.json")) == ["b1", "e1"]
+
+
 def test_an_entry_that_is_missing_in_a_file_that_came_back_is_not_withdrawn(ant: Machine, bee: Machine) -> None:
     for number in range(9):
         ant.write(f"{number}.json", json.dumps([{"id": f"other-{number}"}]))
@@ -381,6 +411,11 @@ def test_an_entry_that_is_missing_in_a_file_that_came_back_is_not_withdrawn(ant:
     ant.write("e.json", json.dumps([{"id": "e3"}]))
     quiet(ant, bee)
     assert _ids(bee.read("e.json")) == ["e2", "e3"]  # of what lay in it since then, what is removed is withdrawn
+
+
+def _memory(files: dict[str, bytes]) -> dict[str, bytes]:
+    """But arrays, whose entries may lie in another order, and what locks them."""
+    return {path: data for path, data in files.items() if path.endswith((".md", ".jsonl"))}
 
 
 def _ids(array: str) -> list[str]:

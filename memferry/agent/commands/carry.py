@@ -91,15 +91,17 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     dry_run, backends = bool(arguments.get("dry_run")), tuple(arguments.get("backends", ()))
     require_backends(agent.config, backends)
     with agent.state.rehearsal() if dry_run else contextlib.nullcontext():
-        agent.ingest_all(Scope(dry_run=dry_run))
+        _, halted = agent.ingest_all(Scope(dry_run=dry_run))
         pulled = pull_report(take_in(agent, backends, dry_run=dry_run))
         if not dry_run:
             agent.ingest_all(Scope())
             agent.indexing.take_in_pulled()
     codes = [int(str(one["exit_code"])) for one in pulled.values()]
+    # Spaces that are not there come first in `halted`.
     passed_over = [{"space": space.name, "path": str(space.path), "next_step": FIND_IT} for space in agent.missing]
     return {
-        "dry_run": dry_run, "backends": pulled, "passed_over": passed_over, "exit_code": max(codes, default=0)
+        "dry_run": dry_run, "backends": pulled, "passed_over": passed_over, "halted": halted[len(passed_over) :],
+        "exit_code": max(codes, default=0),
     }  # fmt: skip
 
 

@@ -15,6 +15,11 @@ from memferry.errors import Halted, MemferryError, ScannerBroken, SpaceMissing, 
 from memferry.formats.base import Kind, Whole
 from memferry.formats.files import FORMAT as BY_SUFFIX
 
+GONE = (
+    "mount the disk again; `memferry push --accept-deletions` if they are meant to be gone; if they were deleted by"
+    " mistake: `memferry doctor --rebuild`, copy what `memferry restore` gives of this machine, then `memferry pull`"
+)
+"""What to do about files that vanished at once."""
 ROUNDS = 3
 """A copy is written after its original. So when a copy was read, the originals are looked at once more, and what
 turns out to repeat a private record is withdrawn before anything is sent."""
@@ -199,7 +204,7 @@ class Cycle:
             lost = len(set(changes.vanished) - self._renamed(changes))
         if self._guard.refuses(lost, known):
             text = f"{lost} of {known} files vanished at once"
-            self._halt(text, "mount the disk again; `memferry push --accept-deletions` if they are meant to be gone")
+            self._halt(text, GONE)
             raise Halted(f"space {self._tree.name}: {text}", hint="see `memferry status`; nothing was withdrawn")
 
     def _renamed(self, changes: scan.Changes) -> set[str]:
