@@ -4,7 +4,7 @@
     ├─ ConfigError          the user must change something; shown without traceback     exit 2
     ├─ StateError           outbox or checkpoint unusable; stop, do not guess           exit 1
     │  └─ StateLocked       another instance holds the state                            exit 3
-    ├─ SpaceMissing         a space's folder is not there or cannot be listed           exit 1
+    ├─ SpaceMissing         a space is not there, or cannot be read as it should be     exit 1
     ├─ Halted               a plan looks like a vanished disk; the user must confirm    exit 1
     ├─ SupervisorError      the system's service manager is not there, or refuses       exit 1
     ├─ ScannerBroken        what looks for secrets does not work: nothing is sent       exit 1
@@ -52,7 +52,8 @@ class StateLocked(StateError):
 
 
 class SpaceMissing(MemferryError):
-    """A space's folder is not there or cannot be listed: an unmounted disk, not a space whose files were deleted."""
+    """A space's folder, or what says which of it stays at home, is not there or cannot be read: an unmounted disk, not
+    a space whose files were deleted."""
 
 
 class Halted(MemferryError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -41,7 +42,7 @@ from memferry.backends.base import Backend, Readable, Tended
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.wrappers import Backoff
 from memferry.config import Config, Space
-from memferry.errors import BackendError, Halted
+from memferry.errors import BackendError, Halted, SpaceMissing
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.places import DATABASE
@@ -74,6 +75,7 @@ class Agent:
         self.connections = Connections(self)
         self.become(me)
         self.trees: dict[str, Tree] = {}
+        self.unreadable: dict[str, SpaceMissing] = {}
         self.look_at_spaces()
         source = random.Random()
         self.checkpoints = Checkpoints(state, REST, source)
@@ -86,7 +88,14 @@ class Agent:
 
     def look_at_spaces(self) -> None:
         """Which spaces are there, and which of their files are carried: markers and disks come and go."""
-        found = {space.name: tree_of(space) for space in self.config.spaces if space.path.is_dir()}
+        found: dict[str, Tree] = {}
+        self.unreadable.clear()
+        for space in self.config.spaces:
+            try:
+                if os.path.isdir(space.path):
+                    found[space.name] = tree_of(space)
+            except SpaceMissing as error:
+                self.unreadable[space.name] = error
         self.trees.clear()
         self.trees.update(found)
 
@@ -143,13 +152,11 @@ class Agent:
             cycle.run_some(mine)
 
     def report_missing(self, space: Space) -> str:
-        text = f"space {space.name}: {space.path} is not there"
+        not_there = SpaceMissing(f"{space.path} is not there", hint=f"{FIND_IT}; nothing was withdrawn")
+        why = self.unreadable.get(space.name) or not_there
         with self.state.transaction():
-            self.state.report_problem(
-                "space", space.name, f"halted: {space.path} is not there",
-                f"{FIND_IT}; nothing was withdrawn",
-            )  # fmt: skip
-        return text
+            self.state.report_problem("space", space.name, f"halted: {why}", why.hint)
+        return f"space {space.name}: {why}"
 
     # -- delivering
 

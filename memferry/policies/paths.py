@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memferry.errors import ConfigError
+from memferry.errors import ConfigError, SpaceMissing
 from memferry.model import Hold
 
 if TYPE_CHECKING:
@@ -96,7 +96,8 @@ def read_rules(
 ) -> PathRules:
     """The rules of the space at `root`, with the markers that lie in it now; links are not followed.
 
-    ConfigError where an ignore file cannot be read or a pattern is none: then nobody knows what it would keep back.
+    SpaceMissing where an ignore file cannot be read or a pattern in it is none: then nobody knows what it would keep
+    back.
     """
     rules = PathRules(exclude, include, opt_in=opt_in, hidden=False)
     markers: dict[str, str] = {}
@@ -105,7 +106,10 @@ def read_rules(
         prefix = "" if inside == "." else f"{inside}/"
         folders[:] = [name for name in folders if rules.descends(prefix + name)]
         markers |= {prefix + name: _text(Path(folder, name)) for name in MARKERS.intersection(names)}
-    return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False)
+    try:
+        return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False)
+    except ConfigError as error:
+        raise SpaceMissing(f"{root}: {error}", hint=error.hint) from error
 
 
 def _text(marker: Path) -> str:
@@ -114,7 +118,7 @@ def _text(marker: Path) -> str:
     try:
         return marker.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{marker} cannot be read", hint="make it readable UTF-8 text, or remove it") from exc
+        raise SpaceMissing(f"{marker} cannot be read", hint="make it readable UTF-8 text, or remove it") from exc
 
 
 def _spec(patterns: Sequence[str], where: str) -> GitIgnoreSpec | None:

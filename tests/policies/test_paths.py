@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry.errors import ConfigError
+from memferry.errors import ConfigError, SpaceMissing
 from memferry.policies.paths import EXCLUDED, HIDDEN, IGNORED, NOT_ON, OFF, PathRules, read_rules
 
 
@@ -88,8 +88,17 @@ def test_rules_are_read_from_the_tree(tmp_path: Path) -> None:
 
 def test_an_ignore_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / ".memferryignore").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="memferryignore"):
+    with pytest.raises(SpaceMissing, match="memferryignore"):
         read_rules(tmp_path)
+
+
+def test_so_is_a_pattern_in_it_that_is_none(tmp_path: Path) -> None:
+    """Not one in the configuration, which is wrong for all."""
+    (tmp_path / ".memferryignore").write_text("a/**b/!(\n!\n")
+    with pytest.raises(SpaceMissing, match="memferryignore"):
+        read_rules(tmp_path)
+    with pytest.raises(ConfigError, match="exclude"):
+        read_rules(tmp_path, ["!"])
 
 
 def test_without_patterns_the_matcher_is_not_imported() -> None:

@@ -184,13 +184,14 @@ def _root_identity(root: Path) -> tuple[int, int]:
     try:
         found = os.stat(root)
     except OSError as error:
-        raise _missing(root, error) from error
+        raise missing(root, error) from error
     if not modes.S_ISDIR(found.st_mode):
         raise SpaceMissing(f"{root} is not a folder", hint="check the path of this space in the configuration")
     return found.st_dev, found.st_ino
 
 
-def _missing(root: Path, error: OSError) -> SpaceMissing:
+def missing(root: Path, error: OSError) -> SpaceMissing:
+    """The error that a space's folder cannot be read."""
     return SpaceMissing(
         f"{root} cannot be read: {error.strerror}",
         hint="mount its disk or check the path of this space in the configuration; nothing counts as deleted",
@@ -203,7 +204,7 @@ def _folder(root: Path, folder: str) -> Listing:
             entries = sorted(found, key=_by_name)
     except OSError as error:
         if not folder:
-            raise _missing(root, error) from error
+            raise missing(root, error) from error
         return _unlisted(folder, error)
     files: list[Found | Skipped] = []
     folders: list[str] = []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
+from memferry.agent.files import scan
 from memferry.config import Space
 from memferry.formats import registry
 from memferry.formats.base import Format
@@ -24,11 +26,19 @@ class Tree(NamedTuple):
 
 
 def tree_of(space: Space) -> Tree:
-    """A space whose folder is there."""
+    """A space whose folder is there. Raises SpaceMissing where it cannot be read: then nobody knows how, nor what is to
+    stay at home."""
     root = space.path.resolve()
-    format_ = registry.by_name(space.format) if space.format else registry.recognise(_names(root))
+    names = _names(root)
+    format_ = registry.by_name(space.format) if space.format else registry.recognise(names)
     return Tree(space.name, root, format_, read_rules(root, space.exclude, space.include, opt_in=space.opt_in))
 
 
 def _names(root: Path) -> list[str]:
-    return sorted(f"{entry.name}/" if entry.is_dir() else entry.name for entry in root.iterdir())
+    try:
+        with os.scandir(root) as entries:
+            names = sorted(f"{entry.name}/" if os.path.isdir(entry.path) else entry.name for entry in entries)
+        os.stat(os.path.join(root, os.curdir))  # names may be told where nothing else is
+    except OSError as error:
+        raise scan.missing(root, error) from error
+    return names
