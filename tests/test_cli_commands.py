@@ -331,7 +331,7 @@ def test_doctor_finds_folders_that_cannot_be_written_to(demo: Demo) -> None:
     settings = demo.base / "memferry.yaml"
     space, vault = demo.base / "sample" / "notes", demo.base / "vault"
     text = settings.read_text()
-    settings.write_text(text.replace('"sample/notes"', "/sys/kernel").replace('"vault"', "/sys/kernel"))
+    settings.write_text(text.replace('"sample/notes"', "/sys/kernel").replace('"vault"', "/sys/kernel/mm"))
     shown = demo.text("doctor", exit_code=1)
     assert "!!  space notes: it cannot be read and written: /sys/kernel" in shown
     assert "!!  backend vault, folder: nothing can be written there: /sys/kernel" in shown

@@ -46,6 +46,7 @@ from memferry.errors import BackendError, Halted, SpaceMissing
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.places import DATABASE
+from memferry.policies.own import Own
 
 RUNS_KEPT = 100
 REST = Backoff(base_s=1.0, cap_s=300.0)
@@ -88,12 +89,13 @@ class Agent:
 
     def look_at_spaces(self) -> None:
         """Which spaces are there, and which of their files are carried: markers and disks come and go."""
+        own = Own(self.config.own)
         found: dict[str, Tree] = {}
         self.unreadable.clear()
         for space in self.config.spaces:
             try:
                 if os.path.isdir(space.path):
-                    found[space.name] = tree_of(space)
+                    found[space.name] = tree_of(space, own)
             except SpaceMissing as error:
                 self.unreadable[space.name] = error
         self.trees.clear()

@@ -14,6 +14,7 @@ from memferry.config.node import Node, nearest
 from memferry.config.settings import PERSONAL, SECRETS, TIERS, Agent, Config, DeletionGuard, Policy, Recall, Space
 from memferry.config.yamltext import Document
 from memferry.errors import ConfigError
+from memferry.policies.own import Own
 from memferry.secret import ENVIRONMENT, FILE, Secret
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
     fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent", "recall")
     spaces = tuple(map(_space, fields["spaces"].items())) if "spaces" in fields else ()
     _refuse_doubles(fields.get("spaces"), [space.name for space in spaces])
-    return Config(
+    config = Config(
         source=path,
         state=_state(environ, state, fields.get("state")),
         machine=fields["machine"].name() if "machine" in fields else None,
@@ -38,6 +39,9 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
         agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
         recall=_recall(fields["recall"], environ) if "recall" in fields else Recall(),
     )
+    if "spaces" in fields:
+        _refuse_memferrys_own(fields["spaces"], config)
+    return config
 
 
 def guess_state(text: str, path: Path, environ: Mapping[str, str], state: str | None = None) -> Path:
@@ -94,6 +98,19 @@ def _refuse_doubles(node: Node | None, names: Sequence[str]) -> None:
         if node is not None and name in names[:number]:
             taken = f"the name {name!r} is taken by spaces[{names.index(name)}]"
             raise node.items()[number].error(taken, "give each space its own name")
+
+
+def _refuse_memferrys_own(node: Node, config: Config) -> None:
+    """It would feed itself for ever, or tell what is kept on this machine."""
+    own = Own(config.own)
+    for item, space in zip(node.items(), config.spaces, strict=True):
+        if (around := own.around(space.path)) is not None:
+            text = (
+                f"{space.path} lies in {around}, which is memferry's own"
+                if around != space.path
+                else (f"{space.path} is memferry's own")
+            )
+            raise item.error(text, "keep the memory, the state and the vault in different folders")
 
 
 def _backends(node: Node, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -16,6 +16,8 @@ SECRETS = ("on", "own", "off")
 """How secrets are looked for: by memferry's own rules and the engine, by its own rules alone, not at all."""
 PERSONAL = ("email", "phone", "card", "iban", "cn-id")
 """The personal data that a space may be searched for."""
+_IN_FOLDERS = ("local", "qdrant")
+"""Types of backends whose `path` is a folder on this machine."""
 
 
 class DeletionGuard(NamedTuple):
@@ -97,6 +99,13 @@ class Config(NamedTuple):
     policy: Policy = Policy()
     agent: Agent = Agent()
     recall: Recall = Recall()
+
+    @property
+    def own(self) -> tuple[Path, ...]:
+        """What is memferry's on this machine: files and folders that no space carries, wherever they lie."""
+        files = (self.source, self.policy.rules_file, self.policy.marker_key_file)
+        folders = (Path(one["path"]) for one in self.backends.values() if one["type"] in _IN_FOLDERS and "path" in one)
+        return (self.state, *(file for file in files if file), *folders)
 
     def __repr__(self) -> str:
         """Without the settings of backends, which may hold secrets."""

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memferry.errors import ConfigError, SpaceMissing
 from memferry.model import Hold
+from memferry.policies.own import Own, looks_own
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -28,6 +29,7 @@ MARKERS = frozenset({IGNORE_FILE, OFF_MARKER, ON_MARKER})
 
 NEVER_ENTERED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
 
+OWN = Hold("paths.own", "it is memferry's own, which is never carried")
 EXCLUDED = Hold("paths.exclude", "excluded in the configuration")
 IGNORED = Hold("paths.ignore", f"ignored by {IGNORE_FILE}")
 OFF = Hold("paths.off", f"its folder is marked {OFF_MARKER}")
@@ -38,7 +40,7 @@ HIDDEN = Hold("paths.hidden", "hidden, and not included in the configuration")
 class PathRules:
     """The rules of one space. `exclude`, `include`: patterns of its configuration; `include` brings back what is hidden
     and what the format leaves out, never what is excluded. `markers`: path -> text of the marker files found in it.
-    `hidden`: whether files and folders with a leading dot are read like others."""
+    `hidden`: whether files and folders with a leading dot are read like others. `own`: paths of what is memferry's."""
 
     def __init__(
         self,
@@ -48,6 +50,7 @@ class PathRules:
         opt_in: bool = False,
         markers: Mapping[str, str] | None = None,
         hidden: bool = True,
+        own: Collection[str] = (),
     ) -> None:
         markers = markers or {}
         self._exclude = _spec(exclude, "exclude")
@@ -62,10 +65,13 @@ class PathRules:
             for folder in _folders_of(IGNORE_FILE, markers)
         }
         self._hidden = hidden
+        self._own = frozenset(f"{_composed(path)}/" for path in own)
 
     def verdict(self, file: str) -> Hold | None:
         """`file`: a path inside the space, `/`-separated. None: it may be read."""
         file = _composed(file)
+        if self.is_own(file):
+            return OWN
         folders = ["", *_folders_above(file)]
         if not self._off.isdisjoint(folders):
             return OFF
@@ -78,13 +84,18 @@ class PathRules:
         shown = self._hidden or not _is_hidden(file) or _matches(self._include, file)
         return None if shown else HIDDEN
 
+    def is_own(self, path: str) -> bool:
+        """Whether a file or folder is memferry's, or lies in what is."""
+        path = _composed(path)
+        return bool(self._own) and not self._own.isdisjoint([*_folders_above(path), f"{path}/"])
+
     def includes(self, file: str) -> bool:
         """Whether the configuration asks for it although its format leaves it out."""
         return _matches(self._include, _composed(file)) and self.verdict(file) is None
 
     def descends(self, folder: str) -> bool:
         """Whether to look into a folder. Markers do not keep anybody out: they are read anew each time."""
-        if folder.rpartition("/")[2] in NEVER_ENTERED:
+        if folder.rpartition("/")[2] in NEVER_ENTERED or self.is_own(folder):
             return False
         if _is_hidden(folder) and not self._hidden and self._include is None:
             return False
@@ -92,24 +103,44 @@ class PathRules:
 
 
 def read_rules(
-    root: Path, exclude: Sequence[str] = (), include: Sequence[str] = (), *, opt_in: bool = False
+    root: Path,
+    exclude: Sequence[str] = (),
+    include: Sequence[str] = (),
+    *,
+    opt_in: bool = False,
+    own: Own | None = None,
 ) -> PathRules:
-    """The rules of the space at `root`, with the markers that lie in it now; links are not followed.
+    """The rules of the space at `root`, with the markers that lie in it now; links are not followed. `own`: what is
+    memferry's on this machine. Other vaults and states in the tree are known by what they contain.
 
     SpaceMissing where an ignore file cannot be read or a pattern in it is none: then nobody knows what it would keep
-    back.
+    back. So is a root that is a vault.
     """
-    rules = PathRules(exclude, include, opt_in=opt_in, hidden=False)
+    own = own or Own()
+    found = set(own.below(root))
+    rules = PathRules(exclude, include, opt_in=opt_in, hidden=False, own=found)
     markers: dict[str, str] = {}
     for folder, folders, names in os.walk(root):
         inside = Path(folder).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
+        tails = own.tails(folder)
+        if "" in tails or looks_own(folder, names):
+            found.add(_not_the_root(root, inside))
+            folders.clear()
+            continue
+        found.update(prefix + tail for tail in tails)
         folders[:] = [name for name in folders if rules.descends(prefix + name)]
         markers |= {prefix + name: _text(Path(folder, name)) for name in MARKERS.intersection(names)}
     try:
-        return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False)
+        return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False, own=found)
     except ConfigError as error:
         raise SpaceMissing(f"{root}: {error}", hint=error.hint) from error
+
+
+def _not_the_root(root: Path, inside: str) -> str:
+    if inside != ".":
+        return inside
+    raise SpaceMissing(f"{root} is a vault or a state of memferry, no memory", hint="correct the path of this space")
 
 
 def _text(marker: Path) -> str:

@@ -63,12 +63,12 @@ def _of_file_here(agent: Agent, tree: Tree, file: str, known: KnownFile | None) 
 
 def _not_carried(agent: Agent, tree: Tree, file: str, subject: str) -> Explanation | None:
     """Why nothing that stands in a file is carried from here, if that is so."""
-    if tree.format.kind(file) is None:
-        return Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
     if (verdict := tree.rules.verdict(file)) is not None:
         known = agent.catalog.files.find(tree.name, file)
         before = f"; what was sent before stays until `memferry forget {subject}`" if known and known.cleared else ""
         return Explanation(subject, "excluded", verdict.rule, verdict.reason + before)
+    if tree.format.kind(file) is None:
+        return Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
     if agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file):
         return Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
     return None

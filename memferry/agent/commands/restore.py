@@ -12,12 +12,15 @@ from memferry.agent.service import Agent
 from memferry.backends.base import Readable
 from memferry.backends.vault.restore import restore as restore_files
 from memferry.errors import ConfigError
+from memferry.policies.own import Own
 
 
 def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """A machine's files again, byte for byte, minus the records that were held."""
     to, wanted, name = Path(arguments["to"]), str(arguments["machine"]), arguments.get("backend")
     require_backends(agent.config, (name,) if name else ())
+    if (around := Own(agent.config.own).around(to)) is not None:
+        raise ConfigError(f"{to} lies in {around}, which is memferry's own", hint="restore into another folder")
     for candidate in (name,) if name else tuple(agent.config.backends):
         with agent.backend(candidate) as backend:
             if not isinstance(backend, Readable):

@@ -21,6 +21,7 @@ from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
 from memferry.policies.contents import contents_of
 from memferry.policies.desk import masked
+from memferry.policies.own import Own
 from memferry.policies.paths import PathRules
 from memferry.policies.rule import BLOCK, Rule
 
@@ -113,7 +114,7 @@ def _place(config: Config, path: Path | None, space: str | None) -> tuple[Tree, 
     for one in config.spaces:
         root = one.path.resolve()
         if path is not None and space in (None, one.name) and path.is_relative_to(root):
-            return tree_of(one), path.relative_to(root).as_posix()
+            return tree_of(one, Own(config.own)), path.relative_to(root).as_posix()
     name = space or next(iter(spaces), "test")
     nowhere = Space(name, Path(os.curdir))
     return Tree(nowhere.name, nowhere.path, BY_SUFFIX, PathRules()), path.name if path else TEXT

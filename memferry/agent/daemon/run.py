@@ -24,6 +24,7 @@ from memferry.agent.state.queued import WAITING
 from memferry.config import Config
 from memferry.errors import BackendError, Halted, MemferryError, StateError, TransientError
 from memferry.heap import give_back
+from memferry.policies.own import TELLING
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ class _Loop:
         self._watcher.check()
         self._note_watcher()
         self._answer()
-        if wake is not None:
+        if wake is not None and not self._is_own(wake):
             self._cycle(wake)
         elif not self._stop.asked:
             self._rest_or_go_on()
@@ -138,6 +139,11 @@ class _Loop:
         was_busy, self._busy = self._busy, any([self._agent.indexing.keep_up(), self._tend()])
         if was_busy and not self._busy:
             give_back()
+
+    def _is_own(self, wake: Wake) -> bool:
+        """Whether memferry itself wrote all that it is about, in a space that its state or a vault lies in."""
+        trees = self._agent.trees.values()
+        return wake.paths is not None and all(any(_is_own(tree, path) for tree in trees) for path in wake.paths)
 
     def _step(self, what: str, done: int, total: int) -> None:
         """Between two files, and between two batches of a delivery: a good moment to end."""
@@ -188,8 +194,9 @@ class _Loop:
     def _cycle(self, wake: Wake | None, *, thorough: bool = False) -> None:
         outcome, scope = Outcome(self._agent.journal.last_seq + 1), Scope(thorough=thorough)
         paths = _hinted(wake)
+        if paths is None or any(path.is_dir() for path in paths):
+            self._agent.look_at_spaces()  # a folder that came may be a vault
         if paths is None:
-            self._agent.look_at_spaces()
             for space in self._agent.missing:
                 log.warning("halted: %s", self._agent.report_missing(space))
         for tree in self._agent.trees.values():
@@ -297,15 +304,23 @@ class _Loop:
 
 
 def _hinted(wake: Wake | None) -> Collection[Path] | None:
-    """Where to look; None: everywhere, also when a marker changed, which decides about the files below it."""
-    if wake is None or wake.paths is None or any(path.name.startswith(".memferry") for path in wake.paths):
+    """Where to look; None: everywhere, also when a file came that decides about those beside and below it."""
+    if wake is None or wake.paths is None or any(map(_decides, wake.paths)):
         return None
     return wake.paths
 
 
+def _decides(path: Path) -> bool:
+    return path.name.startswith(".memferry") or path.name in TELLING
+
+
+def _is_own(tree: Tree, path: Path) -> bool:
+    return path.is_relative_to(tree.root) and tree.rules.is_own(path.relative_to(tree.root).as_posix())
+
+
 def _inside(tree: Tree, paths: Collection[Path]) -> list[str] | None:
     """The paths that lie in this space; None: one of them is a folder, so look at everything."""
-    mine = [path.relative_to(tree.root) for path in paths if path.is_relative_to(tree.root)]
+    mine = [path.relative_to(tree.root) for path in paths if path.is_relative_to(tree.root) and not _is_own(tree, path)]
     if any((tree.root / path).is_dir() for path in mine):
         return None
     return [path.as_posix() for path in mine]

@@ -10,6 +10,7 @@ from memferry.agent.files import scan
 from memferry.config import Space
 from memferry.formats import registry
 from memferry.formats.base import Format
+from memferry.policies.own import Own
 from memferry.policies.paths import PathRules, read_rules
 
 FIND_IT = "mount its disk, create the folder on a new machine, or correct `path` in the configuration"
@@ -25,13 +26,14 @@ class Tree(NamedTuple):
     rules: PathRules
 
 
-def tree_of(space: Space) -> Tree:
-    """A space whose folder is there. Raises SpaceMissing where it cannot be read: then nobody knows how, nor what is to
-    stay at home."""
+def tree_of(space: Space, own: Own) -> Tree:
+    """A space whose folder is there. `own`: what is memferry's on this machine. Raises SpaceMissing where it cannot be
+    read: then nobody knows how, nor what is to stay at home."""
     root = space.path.resolve()
     names = _names(root)
     format_ = registry.by_name(space.format) if space.format else registry.recognise(names)
-    return Tree(space.name, root, format_, read_rules(root, space.exclude, space.include, opt_in=space.opt_in))
+    rules = read_rules(root, space.exclude, space.include, opt_in=space.opt_in, own=own)
+    return Tree(space.name, root, format_, rules)
 
 
 def _names(root: Path) -> list[str]:

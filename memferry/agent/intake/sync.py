@@ -199,9 +199,10 @@ class Cycle:
         if not changes.vanished or self._accept_deletions:
             return
         known = len(self._catalog.files.stats(self._tree.name))
-        lost = len(changes.vanished)
+        vanished = {file for file in changes.vanished if not self._tree.rules.is_own(file)}  # that is not read any more
+        lost = len(vanished)
         if self._guard.refuses(lost, known):
-            lost = len(set(changes.vanished) - self._renamed(changes))
+            lost = len(vanished - self._renamed(changes))
         if self._guard.refuses(lost, known):
             text = f"{lost} of {known} files vanished at once"
             self._halt(text, GONE)

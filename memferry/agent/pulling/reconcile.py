@@ -27,6 +27,7 @@ from memferry.backends import names
 from memferry.errors import MemferryError, StateError
 
 RETRY = "run `memferry pull` again"
+OWN = "move the vault or state there elsewhere; nothing else is ever written into it"
 
 
 class Reconcile:
@@ -93,6 +94,8 @@ class Reconcile:
         tree = self._trees[edit.space]
         try:
             names.check_file(edit.file)
+            if tree.rules.is_own(edit.file):  # told before that folder became one
+                raise MemferryError(f"{edit.file} would lie in what is memferry's own", hint=OWN)
             with durable.explained(tree.root / edit.file):
                 if self._is_elsewhere(tree, edit):
                     return None
