@@ -18,8 +18,7 @@ def _status(arguments: Namespace) -> Answer:
     from memferry.agent.commands.status import status
 
     found: dict[str, Any] = status(configured_quickly(arguments))
-    troubled = any(one["area"] != "skipped" for one in found["problems"])
-    return Answer(found, _lines(found), int(troubled))
+    return Answer(found, _lines(found), int(found["state"] in ("halted", "problems")))
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
@@ -116,7 +115,7 @@ COMMANDS = {
     "status": Command(
         "Shows what every backend has acknowledged, what is waiting, what is held by which rule, and every\n"
         "unsolved problem with its next step. Every number is counted from what was acknowledged. Exit code\n"
-        "1: there is a problem.",
+        "1: there is a problem; a file that was merely skipped, such as a link, is none.",
         ("memferry status", "memferry status --json"),
         _describe,
         _status,

@@ -93,6 +93,10 @@ class PathRules:
         """Whether the configuration asks for it although its format leaves it out."""
         return _matches(self._include, _composed(file)) and self.verdict(file) is None
 
+    def leaves_out(self, path: str) -> bool:
+        """Whether what may be a file or a folder is not asked for: that it cannot be read is then no news."""
+        return not self.descends(path) or any(map(self.verdict, (path, f"{path}/")))
+
     def descends(self, folder: str) -> bool:
         """Whether to look into a folder. Markers do not keep anybody out: they are read anew each time."""
         if folder.rpartition("/")[2] in NEVER_ENTERED or self.is_own(folder):

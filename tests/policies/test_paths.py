@@ -57,6 +57,12 @@ def test_hidden_files_need_an_include() -> None:
     assert not rules.includes("other/a.md")
 
 
+def test_what_may_be_a_folder_is_left_out_like_one() -> None:
+    rules = PathRules(["drafts/", "AGENTS.md"], markers={".memferryignore": "old/\n"}, hidden=False)
+    assert all(map(rules.leaves_out, ["drafts", "AGENTS.md", "old", "old/a.md", ".hidden", "x/node_modules"]))
+    assert not any(map(rules.leaves_out, ["notes", "a.md"]))
+
+
 def test_folders_that_hold_nothing_for_us_are_not_entered() -> None:
     rules = PathRules(["drafts/", "/build/**"], hidden=False)
     folders = ["drafts", "build", ".git", "a/node_modules", ".obsidian", "notes"]

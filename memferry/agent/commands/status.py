@@ -53,7 +53,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
     backends = [_backend(database, config, name, last_seq) for name in config.backends]
     shown, total = _problems(database, config)
     return {
-        "state": "halted" if any(one["text"].startswith("halted") for one in shown) else "problems" if shown else "ok",
+        "state": _state(shown),
         "config": str(config.source),
         "machine": {"id": meta.get("machine"), "name": meta.get("machine name")},
         "service": _service(config, meta),
@@ -79,6 +79,13 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             )
         ],
     }  # fmt: skip
+
+
+def _state(problems: list[dict[str, Any]]) -> str:
+    """A file that is no memory as it lies there, such as a link, is shown, and is nothing that must be done."""
+    if any(one["text"].startswith("halted") for one in problems):
+        return "halted"
+    return "problems" if any(one["area"] != "skipped" for one in problems) else "ok"
 
 
 def _problems(database: sqlite3.Connection, config: Config) -> tuple[list[dict[str, Any]], int]:

@@ -118,7 +118,7 @@ class Cycle:
         changes = scan.changes(
             seen, {file: known[file]._replace(ctime_ns=-1) for file in known} if all_files else known
         )
-        self._show_skipped(changes.skipped)
+        self._show_skipped([one for one in changes.skipped if not self._tree.rules.leaves_out(one.file)])
         return changes
 
     def _show_skipped(self, skipped: Sequence[scan.Skipped]) -> None:
