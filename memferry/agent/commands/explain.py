@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -51,27 +52,24 @@ def _of_file(agent: Agent, space: str, file: str) -> Iterator[Explanation]:
 def _of_file_here(agent: Agent, tree: Tree, file: str, known: KnownFile | None) -> Iterator[Explanation]:
     subject = f"{tree.name}/{file}"
     seen = scan.look(tree.root, file)
-    if isinstance(seen, scan.Skipped):
+    if (verdict := tree.rules.verdict(file)) is not None:
+        if known is not None or os.path.lexists(tree.root / file):
+            sent = f"; what was sent before stays until `memferry forget {subject}`" if known and known.cleared else ""
+            yield Explanation(subject, "excluded", verdict.rule, verdict.reason + sent)
+    elif _is_pulled(agent, tree, file):
+        yield Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
+    elif isinstance(seen, scan.Skipped):
         yield Explanation(subject, "skipped", "scan", seen.reason)
-    if (why := _not_carried(agent, tree, file, subject)) is not None:
-        yield why
+    elif isinstance(seen, scan.Found) and tree.format.kind(file) is None and not tree.rules.includes(file):
+        yield Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
     elif known is not None:
         yield from _of_known(agent, subject, known)
     elif isinstance(seen, scan.Found):
         yield Explanation(subject, "waiting", "scan", "it was not read yet; run `memferry push`")
 
 
-def _not_carried(agent: Agent, tree: Tree, file: str, subject: str) -> Explanation | None:
-    """Why nothing that stands in a file is carried from here, if that is so."""
-    if (verdict := tree.rules.verdict(file)) is not None:
-        known = agent.catalog.files.find(tree.name, file)
-        before = f"; what was sent before stays until `memferry forget {subject}`" if known and known.cleared else ""
-        return Explanation(subject, "excluded", verdict.rule, verdict.reason + before)
-    if tree.format.kind(file) is None:
-        return Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
-    if agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file):
-        return Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
-    return None
+def _is_pulled(agent: Agent, tree: Tree, file: str) -> bool:
+    return agent.state.one("select 1 from pulled_file where space = ? and file = ?", tree.name, file) is not None
 
 
 def _of_known(agent: Agent, subject: str, known: KnownFile) -> Iterator[Explanation]:
