@@ -116,6 +116,7 @@ def test_the_platforms_folders_are_those_of_platformdirs(monkeypatch: pytest.Mon
         ("spaces: [{}]", "spaces[0]: path is missing", "add it"),
         ("spaces: [{name: a, path: x}, {name: a, path: y}]", "spaces[1]: the name 'a' is taken", "its own name"),
         ("spaces: {name: a}", "spaces: must be a list, and is settings", "docs/configuration.md"),
+        ("spaces: [{name: a, path: x}, {name: b, path: y/../x}]", "spaces[1]: ", "remove one of the two"),
         ("spaces: [atlas]", "spaces[0]: must be settings as `name: value` lines, and is text", ""),
         ("spaces: [{name: a/b, path: x}]", "spaces[0].name: 'a/b' cannot be a name", "use letters"),
         ("machine: 12", "machine: must be text, quoted if it looks like something else, and is a number", ""),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,8 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
     root = Node({} if document.value is None else document.value, "", document.lines, path)
     fields = root.fields("machine", "state", "spaces", "backends", "policy", "agent", "recall")
     spaces = tuple(map(_space, fields["spaces"].items())) if "spaces" in fields else ()
-    _refuse_doubles(fields.get("spaces"), [space.name for space in spaces])
+    if "spaces" in fields:
+        _refuse_doubles(fields["spaces"], spaces)
     config = Config(
         source=path,
         state=_state(environ, state, fields.get("state")),
@@ -93,11 +95,22 @@ def _name_by_remote(node: Node, path: Path) -> str:
         raise node.error(str(error), error.hint) from error
 
 
-def _refuse_doubles(node: Node | None, names: Sequence[str]) -> None:
-    for number, name in enumerate(names):
-        if node is not None and name in names[:number]:
-            taken = f"the name {name!r} is taken by spaces[{names.index(name)}]"
-            raise node.items()[number].error(taken, "give each space its own name")
+def _refuse_doubles(node: Node, spaces: Sequence[Space]) -> None:
+    for number, space in enumerate(spaces):
+        for earlier, other in enumerate(spaces[:number]):
+            if space.name == other.name:
+                taken = f"the name {space.name!r} is taken by spaces[{earlier}]"
+                raise node.items()[number].error(taken, "give each space its own name")
+            if _are_one_folder(space.path, other.path):
+                text = f"{space.path} is the folder of spaces[{earlier}], {other.name}: all would be carried twice"
+                raise node.items()[number].error(text, "remove one of the two")
+
+
+def _are_one_folder(path: Path, other: Path) -> bool:
+    """However they are spelled or linked."""
+    with suppress(OSError):
+        return os.path.samefile(path, other)
+    return os.path.realpath(path) == os.path.realpath(other)
 
 
 def _refuse_memferrys_own(node: Node, config: Config) -> None:

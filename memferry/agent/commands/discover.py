@@ -76,7 +76,7 @@ def discover(
     found: dict[Path, Found] = {}
     passed_over: dict[Path, str] = {}
     for one in (*_in_folders(folders, asked, passed_over), *_claude(claude, transcripts), *_brands(brands)):
-        found.setdefault(one.space.path, one)
+        found.setdefault(one.space.path.resolve(), one)
     return Discovery(list(_named_apart(found.values())), passed_over)
 
 

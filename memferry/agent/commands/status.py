@@ -96,7 +96,7 @@ def _problems(database: sqlite3.Connection, config: Config) -> tuple[list[dict[s
     )
     kept = [dict(zip(fields, row, strict=True)) for row in rows]
     counted = database.execute("select count(*) from problem").fetchone()[0]
-    unkept = narrow(config) + resting(config)
+    unkept = narrow(config) + resting(config) + twice(database, config)
     known = {new["subject"] for new in unkept}
     shown = unkept + [one for one in kept if one["subject"] not in known]
     return shown, counted + len(shown) - len(kept)
@@ -128,6 +128,27 @@ def resting(config: Config) -> list[dict[str, Any]]:
     if rest is None:
         return []
     return [{"area": "index", "subject": "model", "text": str(rest), "hint": rests.HINT, "since": rest.since}]
+
+
+def twice(database: sqlite3.Connection, config: Config) -> list[dict[str, Any]]:
+    """The problem that a space lies in another one, and files are carried by both."""
+    roots = [(space.name, os.path.join(os.path.realpath(space.path), "")) for space in config.spaces]
+    pairs = [(outer, inner) for outer in roots for inner in roots if outer != inner and inner[1].startswith(outer[1])]
+    found = []
+    for (outer, above), (inner, root) in pairs:
+        below = root.removeprefix(above).replace(os.sep, "/")
+        (number,) = database.execute(
+            "select count(*) from file mine join file theirs on theirs.space = ? and theirs.path = ? || mine.path"
+            " where mine.space = ? and mine.cleared and theirs.cleared and not mine.gone and not theirs.gone",
+            (outer, below, inner),
+        ).fetchone()
+        if number:
+            text = f"one lies in the other, and both carry the same files: {number:,} of them"
+            hint = f"add `exclude: [/{below}]` to {outer}, or remove {inner}, in the configuration"
+            found.append(
+                {"area": "spaces", "subject": f"{outer} and {inner}", "text": text, "hint": hint, "since": time.time()}
+            )
+    return found
 
 
 def _free_bytes(folder: os.PathLike[str]) -> int:
