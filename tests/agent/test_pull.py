@@ -420,3 +420,30 @@ def _memory(files: dict[str, bytes]) -> dict[str, bytes]:
 
 def _ids(array: str) -> list[str]:
     return sorted(entry["id"] for entry in json.loads(array))
+
+
+# -- what is asked for by name
+
+
+class Including(Machine):
+    """Carries Claude Code's memory, and a folder that this would leave out."""
+
+    @property
+    def config(self) -> Config:
+        config = super().config
+        return config._replace(spaces=(config.spaces[0]._replace(format="diasync", include=("extra/",)),))
+
+
+def test_what_was_asked_for_by_name_arrives_and_is_explained(tmp_path: Path) -> None:
+    ant, bee = Including(tmp_path, "ant"), Including(tmp_path, "bee")
+    ant.write("extra/x.md", "# A note\n")
+    ant.write("extra/list.json", json.dumps([{"id": "e1", "content": "one"}]))
+    ant.write("else/y.md", "# Not carried\n")
+    ant.sync()
+    bee.sync()
+    assert bee.read("extra/x.md") == "# A note\n"
+    assert json.loads(bee.read("extra/list.json")) == [{"id": "e1", "content": "one"}]
+    assert not (bee.tree / "else").exists()
+    with opened(ant.config, "test") as agent:
+        (told,) = verbs.perform(agent, "explain", {"target": "notes/extra/x.md"})["answers"]
+    assert told["state"] == "carried"

@@ -60,7 +60,7 @@ def _of_file_here(agent: Agent, tree: Tree, file: str, known: KnownFile | None) 
         yield Explanation(subject, "pulled", "", "it came from other machines, which carry what is in it")
     elif isinstance(seen, scan.Skipped):
         yield Explanation(subject, "skipped", "scan", seen.reason)
-    elif isinstance(seen, scan.Found) and tree.format.kind(file) is None and not tree.rules.includes(file):
+    elif isinstance(seen, scan.Found) and tree.kind(file) is None:
         yield Explanation(subject, "not carried", "format", f"{tree.format.name} does not carry such files")
     elif known is not None:
         yield from _of_known(agent, subject, known)

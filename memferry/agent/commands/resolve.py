@@ -137,7 +137,7 @@ def _content_of(path: Path) -> bytes:
 
 
 def _make_current(agent: Agent, tree: Tree, conflict: Conflict, content: bytes) -> None:
-    kind = tree.format.kind(conflict.file)
+    kind = tree.kind(conflict.file)
     if kind is None or not isinstance(kind.reader, Whole):
         raise ConfigError(f"{conflict.file} is neither a document nor an array", hint=SEE)
     over = agent.catalog.versions(conflict.id)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from memferry.agent.files import scan
 from memferry.config import Space
 from memferry.formats import registry
-from memferry.formats.base import Format
+from memferry.formats.base import Format, Kind
+from memferry.formats.files import FORMAT as BY_SUFFIX
 from memferry.policies.own import Own
 from memferry.policies.paths import PathRules, read_rules
 
@@ -24,6 +25,11 @@ class Tree(NamedTuple):
     root: Path
     format: Format
     rules: PathRules
+
+    def kind(self, file: str) -> Kind | None:
+        """How a file is read; None: it is none that the format carries, nor one that was asked for by name. That one is
+        read by what it looks like."""
+        return self.format.kind(file) or (BY_SUFFIX.kind(file) if self.rules.includes(file) else None)
 
 
 def tree_of(space: Space, own: Own) -> Tree:

@@ -51,7 +51,7 @@ def held_texts(
     for (space, file), group in groupby(rows, key=lambda row: (row.space, row.file)):
         wanted = list(group)
         tree = trees.get(space)
-        kind = tree.format.kind(file) if tree is not None else None
+        kind = tree.kind(file) if tree is not None else None
         if tree is None or kind is None:
             continue
         with contextlib.suppress(opening.Unreadable, SpaceMissing):

@@ -112,7 +112,7 @@ def personal_of(config: Config) -> dict[str, tuple[str, ...]]:
 
 
 def kind_of(tree: Tree, file: str) -> Kind | None:
-    """How a file of a space is read, also one that was only asked for by name."""
+    """How a file of a space was read, also one that is not asked for by name any more."""
     return tree.format.kind(file) or BY_SUFFIX.kind(file)
 
 

@@ -13,7 +13,6 @@ from memferry.agent.intake.work import Work
 from memferry.agent.state.catalog import Catalog
 from memferry.errors import Halted, MemferryError, ScannerBroken, SpaceMissing, StateError
 from memferry.formats.base import Kind, Whole
-from memferry.formats.files import FORMAT as BY_SUFFIX
 
 GONE = (
     "mount the disk again; `memferry push --accept-deletions` if they are meant to be gone; if they were deleted by"
@@ -139,9 +138,7 @@ class Cycle:
     def _kind(self, file: str) -> Kind | None:
         if file in self._pulled:
             return None  # its lines are another machine's to carry, and a losing version is kept for a person
-        kind = self._tree.format.kind(file)
-        if kind is None and self._tree.rules.includes(file):
-            kind = BY_SUFFIX.kind(file)  # asked for by name, so read by what it looks like
+        kind = self._tree.kind(file)
         if kind is None:
             return None
         verdict = self._tree.rules.verdict(file)

@@ -89,7 +89,7 @@ def carry_out(tree: Tree, edit: Edit) -> None:
         case DropLines():
             apply.remove_lines(tree.root, file, change.digests)
         case EditEntries():
-            kind = tree.format.kind(file)
+            kind = tree.kind(file)
             if kind is not None and isinstance(kind.reader, Whole):
                 source = Source(tree.name, file, kind.format)
                 apply.edit_array(tree.root, source, kind.reader, change.put, change.removed, change.over)

@@ -148,7 +148,7 @@ class Planning:
 
     def _holds(self, one: Rival) -> bool:
         tree = self._trees[one.space]
-        kind = tree.format.kind(one.file)
+        kind = tree.kind(one.file)
         if kind is None or not isinstance(kind.reader, Whole) or not names.fits_here(one.file):
             return False
         return apply.holds(

@@ -81,7 +81,7 @@ class Taking:
     def _arrival(self, put: Put) -> Arrival | None:
         """None: it is of a space or a file that is not carried here."""
         tree = self._here.trees.get(put.space)
-        kind = tree.format.kind(put.file) if tree else None
+        kind = tree.kind(put.file) if tree else None
         if tree is None or kind is None or kind.local or tree.rules.verdict(put.file) is not None:
             self.counts["skipped"] += 1
             return None

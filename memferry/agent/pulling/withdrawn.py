@@ -57,7 +57,7 @@ class Withdrawn:
         puts, entries = here.journal.puts(list(current.values())) if tree else {}, set()
         for id_, seq in current.items():
             put = puts.get(seq)
-            kind = tree.format.kind(put.file) if tree and put else None
+            kind = tree.kind(put.file) if tree and put else None
             if put is not None and kind and isinstance(kind.reader, Whole) and put.key != put.file:
                 entries.add(id_)
                 row = (id_, here.me.id, seq, put.hlc, put.digest, space, put.file, put.key)

@@ -42,7 +42,7 @@ def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Col
     """Ledgers that pulls wrote before the state was lost: not this machine's own, and what was withdrawn since goes.
     `machines`: names of the others. A ledger that this machine's own log tells of is its own, whatever its name."""
     for one in scan.walk(tree.root, descend=tree.rules.descends):
-        kind = tree.format.kind(one.file)
+        kind = tree.kind(one.file)
         if kind is None or isinstance(kind.reader, Whole) or not isinstance(one, scan.Found):
             continue
         known = catalog.files.find(tree.name, one.file)
