@@ -11,16 +11,19 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from memferry.model import Record
+from memferry.policies.letters import is_prose
 from memferry.policies.shapes import Shape, shape_of
 
 SHORTEST = 8
 """Characters; what is shorter is neither an id worth finding in a text nor a sentence."""
+LONGEST_TIME = 39
+"""Characters of ASCII; what is longer and stands where a time or a type belongs may be a sentence."""
 
 
 class Contents(msgspec.Struct, frozen=True, gc=False):
     """`objects`: at any depth, the outermost first; `telling`: those of them that may say who may see them. `names`:
-    values that name records. `texts`: all other strings that are long enough to matter, but for those of silent keys; a
-    document's text first."""
+    values that name records. `texts`: all other strings that are long enough to matter, keys that are sentences too; of
+    silent keys only what may be a sentence. A document's text stands first."""
 
     objects: list[Mapping[object, object]]
     telling: list[tuple[Mapping[object, object], Shape]]
@@ -51,6 +54,14 @@ def contents_of(record: Record) -> Contents:
                 telling.append((value, shape))
             for key in shape.naming:
                 _collect(value[key], names, pending)
+            for child in map(value.__getitem__, shape.silent):
+                if type(child) is str:
+                    if (len(child) > LONGEST_TIME or not child.isascii()) and is_prose(child):
+                        texts.append(child)
+                elif type(child) is dict or type(child) is list:
+                    pending.append(child)
+            if shape.said:
+                texts += shape.said
             children: Iterable[object] = map(value.__getitem__, shape.speaking)
         elif type(value) is list:
             children = value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from memferry.policies.letters import is_prose
 from memferry.policies.spelling import folded, looks_like
 
 NAMING = frozenset(
@@ -18,7 +19,8 @@ NAMING = frozenset(
 """The last words of keys whose values name records."""
 
 SILENT = frozenset({"schema_version", "type", "ts", "ts_wall", "timestamp", "date", "hash", "idempotency_key"})
-"""Keys whose values look like ids and are none; those that end in `_at` too."""
+"""Keys whose values look like ids and are none; those that end in `_at` too. What lies below such a key counts as
+everywhere."""
 
 DIASYNC = "diasync-v1-"
 NOT_RECORDS = frozenset({"run_id", "instance_id"})
@@ -37,12 +39,15 @@ _LONGEST_KEY = 64
 
 
 class Shape(NamedTuple):
-    """The keys of an object. `naming`: whose values name records; `speaking`: the others that are not silent. `labels`:
-    that are spelled as labels; `tags`: whose values are tags; `misspelled`: one of them only looks like a label.
-    `tells`: any of these three, so the object may say who may see it."""
+    """The keys of an object. `naming`: whose values name records; `silent`: whose values look like ids and are none;
+    `speaking`: the others. `said`: keys that are sentences themselves. `labels`: that are spelled as labels; `tags`:
+    whose values are tags; `misspelled`: one of them only looks like a label. `tells`: any of these three, so the object
+    may say who may see it."""
 
     naming: tuple[str, ...]
+    silent: tuple[object, ...]
     speaking: tuple[object, ...]
+    said: tuple[str, ...]
     labels: tuple[str, ...]
     tags: tuple[str, ...]
     misspelled: bool
@@ -75,16 +80,18 @@ def _remember(keys: tuple[object, ...], fields: Mapping[object, object]) -> Shap
 def _new_shape(fields: Mapping[object, object]) -> Shape:
     keys = [(key, _key(key)) for key in fields]
     if all(one is _PLAIN for _, one in keys):
-        return Shape((), tuple(fields), (), (), misspelled=False, tells=False)
+        return Shape((), (), tuple(fields), (), (), (), misspelled=False, tells=False)
     schema = fields.get("schema_version")
-    silent = NOT_RECORDS if isinstance(schema, str) and schema.startswith(DIASYNC) else ()
-    telling = [(key, one) for key, one in keys if not (one.silent or key in silent)]
+    no_records = NOT_RECORDS if isinstance(schema, str) and schema.startswith(DIASYNC) else ()
+    silent = tuple(key for key, one in keys if one.silent or key in no_records)
+    telling = [(key, one) for key, one in keys if key not in silent]
     naming = tuple(str(key) for key, one in telling if one.naming)
     speaking = tuple(key for key, one in telling if not one.naming)
+    said = tuple(str(key) for key, one in keys if one.said)
     labels = tuple(str(key) for key, one in keys if one.label)
     tags = tuple(str(key) for key, one in keys if one.tag)
     misspelled = any(one.misspelled for _, one in keys)
-    return Shape(naming, speaking, labels, tags, misspelled, bool(labels or tags or misspelled))
+    return Shape(naming, silent, speaking, said, labels, tags, misspelled, bool(labels or tags or misspelled))
 
 
 # -- single keys
@@ -98,6 +105,7 @@ class Key(NamedTuple):
     label: bool = False
     tag: bool = False
     misspelled: bool = False
+    said: bool = False
 
 
 _PLAIN = Key()
@@ -118,6 +126,7 @@ def _new_key(key: str) -> Key:
         label,
         name in TAGS,
         not label and _looks_like_a_label(name),
+        is_prose(key),
     )
     return Key(*found) if any(found) else _PLAIN
 

@@ -85,6 +85,12 @@ def test_a_label_counts_at_any_depth() -> None:
     assert of({"visibility": "project", "item": {"sensitivity": "secret"}}) == "labels.sensitivity"
 
 
+@pytest.mark.parametrize("key", ["type", "date", "seen_at", "hash", "ts", "schema_version", "idempotency_key"])
+def test_a_label_counts_below_keys_that_say_nothing_themselves(key: str) -> None:
+    assert of({"id": "a", key: {"place": "x", "private": True}}) == "labels.private"
+    assert of({"id": "a", key: [{"tags": ["private"]}]}) == "labels.tag"
+
+
 @pytest.mark.parametrize(
     "tags",
     [

@@ -66,6 +66,10 @@ def test_ledger_files_and_clocks_are_no_names() -> None:
     assert of(fields) == set()
 
 
+def test_what_lies_below_such_a_key_names_records_as_everywhere() -> None:
+    assert of({"id": "own", "seen_at": {"parent_id": "other"}, "date": [{"ref": "third"}]}) == {"other", "third"}
+
+
 def test_ids_of_runs_and_instances_are_records_only_outside_diasync() -> None:
     fields = {"id": "own", "run_id": "run-1", "instance_id": "ins-1", "session_id": "ses-1"}
     assert of(fields) == {"run-1", "ins-1", "ses-1"}

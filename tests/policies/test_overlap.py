@@ -41,6 +41,31 @@ def test_a_copy_is_held_however_it_is_written(text: str) -> None:
     assert holds(public(text, "copy"), {"id": "unlabelled", "text": text}) == ["overlap", "overlap"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"done": {PROSE: True}},
+        {"type": PROSE},
+        {"noted_at": PROSE},
+        {"date": {"said": PROSE}},
+        {"ts": ["2026-11-21", PROSE]},
+    ],
+)
+def test_a_sentence_is_one_as_a_key_and_where_a_time_belongs(fields: dict[str, object]) -> None:
+    assert holds({"id": "copy", **fields}) == ["overlap"]
+    assert rules(lines({"id": "a", "private": True, **fields}, public(PROSE, "b"))) == ["labels.private", "overlap"]
+
+
+def test_characters_of_a_script_without_spaces_are_a_sentence_there_too() -> None:
+    secret = "备用钥匙在旧面包店后门旁边的第三个花盆下面"
+    assert rules(lines(private("x", "a", type=secret), public(secret, "b"))) == ["labels.visibility", "overlap"]
+
+
+@pytest.mark.parametrize("time", ["Sat, 21 Nov 2026 02:14:16 GMT", "Sat Nov 21 02:14:16 2026"])
+def test_a_time_in_words_is_no_sentence(time: str) -> None:
+    assert rules(lines(private("x", "a", date=time), public("y", "b", date=time))) == ["labels.visibility", None]
+
+
 def test_an_unlabelled_record_is_searched_word_by_word() -> None:
     inside = f"we learnt today that {PROSE} which is new"
     assert holds({"id": "x", "text": inside}) == ["overlap"]
