@@ -41,8 +41,8 @@ class _Held:
     def __init__(self, *, something: bool) -> None:
         self._something = something
 
-    def held_ids(self, ids: Collection[int]) -> Collection[int]:
-        return ()
+    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+        return {}
 
     def has_passages(self) -> bool:
         return self._something

@@ -23,8 +23,8 @@ class Passage(NamedTuple):
 class Known(Protocol):
     """What was held before, asked for by fingerprint."""
 
-    def held_ids(self, ids: Collection[int]) -> Collection[int]:
-        """Those of the fingerprinted ids that belong to held records."""
+    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+        """Those of the fingerprinted ids that name held records, with the ids of these."""
         ...
 
     def has_passages(self) -> bool:

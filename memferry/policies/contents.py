@@ -18,6 +18,7 @@ SHORTEST = 8
 """Characters; what is shorter is neither an id worth finding in a text nor a sentence."""
 LONGEST_TIME = 39
 """Characters of ASCII; what is longer and stands where a time or a type belongs may be a sentence."""
+_IDS = frozenset({str, int})
 
 
 class Contents(msgspec.Struct, frozen=True, gc=False):
@@ -80,7 +81,9 @@ def _collect(value: object, names: list[str], pending: list[object]) -> None:
     if type(value) is str:
         names.append(value)
     elif type(value) is list:
-        names += [child for child in value if type(child) is str]
+        names += [str(child) for child in value if type(child) in _IDS]
         pending += [child for child in value if type(child) is dict or type(child) is list]
     elif type(value) is dict:
         pending.append(value)
+    elif type(value) is int:
+        names.append(str(value))

@@ -1,6 +1,7 @@
 """Which other records a record names: what derives from a private one is private.
 
-It names those under keys that say so (`event_refs`, `supersedes`, `item.id`, ...), and those whose ids its texts hold.
+It names those under keys that say so (`event_refs`, `supersedes`, `item.id`, ...), those whose ids its texts hold, and
+documents that its texts link to.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterator
-from urllib.parse import unquote
 
 from memferry.model import Hold, Record
+from memferry.policies import links
 from memferry.policies.contents import Contents
+from memferry.policies.shapes import DIASYNC, shape_of
 
 NAMES_HELD = Hold("lineage", "it refers to a record that is held")
 TOO_MANY = Hold("lineage", "it names too many records to keep track of")
@@ -31,13 +33,17 @@ OWN_NAMES = {
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{10,126}[A-Za-z0-9]")
 _LETTER = re.compile(r"[A-Za-z]")
 _DIGIT = re.compile(r"[0-9]")
+_IDS = frozenset({str, int})
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:T\d*Z?)?\Z")
-_LINK = re.compile(r"\]\(<?([^)>\s#]+)")
 
 
 def names(record: Record, contents: Contents) -> set[str]:
-    """The ids that a record names, without its own; a few more than MOST_NAMES, where there are more."""
+    """The ids that a record names, without its own; a few more than MOST_NAMES, where there are more.
+
+    An own id that is no key, such as a number, is among them: who has the id of a held record may be a version of it.
+    """
     found: set[str] = set()
+    linking = record.text is not None
     for name in contents.names:
         if len(found) > MOST_NAMES + 1:
             return found
@@ -45,20 +51,35 @@ def names(record: Record, contents: Contents) -> set[str]:
             if len(name) <= LONGEST_NAME and not name.endswith(".jsonl"):
                 found.add(name)
             found.update(ids_in(name))
+            linking = linking or "]" in name
     for text in contents.texts:
         if "-" in text or "_" in text:
             found.update(ids_in(text))
-    if record.text is not None:
-        found.update(_links(record.text, posixpath.dirname(record.source.file)))
+        if "]" in text or "=" in text:
+            linking = True
+    if linking:
+        paths = contents.names if record.text is not None else []
+        texts = [*contents.texts, *contents.names]
+        _add(found, links.links(texts, paths, posixpath.dirname(record.source.file)))
     found.discard(record.key)
     return found
 
 
+def _add(found: set[str], linked: Iterator[str]) -> None:
+    for name in linked:
+        if len(found) > MOST_NAMES + 1:
+            return
+        if len(name) <= LONGEST_NAME:
+            found.add(name)
+
+
 def own_names(record: Record) -> tuple[str, ...]:
-    """By what others name it, besides its key."""
-    name = _own_name(record)
-    value = record.fields.get(name) if name is not None and type(record.fields) is dict else None
-    return (value,) if type(value) is str and value else ()
+    """By what others name it, besides its key: any id that it has, as text; of a document what links may say too."""
+    fields = record.fields
+    found = [str(fields[key]) for key in _own_keys(record) if type(fields[key]) in _IDS] if type(fields) is dict else []
+    if record.key == record.source.file:
+        found += links.names_of(record.key)
+    return tuple(dict.fromkeys(name for name in found if name and name != record.key))
 
 
 def is_note(record: Record) -> bool:
@@ -71,17 +92,20 @@ def _own_name(record: Record) -> str | None:
     return OWN_NAMES.get(schema) if type(schema) is str else None
 
 
+def _own_keys(record: Record) -> tuple[str, ...]:
+    """Those of its fields that hold an id of its own. DiaSync says which; elsewhere their names do."""
+    fields = record.fields
+    assert type(fields) is dict
+    schema = fields.get("schema_version")
+    if type(schema) is str and schema.startswith(DIASYNC):
+        name = _own_name(record)
+        return (name,) if name is not None and name in fields else ()
+    return shape_of(fields).own
+
+
 def ids_in(text: str) -> Iterator[str]:
     """Words of at least 12 letters and digits, some of each, joined by hyphens or underscores; dates are none."""
     if len(text) >= SHORTEST_ID:
         for word in set(_ID.findall(text)):
             if not word.isalnum() and _LETTER.search(word) and _DIGIT.search(word) and not _DATE.match(word):
                 yield word
-
-
-def _links(text: str, folder: str) -> Iterator[str]:
-    """Paths inside the space that a Markdown text links to."""
-    if "](" in text:
-        for link in _LINK.findall(text):
-            if "://" not in link:
-                yield posixpath.normpath(posixpath.join(folder, unquote(link)))

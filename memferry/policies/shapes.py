@@ -13,10 +13,35 @@ from memferry.policies.spelling import folded, looks_like
 NAMING = frozenset(
     {
         "id", "ids", "uuid", "uuids", "guid", "guids", "ref", "refs", "reference", "references",
-        "evidence", "supersedes", "source", "sources", "parent", "parents",
+        "evidence", "supersedes", "source", "sources", "parent", "parents", "replaces", "related", "link", "links",
+        "causes", "follows", "continues", "extends", "amends", "corrects", "contradicts", "obsoletes", "duplicates",
     }
 )  # fmt: skip
 """The last words of keys whose values name records."""
+NAMING_PAIRS = frozenset(
+    {
+        "derived from", "copied from", "forked from", "taken from", "continued from", "follows from",
+        "based on", "depends on", "builds on",
+        "reply to", "response to", "refers to", "related to", "linked to", "links to", "answer to",
+        "superseded by", "replaced by", "caused by", "triggered by", "blocked by", "obsoleted by",
+        "duplicate of", "version of", "part of", "summary of", "copy of",
+        *(
+            f"{whose} {what}{ending}"
+            for whose in ("parent", "source", "related", "linked", "previous")
+            for what in ("event", "note", "record", "entry", "message", "item", "document", "doc", "fact", "memory")
+            for ending in ("", "s")
+        ),
+        *(f"{whose} {what}" for whose in ("source", "related", "linked") for what in ("entries", "memories")),
+    }
+)  # fmt: skip
+"""The last two."""
+
+OWN = frozenset({"id", "uuid", "guid", "event id"})
+"""Keys that hold an id of the record itself."""
+OWN_AT_A_PINCH = frozenset(
+    f"{what} id" for what in ("memory", "note", "record", "entry", "message", "item", "document", "doc", "fact")
+)
+"""Where there is none of the others; beside one, they name what the record is about."""
 
 SILENT = frozenset({"schema_version", "type", "ts", "ts_wall", "timestamp", "date", "hash", "idempotency_key"})
 """Keys whose values look like ids and are none; those that end in `_at` too. What lies below such a key counts as
@@ -42,7 +67,7 @@ class Shape(NamedTuple):
     """The keys of an object. `naming`: whose values name records; `silent`: whose values look like ids and are none;
     `speaking`: the others. `said`: keys that are sentences themselves. `labels`: that are spelled as labels; `tags`:
     whose values are tags; `misspelled`: one of them only looks like a label. `tells`: any of these three, so the object
-    may say who may see it."""
+    may say who may see it. `own`: whose values are ids of a record that has these keys at its top."""
 
     naming: tuple[str, ...]
     silent: tuple[object, ...]
@@ -52,6 +77,7 @@ class Shape(NamedTuple):
     tags: tuple[str, ...]
     misspelled: bool
     tells: bool
+    own: tuple[str, ...] = ()
 
 
 _shapes: dict[tuple[object, ...], Shape] = {}
@@ -91,14 +117,17 @@ def _new_shape(fields: Mapping[object, object]) -> Shape:
     labels = tuple(str(key) for key, one in keys if one.label)
     tags = tuple(str(key) for key, one in keys if one.tag)
     misspelled = any(one.misspelled for _, one in keys)
-    return Shape(naming, silent, speaking, said, labels, tags, misspelled, bool(labels or tags or misspelled))
+    own = tuple(str(key) for key, one in keys if one.words in OWN)
+    own = own or tuple(str(key) for key, one in keys if one.words in OWN_AT_A_PINCH)
+    return Shape(naming, silent, speaking, said, labels, tags, misspelled, bool(labels or tags or misspelled), own)
 
 
 # -- single keys
 
 
 class Key(NamedTuple):
-    """What a key says whatever stands beside it; see `Shape`. Shapes are many, their keys few."""
+    """What a key says whatever stands beside it; see `Shape`. Shapes are many, their keys few. `words`: of one that
+    names records, in small letters."""
 
     silent: bool = False
     naming: bool = False
@@ -106,6 +135,7 @@ class Key(NamedTuple):
     tag: bool = False
     misspelled: bool = False
     said: bool = False
+    words: str = ""
 
 
 _PLAIN = Key()
@@ -119,24 +149,22 @@ def _key(key: object) -> Key:
 
 def _new_key(key: str) -> Key:
     name = folded(key)
+    words = [word.lower() for word in _WORDS.findall(key)]
+    naming = bool(words) and (words[-1] in NAMING or " ".join(words[-2:]) in NAMING_PAIRS)
     label = key in LABELS
     found = (
         key in SILENT or key.endswith("_at"),
-        _last_word(key) in NAMING,
+        naming,
         label,
         name in TAGS,
         not label and _looks_like_a_label(name),
         is_prose(key),
+        " ".join(words) if naming else "",
     )
     return Key(*found) if any(found) else _PLAIN
 
 
 _known_key = lru_cache(_REMEMBERED)(_new_key)
-
-
-def _last_word(key: str) -> str:
-    words = _WORDS.findall(key)
-    return words[-1].lower() if words else ""
 
 
 def _looks_like_a_label(name: str) -> bool:

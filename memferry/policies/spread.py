@@ -25,13 +25,13 @@ QUIET = frozenset({"overlap", "secrets", "redact"})
 def spread(cases: Sequence[Case], known: Known, fingerprint: Fingerprinter) -> None:
     """Over one batch, held records included. Raises what `known` raises."""
     open_cases = [case for case in cases if case.verdict is None]
-    held_ids = set(known.held_ids({ref for case in open_cases for ref in case.refs}))
+    held_ids = known.held_ids({ref for case in open_cases for ref in case.refs})
     nothing_held = len(open_cases) == len(cases) and not (held_ids or any(case.removed for case in cases))
     if nothing_held and not known.has_passages() and _note_echoes(open_cases, fingerprint):
         return
     traced = _Traced(open_cases, fingerprint)
     for case in open_cases if held_ids else ():
-        if not held_ids.isdisjoint(case.refs):
+        if any(not {case.id}.issuperset(held_ids.get(ref, ())) for ref in case.refs):
             case.verdict = lineage.NAMES_HELD
     found = known.passages(traced.marks)
     traced.repeating(overlap.index((mark, *one) for mark, group in found.items() for one in group))
@@ -140,7 +140,7 @@ def _with_those_who_name(
     for case in reached:
         for id_ in (case.id, *case.also(fingerprint)):
             for other in naming.get(id_, ()):
-                if other.verdict is None or other.verdict is overlap.REPEATS_HELD:
+                if other.id != case.id and (other.verdict is None or other.verdict is overlap.REPEATS_HELD):
                     other.verdict = lineage.NAMES_HELD
                     reached.append(other)
     return reached

@@ -25,11 +25,11 @@ class MemoryKnown:
     """What was held before, as the state would answer."""
 
     def __init__(self) -> None:
-        self.ids: set[int] = set()
+        self.ids: dict[int, set[int]] = defaultdict(set)
         self.by_mark: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
 
-    def held_ids(self, ids: Collection[int]) -> Collection[int]:
-        return self.ids & set(ids)
+    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+        return {id_: self.ids[id_] for id_ in ids if id_ in self.ids}
 
     def has_passages(self) -> bool:
         return bool(self.by_mark)
@@ -40,7 +40,8 @@ class MemoryKnown:
     def learn(self, verdicts: Iterable[Kept | Held]) -> None:
         for one in verdicts:
             if isinstance(one, Held):
-                self.ids.update((one.id, *one.also))
+                for name in (one.id, *one.also):
+                    self.ids[name].add(one.id)
                 for mark, length, whole in one.passages:
                     self.by_mark[mark].append((length, whole, one.id))
 

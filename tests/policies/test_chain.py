@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import pytest
 
@@ -50,7 +50,7 @@ def test_an_entry_is_held_with_the_object_around_it() -> None:
 
 def test_an_error_of_the_state_is_the_callers() -> None:
     class Broken(MemoryKnown):
-        def held_ids(self, ids: Collection[int]) -> Collection[int]:
+        def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
             raise OSError("disk")
 
     with pytest.raises(OSError, match="disk"):
@@ -77,7 +77,7 @@ def test_what_was_held_before_counts() -> None:
 
 def test_a_name_counts_only_in_its_own_space() -> None:
     known = MemoryKnown()
-    known.ids.add(FINGERPRINT.key("another", "a"))
+    known.ids[FINGERPRINT.key("another", "a")].add(1)
     assert rules(lines(public("y", "b", ref="a")), known) == [None]
 
 

@@ -6,7 +6,20 @@ import pytest
 
 from memferry.model import Record
 from memferry.policies import lineage
-from tests.policies.held import array, contents_of, doc, lines, private, public, rules
+from memferry.policies.base import Held, Kept
+from memferry.policies.chain import judge
+from tests.policies.held import (
+    FINGERPRINT,
+    PROSE,
+    MemoryKnown,
+    array,
+    contents_of,
+    doc,
+    lines,
+    private,
+    public,
+    rules,
+)
 
 
 def names(record: Record) -> set[str]:
@@ -22,6 +35,8 @@ def of(fields: object, file: str = "log.jsonl") -> set[str]:
     [
         "event_refs", "causal_refs", "supersedes", "source_event_id", "target_object_id", "evidence", "evidence_ref",
         "parentUuid", "parent_id", "item_ids", "source", "refs", "sourceID", "parent", "leafUuid", "references",
+        "derived_from", "basedOn", "in_reply_to", "replaces", "superseded_by", "related", "parent_event", "links",
+        "source_memories", "causes",
     ],
 )  # fmt: skip
 def test_values_of_naming_keys_are_names(key: str) -> None:
@@ -40,7 +55,7 @@ def test_what_has_the_form_of_an_id_is_a_name_wherever_it_stands() -> None:
     id_ = "dec-20261121021416-716b8cc3"
     assert of({"id": "own", "target": id_}) == {id_}
     assert of({"id": "own", "text": f"This replaces {id_}, at last."}) == {id_}
-    assert of({"id": "own", "links": [f"memory:{id_}"]}) == {id_}
+    assert of({"id": "own", "seen": [f"memory:{id_}"]}) == {id_}
     assert names(doc(f"- {id_} (2026-11-05): buy milk\n")) == {id_}
     assert names(doc("It is 550e8400-e29b-41d4-a716-446655440000.")) == {"550e8400-e29b-41d4-a716-446655440000"}
 
@@ -77,8 +92,90 @@ def test_ids_of_runs_and_instances_are_records_only_outside_diasync() -> None:
 
 
 def test_links_of_a_document_name_documents() -> None:
-    text = "[a](secret%20plan.md), [b](../other.md#top), [c](<x/y.md>), [d](https://example.org/z.md)"
-    assert names(doc(text)) == {"notes/secret plan.md", "other.md", "notes/x/y.md"}
+    text = "[a](secret%20plan.md), [b](../other.md#top), [c](<x/y.md>), [d](https://example.org/z.md), [e](#top)"
+    assert {"notes/secret plan.md", "other.md", "notes/x/y.md"} <= names(doc(text))
+    assert not any("example.org" in name or name.endswith("top") for name in names(doc(text)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[x](<my plan.md>)", "[x](my%20plan.md)", "[x](my plan.md)", "[x](  my%20plan.md)", "[x](\nmy%20plan.md)",
+        '[x](my%20plan.md "a title")', "[x](my%20plan)", "[x](/notes/my%20plan.md)", "[x](notes/my%20plan.md)",
+        "[x](./a/../my%20plan.md#top)", "[x][1]\n\n[1]: my%20plan.md", "[x]\n\n> [x]: <my plan.md> 'a title'",
+        "<a class=x href='my plan.md'>x</a>", "<img SRC=my%20plan.md>", "[[my plan]]", "![[My plan.md#Top|so]]",
+        "| [[notes/my plan\\|so]] |", "---\nrelated: '[[my plan]]'\n---\nx", "---\nsource: my plan.md\n---\nx",
+        "[![x](x.png)](my%20plan.md)", "[never closed](x [y](my%20plan.md)",
+    ],
+)  # fmt: skip
+def test_who_links_to_a_held_document_is_held_however_it_is_written(text: str) -> None:
+    held = doc("---\nprivate: true\n---\nx", "notes/my plan.md")
+    assert rules([held, doc(text, "notes/index.md")]) == ["labels.private", "lineage"]
+
+
+def test_a_line_may_link_to_a_document_too() -> None:
+    held = doc("---\nprivate: true\n---\nx", "plan.md")
+    others = lines(public("see [[plan]]", "a"), public("see [it](plan.md)", "b"), public("plan", "c"))
+    assert rules([held, *others]) == ["labels.private", "lineage", "lineage", None]
+
+
+def test_links_take_linear_time() -> None:
+    for part in ("](", "[[", "](<", "\n[a]:", "href=", 'href="', "](a.md", "[[a]]", "> " * 9 + "[", "<a href='"):
+        names(doc(part * 40_000))
+
+
+def test_a_number_is_a_name() -> None:
+    assert of({"id": 8, "supersedes": 7, "refs": [5, True, 1.5]}) == {"8", "7", "5"}
+    records = lines({"id": 7, "private": True}, {"id": 8, "supersedes": 7}, {"id": 9, "refs": ["7"]}, {"id": 10})
+    assert rules(records) == ["labels.private", "lineage", "lineage", None]
+
+
+def test_a_record_is_named_by_any_of_its_ids() -> None:
+    two = {"uuid": "u-1", "id": "note-17", "_id": 3, "private": True}
+    assert rules(lines(two, *({"uuid": f"x-{n}", "refs": [n]} for n in ("u-1", "note-17", "3", "4")))) == [
+        "labels.private", "lineage", "lineage", "lineage", None,
+    ]  # fmt: skip
+    entries = array('[{"id":"f1","uuid":"fu-1","private":true},{"id":"f2","refs":["fu-1"]}]')
+    assert rules(entries) == ["labels.private", "lineage"]
+    held = doc("---\nid: doc-77\nprivate: true\n---\nx", "notes/two.md")
+    assert rules([held, doc("---\nrefs: [doc-77]\n---\ny")]) == ["labels.private", "lineage"]
+
+
+def test_an_id_of_its_kind_is_its_own_where_it_has_no_other() -> None:
+    alone = lines({"memory_id": "m-1", "private": True}, {"memory_id": "m-2", "source_memory_id": "m-1"})
+    assert rules(alone) == ["labels.private", "lineage"]
+    about = lines({"id": "a", "memory_id": "m-1", "private": True}, {"id": "b", "memory_id": "m-1"})
+    assert rules(about) == ["labels.private", None]
+    session = lines({"id": "a", "session_id": "s", "private": True}, {"id": "b", "session_id": "s"})
+    assert rules(session) == ["labels.private", None]
+
+
+def test_the_second_entry_under_an_id_is_named_by_it() -> None:
+    entries = array('[{"id":"e1","x":1},{"id":"e1","private":true},{"id":"e3","refs":["e1"]}]')
+    assert rules(entries) == [None, "labels.private", "lineage"]
+
+
+def test_a_label_that_is_added_to_a_line_with_a_number_holds_what_it_was_before() -> None:
+    known = MemoryKnown()
+    before, after = lines({"id": 17, "text": "x"}), lines({"id": 17, "text": "x", "private": True})
+    (kept,) = judge(before, known, FINGERPRINT)
+    (held,) = judge(after, known, FINGERPRINT)
+    assert isinstance(kept, Kept)
+    assert isinstance(held, Held)
+    assert {held.id, *held.also} & set(kept.refs)
+    known.learn([held])
+    assert rules(before, known) == ["lineage"]
+
+
+def test_nothing_is_held_because_it_was_held_itself() -> None:
+    known = MemoryKnown()
+    known.learn(judge([doc("---\nid: d\nprivate: true\n---\n[[one]]")], known, FINGERPRINT))
+    assert rules([doc("---\nid: d\n---\n[[one]]")], known) == [None]
+    assert rules([doc("---\nid: d\n---\nx", "other.md")], known) == ["lineage"]
+    (record,) = lines({"id": 17, "text": PROSE})
+    known = MemoryKnown()
+    known.learn(judge([*lines(private(PROSE, "secret")), record], known, FINGERPRINT)[1:])
+    assert rules([record], known) == [None]
 
 
 def test_whoever_names_a_held_record_is_held_through_others_too() -> None:

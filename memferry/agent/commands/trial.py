@@ -97,8 +97,8 @@ def _asks_no_more(one: Rule, other: Rule) -> bool:
 class _NothingHeld:
     """What was held before is not asked for."""
 
-    def held_ids(self, ids: Collection[int]) -> Collection[int]:
-        return ()
+    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+        return {}
 
     def has_passages(self) -> bool:
         return False

@@ -163,12 +163,14 @@ class Catalog:
 
     # -- what is held
 
-    def held_ids(self, ids: Collection[int]) -> Collection[int]:
-        if not ids:
-            return ()
-        by_key = [row for row in self._among("record", "id, seq", ids) if row[1] == HELD]
-        by_name = self._state.among("select name from held_name where name in (select value from json_each(?))", ids)
-        return {row[0] for row in (*by_key, *by_name)}
+    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+        found: dict[int, set[int]] = {}
+        if ids:
+            sql = "select name, id from held_name where name in (select value from json_each(?))"
+            by_key = [(id_, id_) for id_, seq in self._among("record", "id, seq", ids) if seq == HELD]
+            for name, id_ in (*by_key, *self._state.among(sql, ids)):
+                found.setdefault(name, set()).add(id_)
+        return found
 
     def has_passages(self) -> bool:
         return self._state.one("select 1 from passage limit 1") is not None
