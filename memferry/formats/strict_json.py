@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import chain, compress
-from typing import NoReturn
+from typing import Any, NoReturn
 
 MAX_DEPTH = 64
 """Objects and arrays inside each other; deeper is nobody's memory, and a trap for every recursive reader."""
@@ -36,8 +36,23 @@ class Unreadable(ValueError):
 def loads(raw: bytes) -> object:
     """The value of one JSON text; `Unreadable` if it has none, or more than one."""
     text = decode_text(raw)
+    value: object = _decoded(_DECODER.decode, text)
+    check_value(value, text)
+    return value
+
+
+def leading_object(text: str, start: int) -> dict[object, object]:
+    """The object that begins at `start`, whatever stands behind it; `Unreadable` if there is none."""
+    value, end = _decoded(_DECODER.raw_decode, text, start)
+    check_value(value, text[start:end])
+    if type(value) is not dict:
+        raise Unreadable("not an object")
+    return value
+
+
+def _decoded(decode: Callable[..., Any], *text: object) -> Any:
     try:
-        value: object = _DECODER.decode(text)
+        return decode(*text)
     except Unreadable:
         raise
     except RecursionError:
@@ -46,8 +61,6 @@ def loads(raw: bytes) -> object:
         raise Unreadable("not JSON") from None
     except ValueError:
         raise Unreadable("a number is too long") from None
-    check_value(value, text)
-    return value
 
 
 def decode_text(raw: bytes) -> str:

@@ -46,6 +46,15 @@ def test_tags_may_be_a_text() -> None:
         "\u200b---\nprivate: true\n---\ntext",
         "--- \nprivate: true\n...\ntext",
         "+++\nprivate = true\n+++\ntext",
+        '---json\n{"private": true}\n---\ntext',
+        "---yaml\nprivate: true\n---\ntext",
+        "--- YML\nprivate: true\n---\ntext",
+        "---toml\nprivate = true\n---\ntext",
+        ';;;\n{"private": true}\n;;;\ntext',
+        "----\nprivate: true\n----\ntext",
+        "----------\r\nprivate: true\r\n---\r\ntext",
+        "<!-- made by x -->\n---\nprivate: true\n---\ntext",
+        "<!-- made\nby x -->\n\n%% y %%\n[//]: # (z)\n---\nprivate: true\n---\ntext",
     ],
 )
 def test_front_matter_is_found_however_its_lines_end(content: str) -> None:
@@ -74,6 +83,15 @@ def test_front_matter_is_found_however_its_lines_end(content: str) -> None:
         ("---\na: " + "[" * 5000 + "]" * 5000 + "\n---\n", "front matter is not YAML"),
         ("---\na: " + "x" * 70_000 + "\n---\n", "front matter is too long"),
         ("+++\nprivate = true\nprivate = false\n+++\n", "front matter is not TOML"),
+        ("---js\n{private: true}\n---\n", "front matter is in a language that is not known"),
+        ("---json\n{private: true}\n---\n", "front matter is not plain JSON: not JSON"),
+        (";;;\nprivate: true\n;;;\n", "front matter is not plain JSON: not JSON"),
+        ("----\nprivate: true\n\ntext", "front matter has no end"),
+        ("----\nprivate: [true\n----\ntext", "front matter is not YAML"),
+        ("<!-- x -->\n---\nprivate: true\n", "front matter has no end"),
+        ('{"private": true, "private": false}\ntext', "begins like JSON: a key appears twice"),
+        ("{ private: true }\ntext", "begins like JSON: not JSON"),
+        ('{\n "private": true\ntext', "begins like JSON: not JSON"),
     ],
 )
 def test_front_matter_that_can_be_read_in_two_ways_is_a_problem(content: str, problem: str) -> None:
@@ -94,7 +112,47 @@ def test_an_empty_document_is_a_record() -> None:
 
 def test_a_rule_below_a_title_is_no_front_matter() -> None:
     assert take_apart("# Title\n---\nprivate: true\n---\n").fields == {}
-    assert take_apart("----\nprivate: true\n---\n") == ({}, "----\nprivate: true\n---\n", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "----\n\nA text.\n\n----\n\nNote: more.\n", "-----\n# Title\n", "----\n", "***\n---\na: b\n", "---said he",
+        "A text.\n\n---\nkey: value\n---\nmore\n", "<!-- toc -->\n\n---\n\nA text.\n", "{#id}\n",
+        "{{< figure >}}\ntext",
+        "<!-- never closed\n---\na: b\n---\n", "{% raw %}\ntext", "{: .note}\ntext", "{}\ntext", "==\na: b\n==\n",
+        ";;; init.el --- mine\n", ";;;\n;;; A file\n;;;\n", "----\n- a: list\n----\n",
+    ],
+)  # fmt: skip
+def test_a_rule_that_begins_a_text_is_no_front_matter(text: str) -> None:
+    assert take_apart(text) == ({}, text, None)
+
+
+def test_an_object_before_a_text_is_front_matter_and_a_part_of_the_text() -> None:
+    text = '{\n "private": true\n}\ntext'
+    assert take_apart(text) == ({"private": True}, text, None)
+    assert take_apart('\n<!-- x --> {"a": {"private": 1}} text').fields == {"a": {"private": 1}}
+
+
+def test_front_matter_is_looked_for_in_linear_time() -> None:
+    for part in (
+        "<!-- x -->",
+        "<!--",
+        "%%",
+        "----\n",
+        "---",
+        ";;;\n",
+        "{",
+        '{"a":',
+        "a",
+        "----\na",
+        " ",
+        "\n",
+        "- a: b\n",
+    ):
+        take_apart(part * 50_000)
+        take_apart("----\n" + part * 50_000)
+        take_apart("<!-- x -->\n---\n" + part * 50_000)
 
 
 def test_a_document_is_rendered_as_it_was() -> None:

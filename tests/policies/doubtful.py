@@ -136,7 +136,9 @@ DOCUMENTS = [
     b"---\nprivate: true\n", b"---", b"+++\nprivate = true\n+++\n", b"+++\nprivate = tru\n+++\n",
     b"--- {private: true} ---", "---\nprivate: true\n---\n".encode("utf-16"),
     "---\nprivate: true\n---\n".encode("utf-16-le"), b"text \xff", b"a\0b", b"a <private>b</private> c",
-    b"a <Private\n x='1'> b", b"never closed <private> b",
+    b"a <Private\n x='1'> b", b"never closed <private> b", b"---json\n{private: true}\n---\n",
+    b';;;\n{"private": true}\n;;;\n',
+    b"{\n \"private\": true\n}\ntext", b"----\nprivate: true\n----\n", b"<!-- x -->\n---\nprivate: true\n---\n",
 ]  # fmt: skip
 
 
