@@ -7,11 +7,12 @@ like one is held, because the writer may have meant it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from memferry.model import Hold, Record
 from memferry.policies.contents import Contents
-from memferry.policies.shapes import Shape
+from memferry.policies.letters import without_escapes
+from memferry.policies.shapes import TAGS, Shape
 from memferry.policies.spelling import folded, looks_like, plain
 
 HELD_VISIBILITY = frozenset({"private"})
@@ -30,6 +31,8 @@ def judge(record: Record, contents: Contents) -> Hold | None:
         hold = _labels(fields, shape)
         if hold is not None:
             return hold
+    if record.text is not None and (hold := _top(record.text)):
+        return hold
     return MARKED if is_marked(record) else None
 
 
@@ -94,8 +97,8 @@ def _labels(fields: Mapping[object, object], shape: Shape) -> Hold | None:
 # -- tags
 
 _PRIVATE = folded("private")
-_WORD = re.compile(r"[^\s,;]+")
-_LEVEL = re.compile(r"[/:=]")
+_WORD = re.compile(r"[^\s,;|]+")
+_LEVEL = re.compile(r"[/:=,;|]")
 _TAGS_REMEMBERED = 4096
 _LONGEST_TAG = 64
 
@@ -105,6 +108,8 @@ _harmless: set[str] = set()
 def _says_private(tags: object) -> bool:
     if type(tags) is str:
         tags = _WORD.findall(tags)
+    elif type(tags) is dict:
+        tags = [tags]
     if type(tags) is not list:
         return False
     try:
@@ -115,7 +120,7 @@ def _says_private(tags: object) -> bool:
 
 
 def _one_is_private(tags: list[object]) -> bool:
-    words = [tag for tag in tags if type(tag) is str]
+    words = list(_strings(tags))
     if any(map(_is_private, words)):
         return True
     if len(_harmless) >= _TAGS_REMEMBERED:
@@ -124,9 +129,62 @@ def _one_is_private(tags: list[object]) -> bool:
     return False
 
 
+def _strings(tags: list[object]) -> Iterator[str]:
+    """Also of tags that are objects or lists themselves."""
+    pending = [*tags]
+    while pending:
+        tag = pending.pop()
+        if type(tag) is str:
+            yield tag
+        elif type(tag) is dict:
+            pending += tag.values()
+        elif type(tag) is list:
+            pending += tag
+
+
 def _is_private(tag: str) -> bool:
     """`private` in any spelling, also as one level of `private/diary` or `visibility:private`."""
     return any(looks_like(folded(level), _PRIVATE) for level in _LEVEL.split(tag))
+
+
+# -- the top of a document
+
+_TOP = 2000
+"""Characters."""
+_HEADING = re.compile(r"#{1,6}\s")
+_TAG_LINE = re.compile(r"(?:#[^\s#]+\s*)+\Z")
+_KEY_LINE = re.compile(r"([^:]{1,40}):\s*(.*)")
+_EMPHASIS = str.maketrans("", "", "*`>")
+
+_HELD_WORDS = {
+    **dict.fromkeys(map(folded, ("private", "is_private")), ("private", frozenset({"true", "yes", "on", "1"}))),
+    folded("confidential"): ("confidential", frozenset({"true", "yes", "on", "1"})),
+    folded("visibility"): ("visibility", HELD_VISIBILITY),
+    folded("sensitivity"): ("sensitivity", HELD_SENSITIVITY),
+}
+
+
+def _top(text: str) -> Hold | None:
+    """What a document says without front matter: lines of tags, or of a key and a value, before its text begins."""
+    for line in text[:_TOP].splitlines():
+        line = line.translate(_EMPHASIS).strip()
+        if not line or _HEADING.match(line):
+            continue
+        said = _KEY_LINE.match(line)
+        if said is None and not _TAG_LINE.match(line):
+            return None
+        if said is None or folded(said[1]) in TAGS:
+            if _says_private(said[2] if said else line):
+                return TAGGED
+        elif hold := _held_word(folded(said[1]), said[2]):
+            return hold
+    return None
+
+
+def _held_word(key: str, value: str) -> Hold | None:
+    """A word that is not known is prose here."""
+    name, held = _HELD_WORDS.get(key, ("", frozenset()))
+    return Hold(f"labels.{name}", "its label says so") if plain(value).strip(" .\"'") in held else None
 
 
 # -- marks
@@ -155,7 +213,12 @@ def is_marked(record: Record) -> bool:
 
 
 def has_mark(text: str) -> bool:
-    """Whether a `<private>` block begins (or ends) somewhere in the text, in whatever disguise of case or script."""
+    """Whether a `<private>` block begins (or ends) somewhere in the text, in whatever disguise of case or script, also
+    in JSON within a text."""
+    return _has_mark(text) or ("\\u" in text and _has_mark(without_escapes(text)))
+
+
+def _has_mark(text: str) -> bool:
     if text.isascii():
         return _MARK.search(text) is not None
     return any(_MARK.match(_plain_tag(text[at.start() : at.start() + _MARK_WINDOW])) for at in _OPENING.finditer(text))

@@ -124,8 +124,13 @@ def _without_markup(text: str) -> str:
     import html
 
     if "\\u" in text:
-        text = _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+        text = without_escapes(text)
     return _TARGET.sub("]", html.unescape(text))
+
+
+def without_escapes(text: str) -> str:
+    """With the characters that JSON within a text writes as `\\u003c`, however often they are escaped."""
+    return _JSON_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 def word_starts(text: str) -> list[int]:

@@ -95,7 +95,8 @@ def test_a_label_counts_below_keys_that_say_nothing_themselves(key: str) -> None
     "tags",
     [
         ["private"], ["a", "Private"], ["#private"], ["pri-vate"], ["PRIVATE!"], "private", "a, private", "a private",
-        ["private/diary"], ["visibility:private"], ["prіvate"], ["pr\u200bivate"],
+        ["private/diary"], ["visibility:private"], ["prіvate"], ["pr\u200bivate"], [{"name": "private"}], [["private"]],
+        "work|private", ["work|private"], {"x": "private"}, ["a", {"names": ["b", "Private"]}],
     ],
 )  # fmt: skip
 def test_a_tag_that_says_private_is_held(tags: object) -> None:
@@ -154,6 +155,36 @@ def test_front_matter_labels_like_json() -> None:
     assert rule(doc("---\ntags: diary, private\n---\ntext")) == "labels.tag"
     assert rule(doc("---\nvisibility: team\nprivate: no\ntags: [a]\n---\ntext")) is None
     assert rule(doc("private: true in a text is no label")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("#private\n\ntext", "labels.tag"),
+        ("# Title\n\n#work #Private/diary\ntext", "labels.tag"),
+        ("Tags: work, private\n\ntext", "labels.tag"),
+        ("visibility: private\n\ntext", "labels.visibility"),
+        ("# Title\n**Visibility:** Private\n", "labels.visibility"),
+        ("Author: ann\nis_private: yes\n", "labels.private"),
+        ("\n> Sensitivity: confidential.\n", "labels.sensitivity"),
+        ("---\na: b\n---\nconfidential: true\n", "labels.confidential"),
+        ("text\n\n#private\n", None),
+        ("text\nvisibility: private\n", None),
+        ("visibility: private notes of ann\n", None),
+        ("visibility: team\nprivate: false\n", None),
+        ("#privacy #public\n", None),
+        ("#private and more words\n", None),
+        ("# private\n", None),
+    ],
+)
+def test_a_line_of_its_own_at_the_top_of_a_document_is_a_label(text: str, expected: str | None) -> None:
+    assert rule(doc(text)) == expected
+
+
+@pytest.mark.parametrize("raw", [r"\u003cprivate>", r"\\u003cprivate\\u003e", r"<\u0070rivate>", r"\u003C/private>"])
+def test_a_mark_is_found_in_json_within_a_text(raw: str) -> None:
+    assert of({"payload": f'{{"a":"{raw}"}}'}) == "labels.mark"
+    assert rule(doc(f'The reply was {{"a":"{raw}"}}.')) == "labels.mark"
 
 
 def test_an_entry_is_judged_by_itself() -> None:
