@@ -446,4 +446,4 @@ def test_what_was_asked_for_by_name_arrives_and_is_explained(tmp_path: Path) -> 
     assert not (bee.tree / "else").exists()
     with opened(ant.config, "test") as agent:
         (told,) = verbs.perform(agent, "explain", {"target": "notes/extra/x.md"})["answers"]
-    assert told["state"] == "carried"
+    assert told["verdict"] == "carried"
