@@ -459,6 +459,20 @@ def test_an_edit_of_the_redacted_version_never_overwrites_the_original(
     assert b"hunter2000" not in ant.outside()
 
 
+def test_a_redacted_version_that_lost_elsewhere_is_in_conflict_nowhere(ant: Ruled, bee: Ruled) -> None:
+    ant.rules = bee.rules = (REDACT,)
+    ant.write("d.md", "password: hunter2000 one")
+    ant.do("push")
+    bee.write("d.md", "another text")
+    quiet(ant, bee)
+    assert len(ant.conflicts()) == len(bee.conflicts()) == 1
+    bee.do("conflicts", resolve="d.md")
+    quiet(ant, bee)
+    assert ant.conflicts() == bee.conflicts() == []
+    assert ant.copies() == bee.copies() == []
+    assert (ant.read("d.md"), bee.read("d.md")) == ("password: hunter2000 one", "another text")
+
+
 def test_taking_over_an_edit_by_hand_settles_it(ant: Ruled, bee: Ruled) -> None:
     ant.write("d.md", "password: hunter2000 one")
     ant.rules = bee.rules = (REDACT,)

@@ -117,7 +117,8 @@ class Life:
         found = self.do(machine, "conflicts")["conflicts"]
         if found:
             with suppress(Halted):  # entries were removed here, and nobody has confirmed that yet
-                self.do(machine, "conflicts", resolve=str(found[0]["name"]), keep=keep)
+                done = self.do(machine, "conflicts", resolve=str(found[0]["name"]), keep=keep)
+                assert done["left"] == len(found) - 1, "settling one starts no other"
 
     # -- what is to be the same everywhere
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,93 @@ def test_entries_are_settled_by_id(tmp_path: Path) -> None:
     for machine in machines:
         assert machine.conflicts() == []
         assert json.loads(machine.read("topic.json")) == [{"id": "e1", "content": "ant says"}]
+
+
+def say(machine: Machine, file: str, text: str) -> None:
+    machine.write(file, text if file == "plan.md" else json.dumps([{"id": "e1", "content": text}], indent=1))
+
+
+def says(machine: Machine, file: str) -> str:
+    """The only version that is left."""
+    assert machine.conflicts() == []
+    assert machine.copies() == []
+    return machine.read(file) if file == "plan.md" else json.loads(machine.read(file))[0]["content"]
+
+
+@pytest.mark.parametrize("keep", ["current", "other"])
+@pytest.mark.parametrize("file", ["plan.md", "topic.json"])
+def test_what_the_loser_had_replaced_stays_replaced(tmp_path: Path, file: str, keep: str) -> None:
+    """Every push of the loser's made a version; one answer settles them all."""
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    say(ant, file, "start\n")
+    quiet(ant, bee)
+    for count in range(5):
+        say(bee, file, f"bee {count}\n")
+        bee.do("push")
+    say(ant, file, "ant\n")
+    ant.sync()
+    (conflict,) = ant.conflicts()
+    assert ant.do("conflicts", resolve=str(conflict["name"]), keep=keep)["left"] == 0
+    quiet(ant, bee)
+    assert [says(one, file) for one in (ant, bee)] == ["ant\n" if keep == "current" else "bee 4\n"] * 2
+
+
+@pytest.mark.parametrize("keep", ["current", "other"])
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_what_third_machines_had_replaced_stays_replaced(tmp_path: Path, order: tuple[int, ...], keep: str) -> None:
+    machines = [ant, bee, cat] = [Machine(tmp_path, name) for name in ("ant", "bee", "cat")]
+    ant.write("plan.md", "start\n")
+    quiet(*machines)
+    for count in range(2):
+        bee.write("plan.md", f"bee {count}\n")
+        bee.sync()
+        cat.sync()
+        cat.write("plan.md", f"cat {count}\n")
+        cat.sync()
+        bee.sync()
+    ant.write("plan.md", "ant\n")
+    ant.do("push")
+    for number in order:
+        machines[number].do("pull")
+    settler = machines[order[1]]
+    (conflict,) = settler.conflicts()
+    settler.do("conflicts", resolve=str(conflict["name"]), keep=keep)
+    for number in order:
+        machines[number].do("pull")
+    assert [says(one, "plan.md") for one in machines] == ["ant\n" if keep == "current" else "cat 1\n"] * 3
+    settled(machines, ant.read("plan.md"))
+
+
+def test_what_was_written_before_its_writer_heard_of_the_settling_conflicts(tmp_path: Path) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.write("plan.md", "start\n")
+    quiet(ant, bee)
+    for count in range(3):
+        bee.write("plan.md", f"bee {count}\n")
+        bee.do("push")
+    ant.write("plan.md", "ant\n")
+    ant.sync()
+    ant.do("conflicts", resolve="plan.md")
+    bee.write("plan.md", "bee has not heard\n")
+    quiet(ant, bee)
+    for machine in (ant, bee):
+        (conflict,) = machine.conflicts()
+        assert (conflict["body"], conflict["current"]["body"]) == ("ant\n", "bee has not heard\n")
+
+
+@pytest.mark.parametrize("text", ["start\n", "bee 0\n", "bee 2\n"])
+def test_an_older_text_that_is_written_after_the_settling_is_current(tmp_path: Path, text: str) -> None:
+    machines = [ant, bee] = [Machine(tmp_path, name) for name in ("ant", "bee")]
+    ant.write("plan.md", "start\n")
+    quiet(*machines)
+    for count in range(3):
+        bee.write("plan.md", f"bee {count}\n")
+        bee.do("push")
+    ant.write("plan.md", "ant\n")
+    ant.sync()
+    ant.do("conflicts", resolve="plan.md")
+    ant.write("plan.md", text)
+    settled(machines, text)
 
 
 def test_what_cannot_be_an_entry_is_refused(tmp_path: Path) -> None:

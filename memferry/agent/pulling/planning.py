@@ -51,7 +51,8 @@ def merged_here(catalog: Catalog, id_: int, seen: Seen | None, rivals: Sequence[
     merged = merge([one.version for one in rivals])
     if seen is None or seen.seq <= 0 or not catalog.redacted([id_]):
         return merged
-    own = [one.version for one in rivals if one.version.seq == seen.seq and _number(one.version) == seen.digest]
+    mine = (one.version for one in rivals if one.version.seq == seen.seq and not one.version.settled)
+    own = [one for one in mine if _number(one) == seen.digest]
     if not own or merged.current.digest == own[0].digest:
         return merged
     others = (merged.current, *(one for one in merged.rivals if one.digest != own[0].digest))

@@ -192,32 +192,31 @@ class Received:
         return done.rowcount > 0
 
     def versions(self, ids: Sequence[int]) -> dict[int, list[Rival]]:
-        """All live versions under these keys, this machine's own among them."""
+        """All live versions under these keys, this machine's own among them; none of a key where all are settled."""
         found: dict[int, list[Rival]] = defaultdict(list)
-        for machine, seq, id_, hlc, digest, base, space, file, key, body in self._state.among(
-            "select machine, seq, id, hlc, digest, base, space, file, key, body from rival"
-            " where id in (select value from json_each(?))"
-            " and not exists (select 1 from settled where settled.machine = rival.machine and settled.seq = rival.seq)",
+        for machine, seq, id_, hlc, digest, base, space, file, key, body, settled in self._state.among(
+            "select machine, seq, id, hlc, digest, base, space, file, key, body, exists"
+            " (select 1 from settled where settled.machine = rival.machine and settled.seq = rival.seq)"
+            " from rival where id in (select value from json_each(?))",
             ids,
         ):
             text = zstandard.ZstdDecompressor().decompress(body).decode()
             at = effective(machine, seq, hlc, self.sightings)
-            found[id_].append(Rival(id_, Version(digest, at, machine, seq, base, text), space, file, key))
+            version = Version(digest, at, machine, seq, base, text, bool(settled))
+            found[id_].append(Rival(id_, version, space, file, key))
         for one in self._own(ids):
             found[one.id].append(one)
-        return found
+        return {id_: rivals for id_, rivals in found.items() if not all(one.version.settled for one in rivals)}
 
     def _own(self, ids: Sequence[int]) -> Iterable[Rival]:
         seqs: dict[int, int] = {}
         for table in ("record", "version"):
-            sql = (
-                f"select seq, id from {table} where id in (select value from json_each(?)) and seq > 0"
-                " and seq not in (select seq from settled where machine = ?)"
-            )
-            seqs |= dict(self._state.rows(sql, repr(list(ids)), self._me))
+            sql = f"select seq, id from {table} where id in (select value from json_each(?)) and seq > 0"
+            seqs |= dict(self._state.rows(sql, repr(list(ids))))
+        settled = {row[0] for row in self._state.rows("select seq from settled where machine = ?", self._me)}
         for seq, put in self._journal.puts(seqs).items():
             at = effective(self._me, seq, put.hlc, self.sightings)
-            version = Version(put.digest, at, self._me, seq, put.base, put.body)
+            version = Version(put.digest, at, self._me, seq, put.base, put.body, seq in settled)
             yield Rival(seqs[seq], version, put.space, put.file, put.key)
 
     def withdraw(self, ops: Iterable[Named]) -> list[int]:
