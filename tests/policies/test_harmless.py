@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from memferry.policies import secrets
@@ -60,6 +60,7 @@ _WORDS = st.sampled_from(
 )  # fmt: skip
 
 
+@example([*["security word"] * 3, *["private key"] * 3], " ")  # all of these are in the list of BIP 39
 @settings(max_examples=400, deadline=None)
 @given(st.lists(_WORDS, max_size=8), st.sampled_from([" ", " ", "", "_", ": "]))
 def test_nothing_that_is_found_was_called_harmless(words: list[str], between: str) -> None:

@@ -49,10 +49,10 @@ def seed_phrases(raw: bytes, at: Places) -> Iterator[Spot | None]:
         line = raw[start:end].partition(b"\n")[0]
         if len(line.split()) >= LEAST:
             end = start + len(line)
-        yield None if _is_list(raw[start:end]) else Spot("seed-phrase", at(start), at(end))
+        yield Spot("seed-phrase", at(start), at(end)) if _is_drawn(raw[start:end]) else None
 
 
-def _is_list(phrase: bytes) -> bool:
-    """Whether it is a part of the list itself, which is in the order of the alphabet."""
+def _is_drawn(phrase: bytes) -> bool:
+    """Not so is a part of the list itself, which is in the order of the alphabet; nor a few words again and again."""
     words = [word for word in phrase.split() if word.isalpha()]
-    return len(words) >= LEAST and words == sorted(words)
+    return len(words) < LEAST or (words != sorted(words) and len({*words}) > LEAST // 2)
