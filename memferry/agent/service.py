@@ -204,10 +204,12 @@ class Agent:
                     if isinstance(backend, Readable):
                         results[name] = self._pull_from(name, backend, dry_run)
                         if not dry_run:
-                            self.checkpoints.reached(name)
+                            self.checkpoints.pulled(name)
                             heirs.look_after(self, backend)
             except BackendError as error:
                 results[name] = error
+                if not dry_run:
+                    self.checkpoints.not_pulled(name, error)
         return results
 
     def _pull_from(self, name: str, backend: Readable, dry_run: bool) -> Pulled:

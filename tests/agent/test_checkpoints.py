@@ -109,7 +109,7 @@ def test_one_that_is_full_is_not_away_and_an_answer_does_not_end_its_rest(state:
     known = checkpoints(state)
     known.failed("vault", FULL)
     assert not known.is_away("vault")
-    known.reached("vault")
+    known.pulled("vault")
     assert known.of("vault").breaker.failures == 1
 
 
@@ -119,7 +119,7 @@ def test_one_that_was_away_is_well_when_it_answers(state: State, clock: Clock) -
     assert known.is_away("vault")
     clock.now += 1.0
     assert not known.is_away("vault")
-    known.reached("vault")
+    known.pulled("vault")
     assert known.of("vault").breaker.failures == 0
 
 
@@ -127,8 +127,16 @@ def test_a_restart_remembers_that_it_was_away(state: State) -> None:
     checkpoints(state).failed("vault", AWAY)
     known = checkpoints(state)
     assert known.is_away("vault")
-    known.reached("vault")
+    known.pulled("vault")
     assert state.problems() == []
+
+
+def test_a_restart_remembers_that_it_was_full_and_not_away(state: State) -> None:
+    checkpoints(state).failed("vault", FULL)
+    known = checkpoints(state)
+    known.pulled("vault")
+    assert known.of("vault").breaker.failures == 1
+    assert [problem.text for problem in state.problems()] == ["the disk is full"]
 
 
 def test_a_clock_that_is_set_back_does_not_make_it_rest_for_a_year(state: State, clock: Clock) -> None:

@@ -447,3 +447,36 @@ def test_what_was_asked_for_by_name_arrives_and_is_explained(tmp_path: Path) -> 
     with opened(ant.config, "test") as agent:
         (told,) = verbs.perform(agent, "explain", {"target": "notes/extra/x.md"})["answers"]
     assert told["verdict"] == "carried"
+
+
+# -- pulls that fail
+
+
+def test_a_pull_from_a_vault_that_is_away_is_bad_news_until_one_succeeds(ant: Machine, tmp_path: Path) -> None:
+    ant.log("a1")
+    ant.sync()
+    (tmp_path / "vault").rename(tmp_path / "unplugged")
+    assert ant.do("pull", dry_run=True)["exit_code"] == 1
+    assert ant.status()["problems"] == [], "nothing is written when it is only tried"
+    assert ant.do("pull")["exit_code"] == 1
+    (problem,) = ant.status()["problems"]
+    assert (problem["area"], problem["subject"]) == ("backend", "vault")
+    assert ant.do("push")["exit_code"] == 0
+    assert ant.status()["problems"], "with nothing to send it was not asked whether it is back"
+    (tmp_path / "unplugged").rename(tmp_path / "vault")
+    assert ant.do("pull")["exit_code"] == 0
+    assert ant.status()["problems"] == []
+
+
+def test_a_pull_that_is_refused_is_bad_news_until_one_succeeds(tmp_path: Path) -> None:
+    ant, bee = (Machine(tmp_path, name, encryption="age") for name in ("ant", "bee"))
+    ant.sync()
+    ant.log("a1")
+    ant.sync()
+    assert bee.do("pull")["exit_code"] == 4
+    (problem,) = bee.status()["problems"]
+    assert (problem["area"], problem["subject"]) == ("pull", "vault")
+    assert problem["hint"]
+    ant.let_in(bee)
+    assert bee.do("pull")["exit_code"] == 0
+    assert bee.status()["problems"] == []

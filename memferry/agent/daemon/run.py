@@ -101,7 +101,6 @@ class _Loop:
         now = time.monotonic()
         self._due = {"scan": now + settings.scan_interval_s, "full": now + settings.full_scan_interval_s}
         self._pull_at = dict.fromkeys(agent.config.backends, now)
-        self._pull_problems = set(agent.config.backends)  # an earlier run may have left one
         self._warned: str | None = None
         self._overflows = 0
         self._busy = True  # with starting, and later with what can wait: then the next turn comes at once
@@ -254,27 +253,11 @@ class _Loop:
         self._pull_at |= dict.fromkeys(due, now + self._agent.config.agent.pull_interval_s)
         for name, pulled in carry.take_in(self._agent, due).items():
             if isinstance(pulled, BackendError):
-                self._note_failed_pull(name, pulled)
-                continue
-            self._note_pull(name)
-            if pulled.taken or pulled.withdrawn:
+                log.warning("pull from %s: %s", name, pulled)
+                if isinstance(pulled, TransientError):
+                    self._pull_at[name] = 0.0  # as soon as its rest is over
+            elif pulled.taken or pulled.withdrawn:
                 log.info("pulled from %s: taken=%d withdrawn=%d", name, pulled.taken, pulled.withdrawn)
-
-    def _note_failed_pull(self, name: str, error: BackendError) -> None:
-        log.warning("pull from %s: %s", name, error)
-        if isinstance(error, TransientError):
-            self._pull_at[name] = 0.0  # as soon as its rest is over
-            self._agent.checkpoints.failed(name, error)
-            return
-        self._pull_problems.add(name)
-        with self._agent.state.transaction():
-            self._agent.state.report_problem("pull", name, str(error), error.hint)
-
-    def _note_pull(self, name: str) -> None:
-        if name in self._pull_problems:
-            self._pull_problems.remove(name)
-            with self._agent.state.transaction():
-                self._agent.state.clear_problem("pull", name)
 
     # -- what others ask for
 

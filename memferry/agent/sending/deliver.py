@@ -80,6 +80,7 @@ class Delivery:
         self._pace = pace
         self._look = look
         self._audit = audit
+        self._answered = False
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -99,7 +100,7 @@ class Delivery:
         except BackendError as error:
             self._checkpoints.failed(self._backend.name, error)
             return Delivered(before, self.checkpoint.through, sent, refused, str(error), error.hint, error.exit_code)
-        self._checkpoints.recovered(self._backend.name)
+        (self._checkpoints.recovered if self._answered else self._checkpoints.idle)(self._backend.name)
         return Delivered(before, self.checkpoint.through, sent, refused)
 
     def _beyond(self, goal: int) -> int:
@@ -141,6 +142,7 @@ class Delivery:
                 self._pace.failed()
             self._audit.note("failed", self._backend.name, batch)
             raise
+        self._answered = True
         self._pace.took(self._retry.clock() - start)
         self._audit.note("acknowledged", self._backend.name, batch, tuple(receipt.refused))
         return receipt

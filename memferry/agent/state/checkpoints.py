@@ -11,6 +11,9 @@ from memferry.backends.base import HeadSeen
 from memferry.backends.wrappers import Backoff, Breaker
 from memferry.errors import BackendError, TransientError
 
+AWAY = "away"
+"""In the state: the backends that could not be reached when last tried, as a JSON list."""
+
 
 class Checkpoint(NamedTuple):
     """What a backend has acknowledged. `through`: every seq up to it; `attempted`: may have arrived; `breaker`: whether
@@ -30,8 +33,7 @@ class Checkpoints:
         self._state = state
         self._random = random
         self.backoff = backoff
-        # Why an earlier run failed was not kept; that a backend was away is the likely thing.
-        self._away = {row[0] for row in state.rows("select backend from checkpoint where failures > 0")}
+        self._away: set[str] = set(json.loads(state.meta(AWAY) or "[]"))
 
     def of(self, backend: str) -> Checkpoint:
         row = self._state.one(
@@ -85,9 +87,9 @@ class Checkpoints:
 
     def failed(self, backend: str, error: BackendError) -> None:
         """It rests, longer with every failure in a row; `status` shows since when, and until when."""
-        (self._away.add if isinstance(error, TransientError) else self._away.discard)(backend)
         breaker = self.of(backend).breaker.after_failure(self._state.clock(), self.backoff, self._random)
         with self._state.transaction():
+            self._note_away(backend, isinstance(error, TransientError))
             self.update(
                 backend, "failures = ?, next_attempt_at = ?, error = ?, hint = ?",
                 breaker.failures, breaker.rests_until, str(error), error.hint,
@@ -97,14 +99,34 @@ class Checkpoints:
 
     def recovered(self, backend: str) -> None:
         """The first success ends the rest and the bad news."""
-        self._away.discard(backend)
         shown = self._state.one("select 1 from problem where area = 'backend' and subject = ?", backend)
         if shown or self.of(backend).breaker.failures:
             with self._state.transaction():
+                self._note_away(backend, False)
                 self.update(backend, "failures = 0, next_attempt_at = 0, error = null, hint = null")
                 self._state.clear_problem("backend", backend)
 
-    def reached(self, backend: str) -> None:
-        """It answered. That ends its being away; a delivery that failed for another reason goes on resting."""
+    def idle(self, backend: str) -> None:
+        """Nothing is left to send there, so nothing was asked of it: whether it is still away nobody knows."""
+        if backend not in self._away:
+            self.recovered(backend)
+
+    def pulled(self, backend: str) -> None:
+        """It could be read. That ends its being away; a delivery that failed for another reason goes on resting."""
         if backend in self._away:
             self.recovered(backend)
+        if self._state.one("select 1 from problem where area = 'pull' and subject = ?", backend):
+            with self._state.transaction():
+                self._state.clear_problem("pull", backend)
+
+    def not_pulled(self, backend: str, error: BackendError) -> None:
+        """One that is away rests, as after a delivery; anything else `status` shows until a pull succeeds."""
+        if isinstance(error, TransientError):
+            self.failed(backend, error)
+            return
+        with self._state.transaction():
+            self._state.report_problem("pull", backend, str(error), error.hint)
+
+    def _note_away(self, backend: str, away: bool) -> None:
+        (self._away.add if away else self._away.discard)(backend)
+        self._state.set_meta(AWAY, json.dumps(sorted(self._away)))
