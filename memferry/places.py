@@ -10,6 +10,8 @@ APP = "memferry"
 CONFIG_FILE = "memferry.yaml"
 DATABASE = "state.db"
 """In the state folder: what this machine remembers."""
+DECISIONS = "decisions.jsonl"
+"""Beside it: what a person decided about single findings."""
 
 
 def config_file(environ: Mapping[str, str]) -> str:

@@ -207,6 +207,18 @@ def test_a_disk_that_is_full_ends_no_answer(demo: Demo, command: Sequence[str]) 
     assert "ticket" in done.stdout or "everything acknowledged" in done.stdout
 
 
+def test_status_tells_of_rules_that_cannot_be_loaded_before_anything_was_carried(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "m.yaml"
+    config.write_text("state: state\npolicy: {rules_file: none.yaml}\n")
+    for command, exit_code in (("status", 1), ("push", 2), ("status", 1)):
+        assert run(["--config", str(config), command]) == exit_code
+    shown = capsys.readouterr().out
+    assert shown.count("nothing has been carried yet") == 2
+    assert shown.count("! policy rules: halted: the rules in") == 2
+
+
 def test_status_before_anything_was_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "m.yaml").write_text("state: state\n")
     assert run(["--config", str(tmp_path / "m.yaml"), "status"]) == 0

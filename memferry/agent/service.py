@@ -69,7 +69,7 @@ class Agent:
         secret = identity.secret_of(state)
         self.fingerprint = Fingerprinter(secret)
         self.judging = Judging(config.policy, state.path.parent, secret, personal_of(config))
-        self.gate = Gate(state, self.judging)
+        self.gate = Gate(state, self.judging, config)
         self.keys = Keys(config.state)
         self.audit = Audit(state.path.parent, lambda: self.judging.version)
         self.catalog = Catalog(state)

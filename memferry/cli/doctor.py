@@ -39,8 +39,8 @@ def _lines(checks: Sequence[Check]) -> Iterator[str]:
 
 COMMANDS = {
     "doctor": Command(
-        "Checks the state, the spaces and the backends, and says what to do where something is wrong. Changes\n"
-        "nothing, except with --rebuild. Exit code 1: something is wrong.",
+        "Checks the state, the rules, the spaces and the backends, and says what to do where something is wrong.\n"
+        "Changes nothing, except with --rebuild. Exit code 1: something is wrong.",
         ("memferry doctor", "memferry doctor --rebuild"),
         _describe,
         _doctor,

@@ -18,13 +18,15 @@ def _status(arguments: Namespace) -> Answer:
     from memferry.agent.commands.status import status
 
     found: dict[str, Any] = status(configured_quickly(arguments))
-    return Answer(found, _lines(found), int(found["state"] in ("halted", "problems")))
+    troubled = bool(found["problems"]) if found["state"] == "new" else found["state"] != "ok"
+    return Answer(found, _lines(found), int(troubled))
 
 
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["state"] == "new":
         yield f"nothing has been carried yet; run `memferry push` ({found['config']})"
         yield from rows((f"entries {one['space']}", ", ".join(_learned(one))) for one in found["memory"])
+        yield from _troubles(found)
         return
     yield from rows(_facts(found))
     for one in found["notices"]:

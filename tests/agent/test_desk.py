@@ -12,6 +12,7 @@ import pytest
 import zstandard
 
 from memferry.agent import service
+from memferry.agent.commands.doctor import doctor
 from memferry.agent.commands.explain import explain_target
 from memferry.agent.intake.decisions import Decisions
 from memferry.agent.intake.judging import Judging
@@ -273,6 +274,31 @@ def test_while_the_rules_cannot_be_read_nothing_is_sent(ant: Ruled, tmp_path: Pa
         assert (outcome.held, halted) == ({("rules.z", "a rule of yours says so"): 1}, [])
         assert agent.deliver()["vault"].error is None
         assert agent.state.problems() == []
+
+
+def test_rules_that_cannot_be_loaded_are_bad_news_as_long_as_they_are(ant: Ruled, tmp_path: Path) -> None:
+    file = tmp_path / "rules.yaml"
+    ant.policy = f", rules_file: {file}"
+    assert rules_problem(ant) == ("new", f"halted: the rules in {file} cannot be read: No such file or directory")
+    with pytest.raises(ConfigError):
+        ant.do("push")
+    assert rules_problem(ant)[0] == "new", "it came to nothing"
+    file.write_text("- {name: z, do: hold, text: Zeus}\n")
+    assert ant.do("push")["exit_code"] == 0
+    assert rules_problem(ant) == ("ok", None)
+    file.write_text("- {name: z, do: hold, txt: Zeus}\n")
+    state, text = rules_problem(ant)
+    assert state == "halted"
+    assert "line 1" in str(text)
+    assert not next(check for check in doctor(ant.config) if check.what == "rules").good
+    file.write_text("- {name: z, do: hold, text: Hera}\n")
+    assert rules_problem(ant) == ("ok", None), "it need not be pushed to be known"
+    assert next(check for check in doctor(ant.config) if check.what == "rules").good
+
+
+def rules_problem(ant: Ruled) -> tuple[str, str | None]:
+    found = ant.status()
+    return found["state"], next((one["text"] for one in found["problems"] if one["subject"] == "rules"), None)
 
 
 def test_what_waits_is_judged_by_the_rules_of_the_moment_it_leaves(ant: Ruled, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from memferry import durable
 from memferry.agent.commands.status import is_narrow, narrow, status
+from memferry.agent.commands.trial import judging_of
 from memferry.agent.files.tree import FIND_IT
 from memferry.agent.index.lag import lag
 from memferry.agent.lock import StateLock, holder
@@ -21,7 +22,7 @@ from memferry.agent.state.database import REBUILD as REBUILD_STATE
 from memferry.agent.state.database import is_as_made
 from memferry.backends.base import Backend, Capacity, Probed, Readable
 from memferry.config import Config
-from memferry.errors import BackendError, MemferryError, StateError
+from memferry.errors import BackendError, ConfigError, MemferryError, StateError
 from memferry.looking import SQLITE_ERRORS, looked_at, said
 from memferry.places import DATABASE
 from memferry.recall.layout import HELD, INDEX, REBUILD
@@ -41,7 +42,7 @@ class Check(NamedTuple):
 def doctor(config: Config, *, rebuild: bool = False) -> list[Check]:
     """Looks, and leaves nothing changed; with `rebuild` a damaged state is set aside and made again from the logs."""
     checks = [] if not rebuild else [_rebuild(config)]
-    checks += [_sqlite(), *_state(config), *_index(config), *_spaces(config)]
+    checks += [_sqlite(), *_state(config), *_index(config), *_rules(config), *_spaces(config)]
     delivered = _delivered(config)
     for name in config.backends:
         checks += _backend(config, name, delivered=name in delivered)
@@ -127,6 +128,19 @@ def _changed(path: Path) -> str | None:
     """What SQLite cannot find wrong with a state."""
     with looked_at(str(path)) as database:
         return None if is_as_made(database) else "its tables are not those that were made"
+
+
+def _rules(config: Config) -> Iterator[Check]:
+    """And what they need: without one of them nothing is read and nothing is sent."""
+    try:
+        rules = list(judging_of(config).rules)
+    except ConfigError as error:
+        yield Check("rules", False, f"nothing is sent: {error}", error.hint)
+    except StateError:
+        return  # said already
+    else:
+        if rules:
+            yield Check("rules", True, f"{len(rules)}, all understood")
 
 
 def _spaces(config: Config) -> Iterator[Check]:

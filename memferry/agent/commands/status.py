@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from memferry.agent.state.queued import RECORDS_OF_FILES, WAITING
-from memferry.errors import StateError
+from memferry.agent.state.usable import USABLE, mark
+from memferry.errors import ConfigError, StateError
 from memferry.looking import SQLITE_ERRORS, looked_at, said
 from memferry.places import DATABASE
 from memferry.recall.layout import REST
@@ -28,15 +29,7 @@ def status(config: Config) -> dict[str, object]:
     """Counted from what was acknowledged; never touches backends, nor files but those of topics."""
     path = os.path.join(config.state, DATABASE)
     if not os.path.exists(path):
-        return {
-            "state": "new",
-            "config": str(config.source),
-            "spaces": [],
-            "memory": _memory(config),
-            "backends": [],
-            "notices": [],
-            "problems": [],
-        }
+        return _new(config)
     try:
         with looked_at(path) as database:
             return _read(database, config)
@@ -47,11 +40,27 @@ def status(config: Config) -> dict[str, object]:
         raise StateError(f"{path} cannot be read: {said(error)}", hint="run `memferry doctor`") from error
 
 
+def _new(config: Config) -> dict[str, object]:
+    problems = unusable_rules(config, "")
+    return {
+        "state": "new",
+        "config": str(config.source),
+        "spaces": [],
+        "memory": _memory(config),
+        "backends": [],
+        "notices": [],
+        "problems": problems,
+        "problems_total": len(problems),
+    }
+
+
 def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
     meta = dict(database.execute("select name, value from meta"))
+    if "machine" not in meta:  # the first command stopped before it came to anything
+        return _new(config)
     last_seq = int(meta.get("seq") or 0)
     backends = [_backend(database, config, name, last_seq) for name in config.backends]
-    shown, total = _problems(database, config)
+    shown, total = _problems(database, config, meta.get(USABLE) or "")
     return {
         "state": _state(shown),
         "config": str(config.source),
@@ -88,7 +97,7 @@ def _state(problems: list[dict[str, Any]]) -> str:
     return "problems" if any(one["area"] != "skipped" for one in problems) else "ok"
 
 
-def _problems(database: sqlite3.Connection, config: Config) -> tuple[list[dict[str, Any]], int]:
+def _problems(database: sqlite3.Connection, config: Config, usable: str) -> tuple[list[dict[str, Any]], int]:
     """Those to show, first those that the state could not keep; and how many there are."""
     fields = ("area", "subject", "text", "hint", "since")
     rows = database.execute(
@@ -96,7 +105,7 @@ def _problems(database: sqlite3.Connection, config: Config) -> tuple[list[dict[s
     )
     kept = [dict(zip(fields, row, strict=True)) for row in rows]
     counted = database.execute("select count(*) from problem").fetchone()[0]
-    unkept = narrow(config) + resting(config) + twice(database, config)
+    unkept = narrow(config) + resting(config) + twice(database, config) + unusable_rules(config, usable)
     known = {new["subject"] for new in unkept}
     shown = unkept + [one for one in kept if one["subject"] not in known]
     return shown, counted + len(shown) - len(kept)
@@ -109,7 +118,7 @@ def narrow(config: Config) -> list[dict[str, Any]]:
         return []
     text = f"{free / 1e6:.1f} MB are left on its disk; without room nothing new is read, and nothing is lost"
     hint = "free some, or move it and set `state` in the configuration"
-    return [{"area": "state", "subject": str(config.state), "text": text, "hint": hint, "since": time.time()}]
+    return [_problem_now("state", str(config.state), text, hint)]
 
 
 def is_narrow(free_bytes: int) -> bool:
@@ -149,6 +158,26 @@ def twice(database: sqlite3.Connection, config: Config) -> list[dict[str, Any]]:
                 {"area": "spaces", "subject": f"{outer} and {inner}", "text": text, "hint": hint, "since": time.time()}
             )
     return found
+
+
+def unusable_rules(config: Config, usable: str) -> list[dict[str, Any]]:
+    """The problem that the rules cannot be loaded, which a command that fails by it cannot write into the state.
+    `usable`: the mark of those that could be; they are loaded only where they have changed since."""
+    if mark(config) in ("", usable):
+        return []
+    from memferry.agent.commands.trial import judging_of
+
+    try:
+        judging_of(config)
+    except ConfigError as error:
+        return [_problem_now("policy", "rules", f"halted: {error}", error.hint)]
+    except StateError:
+        return []  # without this machine's secret nothing else goes either: every command says so
+    return []
+
+
+def _problem_now(area: str, subject: str, text: str, hint: str) -> dict[str, Any]:
+    return {"area": area, "subject": subject, "text": text, "hint": hint, "since": time.time()}
 
 
 def _free_bytes(folder: os.PathLike[str]) -> int:

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 from memferry.errors import ConfigError
 from memferry.keys import Fingerprinter
+from memferry.places import DECISIONS
 from memferry.policies.rule import DOS, Do
 from memferry.values import iso
 
-FILE = "decisions.jsonl"
 LOOSE: tuple[Do, ...] = ("allow", "redact", "hold")
 """From what lets most go to what lets nothing go."""
 
@@ -38,7 +38,7 @@ class Decisions:
     """The decisions of one state directory. Raises ConfigError where the file cannot be read: then nobody knows."""
 
     def __init__(self, directory: Path, fingerprint: Fingerprinter, *, clock: Callable[[], float] = time.time) -> None:
-        self.path = directory / FILE
+        self.path = directory / DECISIONS
         self._fingerprint = fingerprint
         self._clock = clock
         self._by_secret: dict[int, Decision] = {}

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from memferry.agent.intake.judging import Judging
 from memferry.agent.state.database import State
+from memferry.agent.state.usable import USABLE, mark
+from memferry.config import Config
 from memferry.errors import ConfigError, Halted, ScannerBroken
 
 SCANNER = "scanner"
@@ -16,13 +18,15 @@ SCANNER = "scanner"
 class Gate:
     """In front of all reading and sending; what shuts it is a problem that `status` shows."""
 
-    def __init__(self, state: State, judging: Judging) -> None:
+    def __init__(self, state: State, judging: Judging, config: Config) -> None:
         self._state = state
+        self._config = config
         self._judging = judging
         self._scanner_works = False
 
     def check(self) -> None:
         """Take in a changed rules file. Raises Halted while that, or the scanner, cannot be used."""
+        rules = mark(self._config)
         try:
             self._judging.refresh()
             self._check_scanner()
@@ -31,6 +35,9 @@ class Gate:
         if self._state.one("select 1 from problem where area = 'policy'") is not None:
             with self._state.transaction():
                 self._state.clear_problem("policy", "rules")
+        if self._state.meta(USABLE) != rules:
+            with self._state.transaction():
+                self._state.set_meta(USABLE, rules)
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
