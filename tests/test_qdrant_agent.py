@@ -75,6 +75,16 @@ def test_every_command_copes_with_an_index_beside_a_vault(tmp_path: Path, double
     assert do(config, "verify")["exit_code"] == 0
 
 
+def test_another_collection_gets_everything_too(tmp_path: Path, double: Double, url: str) -> None:
+    config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}'}}\n")
+    write(config, "topic.json", {"id": "e1", "content": "walnut"})
+    assert do(config, "push")["exit_code"] == 0
+    config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}', collection: other}}\n")
+    assert do(config, "push")["backends"]["hub"]["checkpoint"]["from"] == 0
+    assert do(config, "verify")["exit_code"] == 0
+    assert do(config, "push")["backends"]["hub"]["sent"] == 0
+
+
 def test_its_vectors_are_those_of_the_model_where_one_is_installed(tmp_path: Path, double: Double, url: str) -> None:
     config = config_at(tmp_path, f"  hub: {{type: qdrant, url: '{url}'}}\n", tier="model")
     write(config, "log.jsonl", {"id": "1", "text": "the first thing"})

@@ -86,6 +86,9 @@ def _learned(memory: Mapping[str, Any]) -> Iterator[str]:
 
 def _backend(backend: Mapping[str, Any]) -> Iterator[str]:
     last = backend["acknowledged_at"]
+    if backend["moved"]:
+        yield "it lies elsewhere now: the next push looks what is missing there"
+        return
     yield (
         f"{backend['waiting']:,} waiting"
         if backend["waiting"]

@@ -13,6 +13,7 @@ from memferry.agent.pulling.pull import Pulled
 from memferry.agent.report import Report, SyncReport, backend_report, pull_report, sync_report
 from memferry.agent.scope import Scope
 from memferry.agent.sending.connections import require_backends
+from memferry.agent.sending.moved import is_moved
 from memferry.agent.service import Agent
 from memferry.agent.state.queued import BEYOND
 from memferry.backends.base import Capacity
@@ -64,6 +65,9 @@ def _tend(agent: Agent, name: str) -> None:
 def _foretell(agent: Agent, report: SyncReport, scope: Scope) -> None:
     """What delivery would send: what is queued now, this run's records included."""
     for name in scope.backends or tuple(agent.config.backends):
+        if is_moved(agent, name):
+            with contextlib.suppress(BackendError), agent.backend(name):
+                pass  # looked at
         row = agent.state.one("select through from checkpoint where backend = ?", name)
         through = row[0] if row else 0
         queued = agent.state.one(f"select count(*), total(length(frame)) from {BEYOND}", through)

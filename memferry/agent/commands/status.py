@@ -10,6 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from memferry.agent.state import place
 from memferry.agent.state.queued import RECORDS_OF_FILES, WAITING
 from memferry.agent.state.usable import USABLE, mark
 from memferry.errors import ConfigError, StateError
@@ -59,7 +60,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
     if "machine" not in meta:  # the first command stopped before it came to anything
         return _new(config)
     last_seq = int(meta.get("seq") or 0)
-    backends = [_backend(database, config, name, last_seq) for name in config.backends]
+    backends = [_backend(database, config, name, last_seq, _is_moved(config, meta, name)) for name in config.backends]
     shown, total = _problems(database, config, meta.get(USABLE) or "")
     return {
         "state": _state(shown),
@@ -259,12 +260,19 @@ def _recovery_key(config: Config, name: str) -> str:
     return os.path.join(config.state, "keys", f"{name}.recovery.txt")
 
 
-def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: int) -> dict[str, Any]:
+def _is_moved(config: Config, meta: dict[str, str], name: str) -> bool:
+    """Whether it is configured to lie where nobody has looked yet."""
+    return meta.get(place.key(name)) not in (None, place.mark(config.backends[name]))
+
+
+def _backend(
+    database: sqlite3.Connection, config: Config, name: str, last_seq: int, moved: bool
+) -> dict[str, Any]:  # fmt: skip
     row = database.execute(
         "select through, acknowledged_at, failures, next_attempt_at, error, hint from checkpoint where backend = ?",
         (name,),
     ).fetchone() or (0, None, 0, 0, None, None)  # fmt: skip
-    through, at, failures, next_at, error, hint = row
+    through, at, failures, next_at, error, hint = (0, None, *row[2:]) if moved else row
     waiting = database.execute(WAITING, (through,)).fetchone()[0]
     since = database.execute("select since from problem where area = 'backend' and subject = ?", (name,)).fetchone()
     refused = database.execute(
@@ -274,7 +282,7 @@ def _backend(database: sqlite3.Connection, config: Config, name: str, last_seq: 
         "select seq, attempts, reason from refused where backend = ? and parked order by seq limit 20", (name,)
     )
     return {
-        "name": name, "acknowledged_through": through, "last_seq": last_seq, "waiting": int(waiting),
+        "name": name, "moved": moved, "acknowledged_through": through, "last_seq": last_seq, "waiting": int(waiting),
         "acknowledged_at": at, "failures": failures, "failing_since": since[0] if since else None,
         "next_attempt_at": next_at if failures else None, "error": error, "hint": hint,
         "refused": int(refused[0]), "parked": int(refused[1]),

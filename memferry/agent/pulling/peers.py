@@ -97,6 +97,17 @@ class Peers:
             self._state.execute("update peer set applied = 0")
         self._state.set_meta("spaces pulled", json.dumps(sorted(spaces)))
 
+    def start_over(self) -> None:
+        """The backend lies elsewhere: nothing was seen there, nor missed. The names stay, for files are called by
+        them."""
+        prefix = f"{self._backend}/"
+        self._state.execute(
+            "delete from problem where area = 'log' and substr(subject, 1, ?) = ?", (len(prefix), prefix)
+        )
+        self._state.execute(
+            "update peer set sequence = 0, sha256 = '', last_seq = 0, applied = 0 where backend = ?", (self._backend,)
+        )
+
     def complain(self, machine: str, text: str, hint: str, *, about: str = "") -> None:
         """`status` shows it until it is withdrawn. `about`: a part of the log; empty for all of it."""
         self._state.report_problem("log", self._subject(machine, about), f"{self.name_of(machine)}: {text}", hint)

@@ -103,6 +103,12 @@ def _look_after(agent: Agent, backend: Backend) -> None:
             agent.state.set_meta(_looked_at(backend.name, id_), len(seqs))
 
 
+def start_over(state: State, backend: str) -> None:
+    """It lies elsewhere: what was done at the other place is to be done there, too."""
+    prefix = _looked_at(backend, "")
+    state.execute("delete from meta where substr(name, 1, ?) = ?", (len(prefix), prefix))
+
+
 def _maybe_ours(state: State) -> set[str]:
     """Those that are gone, and those under whose names this state wrote before."""
     return adopted(state) | {row[0] for row in state.rows("select machine from former")}

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from memferry.agent.sending import moved
 from memferry.backends.base import Backend, HeadSeen, Informed, Known
 from memferry.backends.registry import open_backend
 from memferry.backends.wrappers import Logged
@@ -32,6 +33,7 @@ class Connections:
     def backend(self, name: str) -> Iterator[Backend]:
         """One backend, with the newest head of our own log that it acknowledged."""
         backend = self.opened(name)
+        moved.settle(self._agent, backend)
         if isinstance(backend, Informed):
             backend.inform(self._known(name))
         yield backend
@@ -46,7 +48,9 @@ class Connections:
 
     def heads_seen(self, name: str) -> dict[str, HeadSeen]:
         """The newest heads of the other machines' logs that were pulled from a backend, by machine."""
-        rows = self._agent.state.rows("select machine, sequence, sha256, last_seq from peer where backend = ?", name)
+        rows = self._agent.state.rows(
+            "select machine, sequence, sha256, last_seq from peer where backend = ? and sequence > 0", name
+        )
         return {row[0]: HeadSeen(*row[1:]) for row in rows}
 
     def close_backends(self) -> None:

@@ -7,6 +7,7 @@ import random
 from typing import NamedTuple
 
 from memferry.agent.state.database import State
+from memferry.agent.state.place import ACKNOWLEDGED
 from memferry.backends.base import HeadSeen
 from memferry.backends.wrappers import Backoff, Breaker
 from memferry.errors import BackendError, TransientError
@@ -55,6 +56,24 @@ class Checkpoints:
     def update(self, backend: str, assignments: str, *values: object) -> None:
         self._state.execute("insert or ignore into checkpoint(backend) values(?)", (backend,))
         self._state.execute(f"update checkpoint set {assignments} where backend = ?", (*values, backend))
+
+    def start_over(self, backend: str, head: HeadSeen | None) -> None:
+        """It lies elsewhere, where this machine's log ends with `head`, if it has one there. What was wrong with the
+        other place is no news of this one."""
+        before = self.of(backend).through
+        through = min(before, head.last_seq) if head else 0
+        elsewhere = max(before, int(self._state.meta(ACKNOWLEDGED) or 0))
+        self._state.set_meta(ACKNOWLEDGED, elsewhere)
+        self.update(
+            backend, "through = ?, head = ?, failures = 0, next_attempt_at = 0, error = null, hint = null",
+            through, json.dumps(head) if head else None,
+        )  # fmt: skip
+        if head is None:
+            self.update(backend, "acknowledged_at = null")
+            self._state.execute("delete from refused where backend = ?", (backend,))
+        self._note_away(backend, False)
+        for area in ("backend", "pull", "verify"):
+            self._state.clear_problem(area, backend)
 
     # -- when to try
 

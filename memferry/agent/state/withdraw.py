@@ -8,6 +8,7 @@ from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import Journal
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KNOWN, WITHDRAWN
+from memferry.agent.state.place import ACKNOWLEDGED
 from memferry.agent.state.received import Received
 from memferry.keys import Fingerprinter
 from memferry.model import Retract
@@ -55,7 +56,8 @@ class Withdrawal:
         """Withdraw what no backend has acknowledged of a file that is not carried any more. If it is again, it is read
         anew. Returns whether there was something."""
         known = self._catalog.files.find(space, path)
-        (sent,) = self._state.one("select coalesce(max(through), 0) from checkpoint") or (0,)
+        (through,) = self._state.one("select coalesce(max(through), 0) from checkpoint") or (0,)
+        sent = max(through, int(self._state.meta(ACKNOWLEDGED) or 0))
         lying = self._catalog.seen(self._catalog.files.lying_in(known.id)) if known else {}
         ids = [id_ for id_, seen in lying.items() if seen.seq > sent]
         if known is not None and ids:
