@@ -42,7 +42,7 @@ from memferry.backends.base import Backend, Readable, Tended
 from memferry.backends.encryption.keys import Keys
 from memferry.backends.wrappers import Backoff
 from memferry.config import Config, Space
-from memferry.errors import BackendError, Halted, SpaceMissing
+from memferry.errors import BackendError, ForkedLog, Halted, SpaceMissing
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.places import DATABASE
@@ -196,9 +196,20 @@ class Agent:
     # -- pulling
 
     def pull(self, names: Sequence[str] = (), *, dry_run: bool = False) -> dict[str, Pulled | BackendError]:
-        """From every backend (or these). `dry_run`: inside a rehearsal of the state; no file is written."""
+        """From every backend (or these). `dry_run`: inside a rehearsal of the state; no file is written. Where another
+        state has continued this machine's log, this one goes on under an identity of its own."""
+        every = tuple(self.config.backends)
+        wanted = names or every
+        try:
+            return self._pull(wanted, dry_run)
+        except ForkedLog:
+            self.dispatch.part()
+        pulled = self._pull(every, dry_run)
+        return {name: pulled[name] for name in wanted if name in pulled}
+
+    def _pull(self, names: Sequence[str], dry_run: bool) -> dict[str, Pulled | BackendError]:
         results: dict[str, Pulled | BackendError] = {}
-        for name in names or tuple(self.config.backends):
+        for name in names:
             try:
                 with self.backend(name) as backend:
                     if isinstance(backend, Readable):
@@ -206,6 +217,8 @@ class Agent:
                         if not dry_run:
                             self.checkpoints.pulled(name)
                             heirs.look_after(self, backend)
+            except ForkedLog:
+                raise
             except BackendError as error:
                 results[name] = error
                 if not dry_run:

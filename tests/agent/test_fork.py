@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from memferry.agent.commands.doctor import doctor
+from memferry.agent.service import opened
 from memferry.config import Config, load
 from tests.agent.machines import Machine, quiet
 from tests.backends.samples import unpacked
@@ -81,6 +83,48 @@ def test_a_state_restored_from_a_backup_loses_and_overwrites_nothing(ant: Machin
         assert machine.read("plan.md") == "# plan\n"
     assert ant.status()["counters"]["forks"] == 1
     assert ant.status()["problems"] == []
+
+
+def test_a_restored_state_with_nothing_new_gets_back_what_it_lacks_by_a_pull(ant: Machine, bee: Machine) -> None:
+    ant.log("a1")
+    quiet(ant, bee)
+    kept, file = ant.keep_state(), ant.read("log.jsonl")
+    ant.log("a2")
+    quiet(ant, bee)
+    ant.log("a3")
+    quiet(ant, bee)
+    ant.restore_state(kept)
+    ant.write("log.jsonl", file)
+    assert ant.do("push")["exit_code"] == 0
+    (check,) = (check for check in doctor(ant.config) if not check.good)
+    assert "memferry pull" in check.hint
+    (repaired,) = ant.do("verify", repair=True)["backends"][0]["repaired"]
+    assert "memferry pull" in repaired["detail"]
+    assert ant.do("pull", dry_run=True)["exit_code"] == 0
+    assert "forks" not in ant.status()["counters"], "nothing is done when it is only tried"
+    assert ant.do("pull")["exit_code"] == 0
+    assert ant.lines() == ["a1", "a2", "a3"]
+    assert ant.status()["counters"]["forks"] == 1
+    quiet(ant, bee)
+    assert bee.lines() == ["a1", "a2", "a3"]
+    assert ant.do("verify")["exit_code"] == 0
+    assert ant.status()["problems"] == []
+    assert all(check.good for check in doctor(ant.config))
+
+
+def test_a_pull_from_one_vault_that_notices_a_fork_pulls_from_all(tmp_path: Path) -> None:
+    """What the old log has withdrawn must be known before anything is delivered anywhere."""
+    other = f"{{type: local, path: {tmp_path / 'vault'}}}\n  other: {{type: local, path: {tmp_path / 'other'}}}"
+    ant = Machine(tmp_path, "ant", backend=other)
+    ant.log("a1", "a2")
+    ant.do("push")
+    kept = ant.keep_state()
+    ant.do("forget", targets=["a1"])
+    ant.restore_state(kept)
+    assert list(ant.do("pull", backends=["vault"])["backends"]) == ["vault"]
+    with opened(ant.config, "test") as agent:
+        applied = dict(agent.state.rows("select backend, applied from peer"))
+    assert applied["vault"] == applied["other"] > 2
 
 
 def test_a_restored_state_whose_log_lost_its_newest_operation_is_a_fork_too(ant: Machine, bee: Machine) -> None:

@@ -43,9 +43,9 @@ def doctor(config: Config, *, rebuild: bool = False) -> list[Check]:
     """Looks, and leaves nothing changed; with `rebuild` a damaged state is set aside and made again from the logs."""
     checks = [] if not rebuild else [_rebuild(config)]
     checks += [_sqlite(), *_state(config), *_index(config), *_rules(config), *_spaces(config)]
-    delivered = _delivered(config)
+    known = _known(config)
     for name in config.backends:
-        checks += _backend(config, name, delivered=name in delivered)
+        checks += _backend(config, name, known)
     return checks
 
 
@@ -165,17 +165,27 @@ def _unusable(folder: Path) -> BackendError | None:
     return None
 
 
-def _delivered(config: Config) -> frozenset[str]:
-    """Backends that have acknowledged something, as far as the state can be read."""
+class _Known(NamedTuple):
+    """This machine's id, the last seq that it has written, and the backends that have acknowledged something."""
+
+    machine: str | None = None
+    written: int = 0
+    delivered: frozenset[str] = frozenset()
+
+
+def _known(config: Config) -> _Known:
+    """As far as the state can be read."""
     try:
-        backends: list[Any] = status(config)["backends"]  # type: ignore[assignment]
+        found: dict[str, Any] = status(config)
     except StateError:
-        return frozenset()
-    return frozenset(one["name"] for one in backends if one["acknowledged_through"])
+        return _Known()
+    if found["state"] == "new":
+        return _Known()
+    delivered = frozenset(one["name"] for one in found["backends"] if one["acknowledged_through"])
+    return _Known(found["machine"]["id"], found["journal"]["last_seq"], delivered)
 
 
-def _backend(config: Config, name: str, *, delivered: bool) -> Iterator[Check]:
-    """`delivered`: something was acknowledged there."""
+def _backend(config: Config, name: str, known: _Known) -> Iterator[Check]:
     what = f"backend {name}"
     try:
         with identity.visiting(config, name) as backend:
@@ -184,7 +194,7 @@ def _backend(config: Config, name: str, *, delivered: bool) -> Iterator[Check]:
                 if not probe.good:
                     return
             capacity = backend.capacity()
-            yield _holding(what, backend, capacity, delivered)
+            yield _holding(what, backend, capacity, known)
     except MemferryError as error:
         yield Check(what, False, str(error), error.hint)
         return
@@ -192,16 +202,20 @@ def _backend(config: Config, name: str, *, delivered: bool) -> Iterator[Check]:
         yield Check(what, False, f"{capacity.free_bytes / 1e6:.1f} MB are left there", "free some, or move it")
 
 
-def _holding(what: str, backend: Backend, capacity: Capacity, delivered: bool) -> Check:
+def _holding(what: str, backend: Backend, capacity: Capacity, known: _Known) -> Check:
     free = "" if capacity.free_bytes is None else f", {capacity.free_bytes / 1e9:.1f} GB free"
     if not isinstance(backend, Readable):
         points = "" if capacity.points is None else f" of {capacity.points} points"
         return Check(what, True, f"an index{points}{free}")
     logs = backend.survey().logs
-    if not logs and delivered:
+    if not logs and backend.name in known.delivered:
         repair = f"memferry verify --backend {backend.name} --repair"
         hint = f"mount its disk, or correct its path; if the vault is lost: {repair}"
         return Check(what, False, "no log lies there, though this machine has delivered to it", hint)
+    if any(log.id == known.machine and log.head.last_seq > known.written for log in logs):
+        hint = "run `memferry pull`: it goes on under a new name, and nothing is lost"
+        text = "this machine's log there is ahead of its state, which was copied, or restored from a backup"
+        return Check(what, False, text, hint)
     return Check(what, True, f"machines: {', '.join(log.name for log in logs) or 'none yet'}{free}")
 
 

@@ -6,7 +6,7 @@ A log that cannot be trusted is left alone and named; the others are taken in al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from memferry.agent.pulling.clocks import Clocks
@@ -16,7 +16,7 @@ from memferry.agent.pulling.peers import Peers
 from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.pulling.taking import STRANGE, Taking
 from memferry.backends.base import MachineLog, Readable
-from memferry.errors import TargetRefused
+from memferry.errors import ForkedLog, TargetRefused
 from memferry.model import Op, Put
 
 BATCH = 20_000
@@ -61,13 +61,14 @@ class Pull:
         self._here = here
         self._peers = Peers(here.state, backend, here.me)
         self._clocks = Clocks(here)
+        self._may_be_forked = not (dry_run or recognise)
         self._files = Reconcile(here, self._peers.name_of, dry_run=dry_run, recognise=recognise)
         self._machines: list[str] = []
         self._refused: list[Refused] = []
         self._counts: Counter[str] = Counter()
 
     def run(self, backend: Readable) -> Pulled:
-        """Raises BackendError where the backend itself cannot be read."""
+        """Raises BackendError where the backend itself cannot be read; ForkedLog, and then nothing was taken in."""
         logs = self._trusted(backend)
         with self._here.state.transaction():
             self._peers.start_over_for(self._here.trees)
@@ -84,11 +85,19 @@ class Pull:
     def _trusted(self, backend: Readable) -> list[MachineLog]:
         """The logs of the others; those whose head cannot be believed are named and left alone."""
         survey = backend.survey()
+        if self._may_be_forked:
+            self._refuse_a_fork(survey.logs)
         logs = self._peers.introduce(survey.logs)
         for machine, error in survey.refused.items():
             if machine != self._here.me.id:
                 self._refuse(machine, error)
         return logs
+
+    def _refuse_a_fork(self, logs: Sequence[MachineLog]) -> None:
+        """What another state has written as this machine would be missing here, and nothing would ever say so."""
+        me, written = self._here.me, self._here.journal.last_seq
+        if any(log.id == me.id and log.head.last_seq > written for log in logs):
+            raise ForkedLog(f"the log of machine {me.name} holds operations that this state has not written yet")
 
     def _refuse(self, machine: str, error: TargetRefused) -> None:
         hint = self._peers.mending(machine, error)

@@ -45,12 +45,17 @@ class Dispatch:
         try:
             return self._deliver(wanted, patient, outcome)
         except ForkedLog:
-            fork.part(self._agent, self._names_taken())
+            self.part()
             self._agent.pull()
         try:
             return self._deliver(wanted, patient, outcome)
         except ForkedLog as error:
             return {error.backend: self._failed(error.backend, error)}
+
+    def part(self) -> None:
+        """Another state has continued this machine's log: go on under an identity of its own. Pull from everywhere
+        before anything is delivered."""
+        fork.part(self._agent, self._names_taken())
 
     def is_due(self, name: str) -> bool:
         return self._agent.checkpoints.due(name, self._agent.journal.last_seq)

@@ -20,6 +20,11 @@ from memferry.model import Identity
 
 _LAST = 1 << 53
 
+ELSEWHERE = (
+    "another state of this machine wrote this log, for this one was copied, or restored from a backup: run `memferry"
+    " pull`. It, or else the next delivery, goes on under a new name, and nothing is lost"
+)
+
 
 class Repair:
     """Repairs what `verify` found, for one call of `run`. `log`: this machine's log afterwards, None: it was left
@@ -61,7 +66,7 @@ class Repair:
         """Write the whole log anew, under a head newer than every one known."""
         found, version = self._found()
         if found and self._is_ahead(found, seen) and not self._is_ours(found):
-            return False, "another installation or state wrote this log; `memferry doctor` tells what to do"
+            return False, ELSEWHERE
         pieces = segments.pack(segments.squeeze(self._refilled(1, _LAST), self._limits), self._limits)
         listed = tuple(map(self._writer.store, pieces))
         known = [head for head in (seen, found.seen if found else None) if head]
