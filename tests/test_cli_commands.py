@@ -21,6 +21,7 @@ import memferry
 from memferry.agent.commands import status
 from memferry.agent.lock import StateLock
 from memferry.cli.main import run
+from tests.agent.machines import Typed
 from tests.support import damage_schema
 
 PACKAGE = str(Path(memferry.__file__).parent.parent)
@@ -217,6 +218,18 @@ def test_status_tells_of_rules_that_cannot_be_loaded_before_anything_was_carried
     shown = capsys.readouterr().out
     assert shown.count("nothing has been carried yet") == 2
     assert shown.count("! policy rules: halted: the rules in") == 2
+
+
+def test_without_a_backend_nothing_is_called_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ant = Typed(tmp_path, "ant", capsys)
+    ant.log("a1")
+    path = ant.config.source
+    path.write_text(re.sub(r"backends:\n.*\n", "", path.read_text()))
+    assert run(["--config", str(path), "push"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"^to carry  1 new", shown, re.MULTILINE)
+    assert "no backend is configured, so nothing was carried anywhere" in shown
+    assert "waits in the journal: add a backend" in shown
 
 
 def test_status_before_anything_was_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

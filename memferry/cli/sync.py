@@ -116,7 +116,7 @@ def _carried(report: Report) -> Iterator[str]:
 
 
 def _counts(report: Report) -> Iterator[tuple[str, str]]:
-    verb = "would carry" if report["dry_run"] else "carried"
+    verb = "to carry" if not report["backends"] else "would carry" if report["dry_run"] else "carried"
     yield verb, f"{report['new']:,} new, {report['modified']:,} modified, {report['unchanged']:,} unchanged"
     if report["duplicates"]["total"]:
         yield "duplicates", f"{report['duplicates']['total']:,}: {report['duplicates']['reason']}"
@@ -166,6 +166,9 @@ def _room(backend: Report) -> str:
 
 
 def _troubles(report: Report) -> Iterator[str]:
+    if not report["backends"]:
+        hint = "what was read waits in the journal: add a backend to the configuration"
+        yield from problem("no backend is configured, so nothing was carried anywhere", hint)
     for one in report["failed"]:
         yield from problem(f"{one['file']}: {one['reason']}", one["next_step"])
     yield from _halted(report["halted"])
