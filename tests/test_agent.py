@@ -122,7 +122,7 @@ def test_a_blank_version_replaces_nothing(ant: Machine) -> None:
     ant.write("b.md", "another\n")
     ant.do("push")
     ant.write("a.md", "")
-    ant.do("push")
+    assert [ant.do("push")["exit_code"] for _ in range(2)] == [1, 1], "as long as it is"
     assert "a full note\n" in ant.bodies()
     assert "" not in ant.bodies()
     (problem,) = ant.status()["problems"]
@@ -130,6 +130,27 @@ def test_a_blank_version_replaces_nothing(ant: Machine) -> None:
     ant.write("a.md", "a full note again\n")
     ant.do("push")
     assert ant.status()["problems"] == []
+
+
+def test_a_damaged_file_is_bad_news_until_it_is_repaired_removed_or_left_out(ant: Machine) -> None:
+    ant.write("good.json", '[{"id": "e1", "content": "walnut"}]\n')
+    damaged = [ant.write(f"{name}.json", "") for name in ("repaired", "removed", "left-out")]
+    for _ in range(2):
+        report = ant.do("push")
+        assert report["exit_code"] == 1
+        assert [one["file"] for one in report["failed"]] == [
+            "notes/left-out.json", "notes/removed.json", "notes/repaired.json"
+        ]  # fmt: skip
+        assert {one["next_step"] for one in report["failed"]} == {"repair the file, or remove it"}
+    assert ant.do("push", only=("notes/good.json",))["exit_code"] == 0, "this run is not about them"
+    damaged[0].write_text("[]\n")
+    damaged[1].unlink()
+    ant.write(".memferryignore", "left-out.json\n")
+    assert ant.do("push")["exit_code"] == 0
+    assert ant.status()["problems"] == []
+    ant.write("good.json", "[{")
+    (failed,) = ant.do("push")["failed"]
+    assert failed["next_step"] == "repair the file; its last good version is kept"
 
 
 # -- what becomes private

@@ -298,3 +298,18 @@ def test_of_an_array_that_cannot_be_read_any_more_nothing_that_waited_is_sent(an
     ant.do("push")
     assert in_vault(ant) == ["other.md", "e2"]
     assert CANARY.encode() not in ant.outside()
+
+
+def test_nor_once_that_array_is_removed(ant: Machine) -> None:
+    """What it had said last was never understood, so that it is gone tells nothing better."""
+    ant.write("other.md", "# Garden\n\nroses\n")
+    path = ant.write("list.json", json.dumps([{"id": "e1", "content": CANARY}]))
+    away(ant)
+    path.write_text(json.dumps([{"id": "e1", "content": CANARY, "private": True}])[:-1] + ",]")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+    path.unlink()
+    assert ant.do("push")["exit_code"] == 0
+    assert in_vault(ant) == ["other.md"]
+    assert CANARY.encode() not in ant.outside()
+    assert ant.status()["problems"] == []

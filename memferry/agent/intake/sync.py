@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from itertools import groupby
@@ -82,6 +83,7 @@ class Cycle:
             found = self._scan(False)
             self._read(found)
         self._settle_vanished(found)
+        self._settle_failed()
         self._remove_entries()
         with self._state.transaction():
             self._state.clear_problem("space", self._tree.name)
@@ -211,6 +213,22 @@ class Cycle:
     def _settle_vanished(self, changes: scan.Changes) -> None:
         for file in changes.vanished:
             self._ingest.note_vanished(file)
+
+    def _settle_failed(self) -> None:
+        """A file that could not be taken, and was not touched since, is as bad news as before; one that is gone, or is
+        not to be carried any more, is none."""
+        prefix = f"{self._tree.name}/"
+        for subject, text, hint in self._state.rows(
+            "select subject, text, hint from problem where area = 'file' and substr(subject, 1, ?) = ?",
+            len(prefix), prefix,
+        ):  # fmt: skip
+            file = subject.removeprefix(prefix)
+            if not os.path.lexists(self._tree.root / file) or self._tree.rules.verdict(file) is not None:
+                with self._state.transaction():  # nobody knows what had become private in it, so nothing of it leaves
+                    self._work.withdrawal.withdraw_unsent(self._tree.name, file)
+                    self._state.clear_problem("file", subject)
+            elif self._kind(file) is not None:
+                self._outcome.failed.setdefault(subject, (text, hint))
 
     def _remove_entries(self) -> None:
         removals = self._ingest.ending.removals

@@ -89,10 +89,10 @@ class Wholes:
 
     def _refuse_broken(self, known: KnownFile, taken: _Taken) -> None:
         """Half-written or broken: the last good version stays, and the next change is looked at again."""
-        text, hint = "is not complete (it does not parse)", "repair the file; its last good version is kept"
-        self._outcome.failed[f"{self._space}/{taken.path}"] = (text, hint)
-        self._refuse(known, taken, text, hint)
+        hint = "repair the file; its last good version is kept" if known.cleared else "repair the file, or remove it"
+        self._refuse(known, taken, "is not complete (it does not parse)", hint)
 
     def _refuse(self, known: KnownFile, taken: _Taken, text: str, hint: str) -> None:
         self._files.save(known._replace(format=taken.kind.format, stat=taken.stat))
+        self._outcome.failed[f"{self._space}/{taken.path}"] = (text, hint)
         self._state.report_problem("file", f"{self._space}/{taken.path}", text, hint)
