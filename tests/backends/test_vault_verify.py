@@ -430,7 +430,7 @@ def test_a_fork_is_not_repaired_away(site: Site) -> None:
     assert site.findings() == [("changed", MINE + "head.json")]
     ((done, detail),) = site.repair()
     assert not done
-    assert "another installation" in detail
+    assert "another state" in detail
     assert site.store.values == before
 
 

@@ -69,6 +69,7 @@ class Wholes:
         mark = self._work.fingerprint(content)
         if known.content == mark and not known.gone and not self._work.reading.force:
             self._files.save(known._replace(format=kind.format, stat=stat))
+            self._state.clear_problem("file", f"{self._space}/{path}")  # it may have been something else in between
             return None
         if known.cleared and not content.strip():
             self._refuse_blank(known, taken)
