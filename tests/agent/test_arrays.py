@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memferry.agent.commands.doctor import doctor
 from tests.agent.machines import Machine
 
 Entries = Sequence[dict[str, object]]
@@ -148,6 +149,18 @@ def test_an_entry_that_is_removed_from_both_is_withdrawn(tmp_path: Path) -> None
     ant.do("push")
     assert restored(ant, tmp_path / "back", "b.json") == named("XYZ")
     assert not (tmp_path / "back" / ".memferry-kept").exists()
+
+
+def test_doctor_names_files_whose_entries_have_one_id(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant")
+    write(ant, "a.json", named("ABCD"))
+    write(ant, "b.json", named("WXYZ"))
+    ant.do("push")
+    assert not [one for one in doctor(ant.config) if one.what == "entries"]
+    write(ant, "b.json", named("aXYZ"))
+    ant.do("push", accept_deletions=True)
+    (check,) = [one for one in doctor(ant.config) if one.what == "entries"]
+    assert "notes/a.json and b.json" in check.finding
 
 
 # -- what surrounds the entries

@@ -71,6 +71,8 @@ def _state(config: Config) -> Iterator[Check]:
     yield from _open_to_others(config.state)
     if broken is None and (error := _lost_secret(config.state)):
         yield Check("state", False, str(error), error.hint)
+    if broken is None:
+        yield from _shared_ids(path)
 
 
 def _open_to_others(state: Path) -> Iterator[Check]:
@@ -81,6 +83,21 @@ def _open_to_others(state: Path) -> Iterator[Check]:
     for path in [*private, *sorted((state / "keys").glob("*"))]:
         if path.is_file() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
             yield Check("state", False, f"{path} is open to other users (mode {mode:o})", f"run `chmod 600 {path}`")
+
+
+def _shared_ids(path: Path) -> Iterator[Check]:
+    """Entries are known by their ids in a space. That two files have one is often meant, and seldom known."""
+    sql = (
+        "select min(space), min(path), max(path) from member join file on file.id = file where not gone"
+        " group by member.id having min(path) < max(path) order by 1, 2, 3"
+    )
+    with looked_at(str(path)) as database:
+        found = database.execute(sql).fetchall()
+    if found:
+        space, one, other = found[0]
+        many = f"{len(found):,} of them, for instance in {space}/{one} and {other}"
+        text = f"entries of two files have one id ({many}): on other machines they are versions of one entry"
+        yield Check("entries", True, text, "give each its own, if they are not meant to be the same")
 
 
 def _lost_secret(state: Path) -> StateError | None:
