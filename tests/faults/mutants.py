@@ -98,11 +98,11 @@ def _open_on_error(honest: Any) -> Any:
 
 def _blind_where_it_fails(honest: Any) -> Any:
     def text(marker: Any) -> str:
-        from memferry.errors import ConfigError
+        from memferry.errors import SpaceMissing
 
         try:
             return str(honest(marker))
-        except ConfigError:
+        except SpaceMissing:
             return ""
 
     return text
