@@ -27,7 +27,8 @@ WHO_ELSE = "no memferry writes this: ask who else can write to that backend"
 ON_WINDOWS = sys.platform == "win32"
 ABANDONED_S = 24 * 3600
 _LITTER = frozenset({".DS_Store", ".directory", ".localized", "Thumbs.db", "desktop.ini"})
-_MAX_KEY_BYTES = 1024
+MAX_PATH_BYTES = 1024
+"""Of a key, and of a file's path in its space: no more can be written on every system."""
 MAX_NAME_BYTES = 255
 """Of one part of a path, on every file system that is in use."""
 _NOT_PORTABLE = re.compile(r'[\x00-\x1f\x7f\\:*?"<>|]')
@@ -88,7 +89,7 @@ def problem(path: str, *, portable: bool) -> str | None:
         size_bytes = len(path.encode())
     except UnicodeEncodeError:
         return "is not valid Unicode"
-    if size_bytes > _MAX_KEY_BYTES:
+    if size_bytes > MAX_PATH_BYTES:
         return "is too long"
     if "\0" in path or path.startswith("/"):
         return "is not a relative path"

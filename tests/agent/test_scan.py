@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memferry.agent.files.scan import NOT_UTF8, Changes, Found, Skipped, Stat, changes, look, stat_of, walk
+from memferry.agent.files.scan import NOT_UTF8, TOO_LONG, Changes, Found, Skipped, Stat, changes, look, stat_of, walk
 from memferry.errors import SpaceMissing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
@@ -167,7 +167,7 @@ def test_a_tree_deeper_than_a_path_may_be_long_is_read_as_far_as_it_goes(
     found = list(walk(tmp_path))
     assert found[0].file == "z"
     assert [type(one) for one in found] == [Found, Skipped]
-    assert "too long" in found[1].reason  # type: ignore[union-attr]
+    assert found[1].reason == TOO_LONG  # type: ignore[union-attr]
     shutil.rmtree(tmp_path / ("d" * 200), ignore_errors=True)
 
 
@@ -341,3 +341,17 @@ def test_of_two_new_names_of_a_vanished_file_one_is_the_move(tmp_path: Path) -> 
     os.link(tmp_path / "a", tmp_path / "c")
     (tmp_path / "a").unlink()
     assert compare(tmp_path, before).moved == {"b": "a"}
+
+
+def test_a_path_that_nobody_could_restore_is_skipped_and_named(tmp_path: Path) -> None:
+    folder = tmp_path / "space"
+    for _ in range(4):
+        folder /= "d" * 250
+    folder.mkdir(parents=True)
+    longest = 1024 - len(str(folder.relative_to(tmp_path / "space"))) - 1
+    (folder / ("x" * longest)).touch()
+    (folder / ("y" * (longest + 1))).touch()
+    found, skipped_ = sorted(walk(tmp_path / "space"), key=lambda one: one.file)
+    assert isinstance(found, Found)
+    assert skipped_ == Skipped(found.file[:-longest] + "y" * (longest + 1), TOO_LONG)
+    assert look(tmp_path / "space", skipped_.file) == skipped_

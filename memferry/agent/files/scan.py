@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from memferry.backends import names
 from memferry.errors import SpaceMissing
 
 Listing: TypeAlias = "tuple[list[Found | Skipped], list[str]]"
@@ -19,10 +20,12 @@ Listing: TypeAlias = "tuple[list[Found | Skipped], list[str]]"
 NOT_UTF8 = "has a name that is not UTF-8"
 IS_LINK = "is a link"
 NO_FILE = "is not a regular file"
+TOO_LONG = "has a path that not every system can store"
 NEXT_STEPS = {
     NOT_UTF8: "rename it",
     IS_LINK: "put the file itself here, or carry the folder that it leads to as a space of its own",
     NO_FILE: "name it in .memferryignore",
+    TOO_LONG: f"shorten it to {names.MAX_PATH_BYTES:,} bytes, or make a folder on its way a space of its own",
 }
 _LARGEST = 2**63 - 1
 _KIND, _REGULAR = 0o170000, 0o100000
@@ -209,6 +212,7 @@ def _folder(root: Path, folder: str) -> Listing:
     files: list[Found | Skipped] = []
     folders: list[str] = []
     prefix = f"{folder}/" if folder else ""
+    is_shallow = len(prefix.encode()) + names.MAX_NAME_BYTES <= names.MAX_PATH_BYTES
     for entry in entries:
         name = entry.name
         try:
@@ -217,7 +221,7 @@ def _folder(root: Path, folder: str) -> Listing:
             files.extend(_unlisted(prefix + name, error)[0])
             continue
         mtime_ns, ctime_ns = found_stat.st_mtime_ns, found_stat.st_ctime_ns
-        usual = 0 <= mtime_ns <= _LARGEST and 0 <= ctime_ns <= _LARGEST and name.isascii()
+        usual = is_shallow and 0 <= mtime_ns <= _LARGEST and 0 <= ctime_ns <= _LARGEST and name.isascii()
         if usual and found_stat.st_mode & _KIND == _REGULAR:  # the common case, without a call
             files.append(_new(Found, (prefix + name, _new(Stat, (
                 found_stat.st_dev & _LARGEST, found_stat.st_ino & _LARGEST, found_stat.st_size, mtime_ns, ctime_ns,
@@ -231,6 +235,8 @@ def _sort_in(file: str, found: os.stat_result, files: list[Found | Skipped], fol
     kind = found.st_mode & _KIND
     if not _is_utf8(file):
         files.append(Skipped(_shown(file), NOT_UTF8))
+    elif len(file.encode()) > names.MAX_PATH_BYTES:
+        files.append(Skipped(file, TOO_LONG))
     elif kind == modes.S_IFREG:
         files.append(Found(file, stat_of(found)))
     elif kind == modes.S_IFLNK or getattr(found, "st_reparse_tag", 0) == _JUNCTION:
