@@ -247,3 +247,33 @@ def test_lines_of_a_ledger_never_conflict(tmp_path: Path) -> None:
 def test_an_unknown_conflict_is_named(machines: list[Machine]) -> None:
     with pytest.raises(ConfigError, match="no conflict 99"):
         machines[0].do("conflicts", resolve="99")
+
+
+@pytest.mark.parametrize("entry", [False, True], ids=["document", "entry"])
+def test_a_text_that_was_brought_back_and_loses_again_has_one_name_everywhere(tmp_path: Path, entry: bool) -> None:
+    """Not that of the first time, on machines that had listed it then."""
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    file = "topic.json" if entry else "plan.md"
+
+    def write(machine: Machine, text: str) -> None:
+        machine.write(file, json.dumps([{"id": "e1", "content": text}]) if entry else f"# {text}\n")
+
+    write(ant, "ant's")
+    ant.do("push")
+    write(bee, "bee's")
+    quiet(ant, bee)
+    ant.do(
+        "conflicts", resolve=str(ant.conflicts()[0]["name"]), keep="other"
+    )  # ant's is current, which bee hears later
+    write(bee, "bee's second")
+    bee.do("push")
+    quiet(ant, bee)
+    told = [
+        [(one["machine"], one["time"], one["body"], one["copy"]) for one in each.conflicts()] for each in (ant, bee)
+    ]
+    assert told[0] == told[1]
+    assert len(told[0]) == 1
+    assert [len(each.copies()) for each in (ant, bee)] == [0 if entry else 1] * 2
+    ant.do("conflicts", resolve=str(ant.conflicts()[0]["name"]))
+    quiet(ant, bee)
+    assert [(each.conflicts(), each.copies()) for each in (ant, bee)] == [([], [])] * 2

@@ -14,7 +14,8 @@ from memferry.keys import digest
 
 
 class Conflicts:
-    """`name_of`: a machine's name by its id. `found`: how many there are that were not listed before."""
+    """`name_of`: a machine's name by its id. `found`: how many there are that were not listed before; `renamed`:
+    records of which a copy goes, to be listed again as every machine calls it."""
 
     def __init__(self, here: Here, name_of: Callable[[str], str]) -> None:
         self._state = here.state
@@ -23,19 +24,24 @@ class Conflicts:
         self._trees = here.trees
         self._name_of = name_of
         self.found = 0
+        self.renamed: set[int] = set()
 
     def keep_beside(self, current: Rival, merged: Merged) -> Iterator[Edit]:
         """Every rival is listed, a document's kept as a copy; what is no rival any more goes."""
-        yield from self.settle(current.id, keep={one.digest for one in merged.rivals})
+        yield from self.settle(current.id, keep={self._called(one) for one in merged.rivals})
         for version in merged.rivals:
             yield from self._list(current, version)
 
-    def settle(self, id_: int, *, keep: Collection[str] = ()) -> Iterator[Edit]:
-        """End what is listed of a record, but for these versions (hex digests)."""
-        for name, space, digest_, copy, body in self._state.rows(
-            "select name, space, digest, copy, body from conflict where id = ?", id_
+    def _called(self, version: Version) -> tuple[str, str, str]:
+        """By what machines know a version in a conflict. The same text can be written again later, by anybody."""
+        return version.digest, self._name_of(version.machine), version.hlc
+
+    def settle(self, id_: int, *, keep: Collection[tuple[str, str, str]] = ()) -> Iterator[Edit]:
+        """End what is listed of a record, but for these versions, as they are `called`."""
+        for name, space, copy, body, *called in self._state.rows(
+            "select name, space, copy, body, digest, machine, hlc from conflict where id = ?", id_
         ):
-            if digest_ in keep:
+            if tuple(called) in keep:
                 continue
             if copy is None or space not in self._trees:
                 self._state.execute("delete from conflict where name = ?", (name,))
@@ -43,18 +49,21 @@ class Conflicts:
                 yield Edit(space, copy, "removed", RemoveDocument(digest(body.encode()).hex()), frozenset([id_]))
 
     def _list(self, current: Rival, version: Version) -> Iterator[Edit]:
-        name = self._name_of(version.machine)
-        copy = apply.conflict_copy(current.file, name, version.hlc) if current.key == current.file else None
+        called = digest_, name, hlc = self._called(version)
+        copy = apply.conflict_copy(current.file, name, hlc) if current.key == current.file else None
         row = self._state.one(
-            "select copy, written from conflict where id = ? and digest = ?", current.id, version.digest
+            "select copy, written, digest, machine, hlc from conflict where id = ? and digest = ?", current.id, digest_
         )
+        if row is not None and row[2:] != called:
+            self.renamed.add(current.id)  # its copy goes first
+            return
         if row is None:
             self.found += 1
             self._state.execute(
                 "insert or replace into conflict(space, key, file, machine, hlc, digest, copy, body, since, id)"
                 " values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    current.space, current.key, current.file, name, version.hlc, version.digest, copy, version.text,
+                    current.space, current.key, current.file, name, hlc, digest_, copy, version.text,
                     self._state.clock(), current.id,
                 ),
             )  # fmt: skip

@@ -103,7 +103,8 @@ class Planning:
     def planned(self, ids: Sequence[int]) -> Planned:
         """What these come to. Call inside a transaction."""
         self._left = set()
-        return Planned(list(self._edits(ids)), frozenset(self._left))
+        edits = list(self._edits(ids))
+        return Planned(edits, frozenset(self._left | self.conflicts.renamed))
 
     def how(self, space: str, file: str, otherwise: How) -> How:
         """What becomes of a file: `otherwise`, or it is new."""

@@ -55,15 +55,21 @@ class Reconcile:
         that is doomed."""
         with self._state.transaction():
             self._state.execute("insert or ignore into unwritten select id from conflict")
-        for ids in self._planning.chunks():
-            with self._state.transaction():
-                edits, left = self._planning.planned(ids)
-            self._carry_out(edits, set(ids) - left)
+        self._settle_marked()
+        if self._planning.conflicts.renamed:
+            self._planning.conflicts.renamed.clear()
+            self._settle_marked()
         self._carry_out([
             Edit(space, file, "shrinks", DropLines(digests))
             for (space, file), digests in self._received.doomed().items()
             if space in self._trees
         ])  # fmt: skip
+
+    def _settle_marked(self) -> None:
+        for ids in self._planning.chunks():
+            with self._state.transaction():
+                edits, left = self._planning.planned(ids)
+            self._carry_out(edits, set(ids) - left)
 
     def add_lines(self, lines: Mapping[tuple[str, str], Sequence[bytes]]) -> Collection[str]:
         """To shards, by space and file. Returns those (`space/file`) that could not be written."""
