@@ -51,10 +51,11 @@ class Lives(RuleBasedStateMachine):
         self.base = Path(tempfile.mkdtemp(prefix="memferry-lives-"))
         self.count = 0
         self.private: set[str] = set()
+        self.relabelled: set[str] = set()
         self.public: dict[str, str] = {}  # key -> the machine that wrote it
         self.seen: set[str] = set()
         self.gone: set[str] = set()  # withdrawn by somebody
-        self.documents: dict[str, set[str]] = {}  # file -> texts that a scan saw
+        self.diaries: dict[str, set[str]] = {}  # machine -> what it wrote into the diary
         self.vault = self.base / "vault"
         for name in MACHINES:
             (self.base / name / "notes" / "deep").mkdir(parents=True)
@@ -136,6 +137,23 @@ class Lives(RuleBasedStateMachine):
         path = self.path(machine, name)
         path.write_text(f"# {name}\n\n{self.text()}\n")
 
+    @rule(machine=machines)
+    def write_diary(self, machine: str) -> None:
+        text = self.text()
+        self.path(machine, "diary.md").write_text(f"# diary\n\n{text}\n")
+        self.diaries.setdefault(machine, set()).add(text)
+
+    @rule(machine=machines)
+    def relabel_diary(self, machine: str) -> None:
+        """It becomes private as it is now, whoever edited it last: what this machine ever wrote into it goes."""
+        path = self.path(machine, "diary.md")
+        body = path.read_text() if path.exists() else ""
+        if body and not body.startswith("---"):
+            path.write_text(f"---\nvisibility: private\n---\n{body}")
+            mine = self.diaries.pop(machine, set())
+            self.private |= mine
+            self.relabelled |= mine
+
     # -- what memferry does
 
     @rule(machine=machines)
@@ -147,6 +165,13 @@ class Lives(RuleBasedStateMachine):
     def pull(self, machine: str) -> None:
         self.look(machine)
         self.run(machine, "pull")
+
+    @rule()
+    def meet(self) -> None:
+        """Everybody hears of everything."""
+        for what in ("push", "pull"):
+            for machine in MACHINES:
+                self.run(machine, what)
 
     @rule(machine=machines, data=st.data())
     def forget(self, machine: str, data: st.DataObject) -> None:
@@ -191,7 +216,8 @@ class Lives(RuleBasedStateMachine):
     def check_when_quiet(self) -> None:
         for _ in range(3):
             for machine in MACHINES:
-                self.push(machine)
+                self.look(machine)
+                self.run(machine, "push", accept_deletions=True)  # else a space in which much vanished goes on waiting
                 self.run(machine, "pull")
         self.private_is_nowhere()
         stored = self.stored()
@@ -235,7 +261,7 @@ class Lives(RuleBasedStateMachine):
         """What each machine's own copy says: all of these must be on all machines, as current or as conflict copy."""
         found: dict[str, set[str]] = {}
         for machine in MACHINES:
-            for path in (self.base / machine / "notes").glob("*.md"):
+            for path in (self.base / machine / "notes").glob("[!d]*.md"):  # a diary may stay at home
                 found.setdefault(path.name, set()).add(path.read_text())
         return found
 
@@ -261,11 +287,11 @@ class Lives(RuleBasedStateMachine):
     def withdraw(self, key: str, text: str) -> None:
         self.gone.add(key)
         self.private.add(text)
-        self.relabelled = getattr(self, "relabelled", set()) | {text}
+        self.relabelled.add(text)
 
     def unsynced_private(self) -> set[str]:
         """What was public a moment ago may lie in the vault until its machine syncs; that is checked when quiet."""
-        return getattr(self, "relabelled", set())
+        return self.relabelled
 
     def path(self, machine: str, name: str) -> Path:
         return self.base / machine / "notes" / name
