@@ -153,9 +153,13 @@ class Agent:
             outcome.unsettled = [file for file in outcome.unsettled if not file.startswith(f"{tree.name}/")]
             cycle.run_some(mine)
 
-    def report_missing(self, space: Space) -> str:
+    def why_missing(self, space: Space) -> SpaceMissing:
+        """Why a space is not read at all."""
         not_there = SpaceMissing(f"{space.path} is not there", hint=f"{FIND_IT}; nothing was withdrawn")
-        why = self.unreadable.get(space.name) or not_there
+        return self.unreadable.get(space.name) or not_there
+
+    def report_missing(self, space: Space) -> str:
+        why = self.why_missing(space)
         with self.state.transaction():
             self.state.report_problem("space", space.name, f"halted: {why}", why.hint)
         return f"space {space.name}: {why}"

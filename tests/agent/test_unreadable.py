@@ -112,3 +112,13 @@ def test_rules_are_tried_out_only_where_they_can_be_read(config: Config, unprivi
     (unprivileged / "n/.memferryignore").write_bytes(b"\xff")
     with pytest.raises(MemferryError, match="cannot be read"):
         trial.test(config, str(unprivileged / "n/a.md"), None)
+
+
+def test_a_pull_says_that_it_cannot_be_read_and_not_that_it_is_not_there(config: Config) -> None:
+    do(config, "push")
+    with closed(config.spaces[0].path, 0):
+        report = do(config, "pull")
+    assert report["passed_over"] == []
+    (halted,) = report["halted"]
+    assert "space n: " in halted
+    assert "cannot be read: Permission denied" in halted

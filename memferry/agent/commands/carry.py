@@ -101,12 +101,15 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
             agent.ingest_all(Scope())
             agent.indexing.take_in_pulled()
     codes = [int(str(one["exit_code"])) for one in pulled.values()]
-    # Spaces that are not there come first in `halted`.
-    passed_over = [{"space": space.name, "path": str(space.path), "next_step": FIND_IT} for space in agent.missing]
+    away = [space for space in agent.missing if space.name not in agent.unreadable]
+    told = {f"space {space.name}: {agent.why_missing(space)}" for space in away}
     return {
-        "dry_run": dry_run, "backends": pulled, "passed_over": passed_over, "halted": halted[len(passed_over) :],
+        "dry_run": dry_run,
+        "backends": pulled,
+        "passed_over": [{"space": space.name, "path": str(space.path), "next_step": FIND_IT} for space in away],
+        "halted": [text for text in halted if text not in told],
         "exit_code": max(codes, default=0),
-    }  # fmt: skip
+    }
 
 
 def take_in(

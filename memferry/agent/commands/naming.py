@@ -114,7 +114,8 @@ def _why_not(agent: Agent, target: str) -> str:
         return f"{space} is a space: name a file of it, or take it out of the configuration first"
     for one in agent.missing:
         if one.name == space:
-            return f"the folder of space {space} is not there: mount its disk or correct `path` in the configuration"
+            why = agent.why_missing(one)
+            return f"{why}: {why.hint}"
     return HINT
 
 
