@@ -158,6 +158,11 @@ class MachineLog(NamedTuple):
     head: HeadSeen
     generation: int | None = None
 
+    def goes_on(self, machine: str | None, written: int) -> bool:
+        """Whether it is that of a machine, and holds operations behind those that its state has `written`: another
+        state has continued it."""
+        return self.id == machine and self.head.last_seq > written
+
 
 class Finding(NamedTuple):
     """One thing that `verify` found. `problem`: removed, changed, truncated, foreign, reordered, rolled-back,

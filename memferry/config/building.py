@@ -118,12 +118,11 @@ def _refuse_memferrys_own(node: Node, config: Config) -> None:
     own = Own(config.own)
     for item, space in zip(node.items(), config.spaces, strict=True):
         if (around := own.around(space.path)) is not None:
-            text = (
-                f"{space.path} lies in {around}, which is memferry's own"
-                if around != space.path
-                else (f"{space.path} is memferry's own")
+            where = "" if around == space.path else f"lies in {around}, which "
+            raise item.error(
+                f"{space.path} {where}is memferry's own",
+                "keep the memory, the state and the vault in different folders",
             )
-            raise item.error(text, "keep the memory, the state and the vault in different folders")
 
 
 def _backends(node: Node, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:

@@ -112,13 +112,19 @@ def test_an_entry_that_is_moved_to_another_file_is_not_withdrawn(tmp_path: Path)
     assert read(tmp_path / "back" / "notes" / "b.json") == named("A")
 
 
-def test_an_entry_that_is_removed_from_one_of_two_files_stays_in_the_other(tmp_path: Path) -> None:
+@pytest.fixture
+def ant(tmp_path: Path) -> Machine:
+    """Two arrays had an entry; it was removed from one."""
     ant = Machine(tmp_path, "ant")
     write(ant, "a.json", named("ABCD"))
     write(ant, "b.json", named("AXYZ"))
     ant.do("push")
     write(ant, "a.json", named("BCD"))
     ant.do("push")
+    return ant
+
+
+def test_an_entry_that_is_removed_from_one_of_two_files_stays_in_the_other(ant: Machine, tmp_path: Path) -> None:
     ant.do("push")
     assert restored(ant, tmp_path / "back", "b.json") == named("AXYZ")
     assert read(tmp_path / "back" / "notes" / "a.json") == named("BCD")
@@ -137,13 +143,7 @@ def test_an_entry_that_a_ledger_has_as_well_stays_there(tmp_path: Path) -> None:
     assert read(tmp_path / "back" / "notes" / "a.json") == named("BCD")
 
 
-def test_an_entry_that_is_removed_from_both_is_withdrawn(tmp_path: Path) -> None:
-    ant = Machine(tmp_path, "ant")
-    write(ant, "a.json", named("ABCD"))
-    write(ant, "b.json", named("AXYZ"))
-    ant.do("push")
-    write(ant, "a.json", named("BCD"))
-    ant.do("push")
+def test_an_entry_that_is_removed_from_both_is_withdrawn(ant: Machine, tmp_path: Path) -> None:
     write(ant, "b.json", named("XYZ"))
     ant.do("push")
     ant.do("push")

@@ -331,11 +331,8 @@ def _sha1(record: dict[str, object], *without: str) -> str:
     return f"sha1:{hashlib.sha1(text.encode()).hexdigest()}"
 
 
-def test_entries_of_an_array_that_vanished_are_not_withdrawn_when_a_pull_makes_it_anew(
-    ant: Machine, bee: Machine
-) -> None:
-    """Nobody removed them: the file holds nothing but what the pull brought."""
-    ant.write("plan.md", "# Plan\n")
+def _let_an_array_vanish(ant: Machine, bee: Machine) -> None:
+    """It had an entry of each, and bee, which has others, has it no more."""
     ant.write("e.json", json.dumps([{"id": "e1"}]))
     ant.do("push")
     for number in range(9):
@@ -344,6 +341,14 @@ def test_entries_of_an_array_that_vanished_are_not_withdrawn_when_a_pull_makes_i
     bee.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}]))
     quiet(ant, bee)
     (bee.tree / "e.json").unlink()
+
+
+def test_entries_of_an_array_that_vanished_are_not_withdrawn_when_a_pull_makes_it_anew(
+    ant: Machine, bee: Machine
+) -> None:
+    """Nobody removed them: the file holds nothing but what the pull brought."""
+    ant.write("plan.md", "# Plan\n")
+    _let_an_array_vanish(ant, bee)
     ant.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}, {"id": "e3"}]))
     quiet(ant, bee)
     assert _ids(bee.read("e.json")) == ["e3"]
@@ -352,14 +357,7 @@ def test_entries_of_an_array_that_vanished_are_not_withdrawn_when_a_pull_makes_i
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_nor_after_the_state_was_lost_as_well(ant: Machine, bee: Machine, noticed: bool) -> None:
-    ant.write("e.json", json.dumps([{"id": "e1"}]))
-    ant.do("push")
-    for number in range(9):
-        bee.write(f"{number}.json", json.dumps([{"id": f"other-{number}"}]))
-    bee.do("pull")
-    bee.write("e.json", json.dumps([{"id": "e1"}, {"id": "b1"}]))
-    quiet(ant, bee)
-    (bee.tree / "e.json").unlink()
+    _let_an_array_vanish(ant, bee)
     if noticed:
         bee.do("push")
     doctor(bee.config, rebuild=True)

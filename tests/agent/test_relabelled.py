@@ -26,6 +26,16 @@ def pair(base: Path) -> tuple[Machine, Machine]:
     return ant, bee
 
 
+def hearsay(base: Path) -> tuple[Machine, Machine]:
+    """Both have a note that will be private, and what repeats it."""
+    ant, bee = pair(base)
+    write(ant, "secret.md", NOTE)
+    write(ant, "x.md", f"What I heard: {NOTE}")
+    ant.sync()
+    bee.sync()
+    return ant, bee
+
+
 def test_a_document_that_another_machine_edited_is_withdrawn_with_all_its_versions(tmp_path: Path) -> None:
     ant, bee = pair(tmp_path)
     write(ant, "x.md", NOTE)
@@ -74,11 +84,7 @@ def test_a_version_that_repeats_it_is_withdrawn_although_a_later_one_does_not(tm
 
 
 def test_so_is_one_that_another_machine_replaced(tmp_path: Path) -> None:
-    ant, bee = pair(tmp_path)
-    write(ant, "secret.md", NOTE)
-    write(ant, "x.md", f"What I heard: {NOTE}")
-    ant.sync()
-    bee.sync()
+    ant, bee = hearsay(tmp_path)
     write(bee, "x.md", "Nothing worth a note.\n")
     bee.sync()
     ant.sync()
@@ -92,11 +98,7 @@ def test_so_is_one_that_another_machine_replaced(tmp_path: Path) -> None:
 
 
 def test_other_machines_keep_the_version_that_does_not_repeat_it(tmp_path: Path) -> None:
-    ant, bee = pair(tmp_path)
-    write(ant, "secret.md", NOTE)
-    write(ant, "x.md", f"What I heard: {NOTE}")
-    ant.sync()
-    bee.sync()
+    ant, bee = hearsay(tmp_path)
     write(ant, "x.md", "Nothing worth a note.\n")
     write(ant, "secret.md", LABEL + NOTE)
     ant.sync()

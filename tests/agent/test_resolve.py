@@ -179,8 +179,9 @@ def test_what_third_machines_had_replaced_stays_replaced(tmp_path: Path, order: 
     settled(machines, ant.read("plan.md"))
 
 
-def test_what_was_written_before_its_writer_heard_of_the_settling_conflicts(tmp_path: Path) -> None:
-    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+def unheard(base: Path) -> tuple[Machine, Machine]:
+    """Ant has settled a conflict with what bee wrote, and bee has not heard of it."""
+    ant, bee = Machine(base, "ant"), Machine(base, "bee")
     ant.write("plan.md", "start\n")
     quiet(ant, bee)
     for count in range(3):
@@ -189,6 +190,11 @@ def test_what_was_written_before_its_writer_heard_of_the_settling_conflicts(tmp_
     ant.write("plan.md", "ant\n")
     ant.sync()
     ant.do("conflicts", resolve="plan.md")
+    return ant, bee
+
+
+def test_what_was_written_before_its_writer_heard_of_the_settling_conflicts(tmp_path: Path) -> None:
+    ant, bee = unheard(tmp_path)
     bee.write("plan.md", "bee has not heard\n")
     quiet(ant, bee)
     for machine in (ant, bee):
@@ -198,17 +204,9 @@ def test_what_was_written_before_its_writer_heard_of_the_settling_conflicts(tmp_
 
 @pytest.mark.parametrize("text", ["start\n", "bee 0\n", "bee 2\n"])
 def test_an_older_text_that_is_written_after_the_settling_is_current(tmp_path: Path, text: str) -> None:
-    machines = [ant, bee] = [Machine(tmp_path, name) for name in ("ant", "bee")]
-    ant.write("plan.md", "start\n")
-    quiet(*machines)
-    for count in range(3):
-        bee.write("plan.md", f"bee {count}\n")
-        bee.do("push")
-    ant.write("plan.md", "ant\n")
-    ant.sync()
-    ant.do("conflicts", resolve="plan.md")
+    machines = ant, _ = unheard(tmp_path)
     ant.write("plan.md", text)
-    settled(machines, text)
+    settled([*machines], text)
 
 
 def test_what_cannot_be_an_entry_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memferry.agent.commands import verbs
+from memferry.agent.files.tree import entries_of
 from memferry.agent.service import Progress, no_progress, opened
 from memferry.config import Agent, Config, Space
 from memferry.formats import brand, files, registry
@@ -148,7 +149,7 @@ def _in_known_format(folder: Path) -> list[Found]:
     """The folder itself, where its entries tell what memory it is."""
     if not folder.is_dir():
         return []
-    format_ = registry.recognise(_entries(folder))
+    format_ = registry.recognise(entries_of(folder))
     if format_.name == files.FORMAT.name:
         return []
     project = folder.parent if folder.name.startswith(".") else folder
@@ -170,11 +171,6 @@ def _why_no_notes(folder: Path) -> str:
 
 def _is_source(folder: Path) -> bool:
     return any((folder / name).is_file() for name in _SOURCES)
-
-
-def _entries(folder: Path) -> list[str]:
-    with os.scandir(folder) as entries:
-        return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries]
 
 
 def _has_files(folder: Path) -> bool:

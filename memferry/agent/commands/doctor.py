@@ -229,7 +229,7 @@ def _holding(what: str, backend: Backend, capacity: Capacity, known: _Known) -> 
         repair = f"memferry verify --backend {backend.name} --repair"
         hint = f"mount its disk, or correct its path; if the vault is lost: {repair}"
         return Check(what, False, "no log lies there, though this machine has delivered to it", hint)
-    if any(log.id == known.machine and log.head.last_seq > known.written for log in logs):
+    if any(log.goes_on(known.machine, known.written) for log in logs):
         hint = "run `memferry pull`: it goes on under a new name, and nothing is lost"
         text = "this machine's log there is ahead of its state, which was copied, or restored from a backup"
         return Check(what, False, text, hint)

@@ -119,7 +119,7 @@ def narrow(config: Config) -> list[dict[str, Any]]:
         return []
     text = f"{free / 1e6:.1f} MB are left on its disk; without room nothing new is read, and nothing is lost"
     hint = "free some, or move it and set `state` in the configuration"
-    return [_problem_now("state", str(config.state), text, hint)]
+    return [_problem("state", str(config.state), text, hint)]
 
 
 def is_narrow(free_bytes: int) -> bool:
@@ -137,7 +137,7 @@ def resting(config: Config) -> list[dict[str, Any]]:
     rest = rests.resting(config.state, config.recall.model)
     if rest is None:
         return []
-    return [{"area": "index", "subject": "model", "text": str(rest), "hint": rests.HINT, "since": rest.since}]
+    return [_problem("index", "model", str(rest), rests.HINT, rest.since)]
 
 
 def twice(database: sqlite3.Connection, config: Config) -> list[dict[str, Any]]:
@@ -155,9 +155,7 @@ def twice(database: sqlite3.Connection, config: Config) -> list[dict[str, Any]]:
         if number:
             text = f"one lies in the other, and both carry the same files: {number:,} of them"
             hint = f"add `exclude: [/{below}]` to {outer}, or remove {inner}, in the configuration"
-            found.append(
-                {"area": "spaces", "subject": f"{outer} and {inner}", "text": text, "hint": hint, "since": time.time()}
-            )
+            found.append(_problem("spaces", f"{outer} and {inner}", text, hint))
     return found
 
 
@@ -171,14 +169,17 @@ def unusable_rules(config: Config, usable: str) -> list[dict[str, Any]]:
     try:
         judging_of(config)
     except ConfigError as error:
-        return [_problem_now("policy", "rules", f"halted: {error}", error.hint)]
+        return [_problem("policy", "rules", f"halted: {error}", error.hint)]
     except StateError:
         return []  # without this machine's secret nothing else goes either: every command says so
     return []
 
 
-def _problem_now(area: str, subject: str, text: str, hint: str) -> dict[str, Any]:
-    return {"area": area, "subject": subject, "text": text, "hint": hint, "since": time.time()}
+def _problem(area: str, subject: str, text: str, hint: str, since: float | None = None) -> dict[str, Any]:
+    """One that the state could not keep. `since` None: now."""
+    return {
+        "area": area, "subject": subject, "text": text, "hint": hint, "since": time.time() if since is None else since,
+    }  # fmt: skip
 
 
 def _free_bytes(folder: os.PathLike[str]) -> int:

@@ -36,13 +36,14 @@ def tree_of(space: Space, own: Own) -> Tree:
     """A space whose folder is there. `own`: what is memferry's on this machine. Raises SpaceMissing where it cannot be
     read: then nobody knows how, nor what is to stay at home."""
     root = space.path.resolve()
-    names = _names(root)
+    names = entries_of(root)
     format_ = registry.by_name(space.format) if space.format else registry.recognise(names)
     rules = read_rules(root, space.exclude, space.include, opt_in=space.opt_in, own=own)
     return Tree(space.name, root, format_, rules)
 
 
-def _names(root: Path) -> list[str]:
+def entries_of(root: Path) -> list[str]:
+    """By name, those of folders with a `/` behind, as `registry.recognise` wants them. Raises SpaceMissing."""
     try:
         with os.scandir(root) as entries:
             names = sorted(f"{entry.name}/" if os.path.isdir(entry.path) else entry.name for entry in entries)

@@ -79,13 +79,14 @@ class Ending:
 
     def gone(self) -> set[int]:
         """The entries that their owners removed and that stand nowhere else."""
-        return {id_ for _, ids in self.removals for id_ in ids} - {id_ for _, id_ in self._standing()}
+        return self._gone(self._standing())
 
     def carry_out_removals(self) -> bool:
         """Withdraw the array entries that their owners removed. One that was only moved is read again where it stands
         now, and so is put there for all machines. Returns whether any was."""
         with self._work.state.transaction():
-            gone, standing = self.gone(), self._standing()
+            standing = self._standing()
+            gone = self._gone(standing)
             for file, ids in self.removals:
                 self._catalog.files.drop_members(file, ids)
             self._work.outcome.removed += len(self._withdraw(gone))
@@ -96,6 +97,9 @@ class Ending:
 
     def _withdraw(self, ids: Collection[int]) -> list[int]:
         return self._work.withdrawal.withdraw(self._work.tree.name, ids, WITHDRAWN)
+
+    def _gone(self, standing: Collection[tuple[int, int]]) -> set[int]:
+        return {id_ for _, ids in self.removals for id_ in ids} - {id_ for _, id_ in standing}
 
     def _standing(self) -> set[tuple[int, int]]:
         """(file, id): where what was removed from one file stands in another."""

@@ -18,7 +18,7 @@ from memferry.agent.pulling.edits import Edit, EditEntries, How, RemoveDocument,
 from memferry.agent.pulling.here import Here
 from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, hex_number
-from memferry.agent.state.merge import Merged, Version, merge
+from memferry.agent.state.merge import Merged, merge
 from memferry.agent.state.received import Rival
 from memferry.backends import names
 from memferry.formats.base import Whole
@@ -52,15 +52,11 @@ def merged_here(catalog: Catalog, id_: int, seen: Seen | None, rivals: Sequence[
     if seen is None or seen.seq <= 0 or not catalog.redacted([id_]):
         return merged
     mine = (one.version for one in rivals if one.version.seq == seen.seq and not one.version.settled)
-    own = [one for one in mine if _number(one) == seen.digest]
+    own = [one for one in mine if hex_number(one.digest) == seen.digest]
     if not own or merged.current.digest == own[0].digest:
         return merged
     others = (merged.current, *(one for one in merged.rivals if one.digest != own[0].digest))
     return Merged(own[0], others)
-
-
-def _number(version: Version) -> int:
-    return hex_number(version.digest)
 
 
 class Planned(NamedTuple):

@@ -96,7 +96,7 @@ class Pull:
     def _refuse_a_fork(self, logs: Sequence[MachineLog]) -> None:
         """What another state has written as this machine would be missing here, and nothing would ever say so."""
         me, written = self._here.me, self._here.journal.last_seq
-        if any(log.id == me.id and log.head.last_seq > written for log in logs):
+        if any(log.goes_on(me.id, written) for log in logs):
             raise ForkedLog(f"the log of machine {me.name} holds operations that this state has not written yet")
 
     def _refuse(self, machine: str, error: TargetRefused) -> None:
