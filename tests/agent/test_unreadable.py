@@ -15,8 +15,6 @@ from memferry.agent.service import opened
 from memferry.config import Config, load
 from memferry.errors import ConfigError, MemferryError
 
-"".encode("utf-8-sig")  # where root plays somebody else, that could not be imported any more
-
 
 @pytest.fixture
 def config(unprivileged: Path) -> Config:
