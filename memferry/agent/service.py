@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -47,22 +47,17 @@ from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.places import DATABASE
 from memferry.policies.own import Own
+from memferry.progress import Progress, silent
 
 RUNS_KEPT = 100
 REST = Backoff(base_s=1.0, cap_s=300.0)
 """After a delivery that failed the backend is left alone for a random time up to a doubling bound."""
 
-Progress = Callable[[str, int, int], None]
-
-
-def no_progress(what: str, done: int, total: int) -> None:
-    """For pipes."""
-
 
 class Agent:
     """Everything built from one configuration; holds the state's lock while open."""
 
-    def __init__(self, config: Config, state: State, me: Identity, *, progress: Progress = no_progress) -> None:
+    def __init__(self, config: Config, state: State, me: Identity, *, progress: Progress = silent) -> None:
         self.config = config
         self.state = state
         self.progress = progress
@@ -270,7 +265,7 @@ class Agent:
 
 
 @contextlib.contextmanager
-def opened(config: Config, purpose: str, *, progress: Progress = no_progress) -> Iterator[Agent]:
+def opened(config: Config, purpose: str, *, progress: Progress = silent) -> Iterator[Agent]:
     """The agent, alone on its state directory. Raises StateLocked."""
     with StateLock(config.state, purpose):
         state = State(config.state / DATABASE)

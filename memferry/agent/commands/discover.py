@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from memferry.agent.commands import verbs
 from memferry.agent.files.tree import entries_of
-from memferry.agent.service import Progress, no_progress, opened
+from memferry.agent.service import opened
 from memferry.config import Agent, Config, Space
 from memferry.formats import brand, files, registry
+from memferry.progress import Progress, silent
 
 _KNOWN = (
     (".memory", "", None, "DiaSync memory"),
@@ -81,7 +82,7 @@ def discover(
     return Discovery(list(_named_apart(found.values())), passed_over)
 
 
-def foretell(space: Space, config: Config, progress: Progress = no_progress) -> Forecast:
+def foretell(space: Space, config: Config, progress: Progress = silent) -> Forecast:
     """Read and judge a space as a first sync would; nothing is kept or sent."""
     with tempfile.TemporaryDirectory(prefix="memferry-init-") as folder:
         # A file that was written a moment ago counts too.

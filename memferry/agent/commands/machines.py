@@ -11,7 +11,7 @@ from memferry.agent.recovery import heirs, identity
 from memferry.agent.recovery.rebuild import set_aside
 from memferry.agent.report import Report
 from memferry.agent.sending.connections import require_backends
-from memferry.agent.service import Agent, Progress, no_progress, opened
+from memferry.agent.service import Agent, opened
 from memferry.agent.state.database import State
 from memferry.backends.base import Backend, HeadSeen, MachineLog, Readable, Rekeyed
 from memferry.backends.encryption import invites
@@ -21,6 +21,7 @@ from memferry.backends.encryption.ring import Member, Ring
 from memferry.config import Config
 from memferry.errors import AlreadyExists, BackendError, ConfigError, TargetRefused
 from memferry.places import DATABASE
+from memferry.progress import Progress, silent
 
 REVOKE_ATTEMPTS = 5
 
@@ -101,10 +102,10 @@ def _refused(agent: Agent, id_: str, error: TargetRefused) -> Report:
 def _with_keys(agent: Agent, logs: Sequence[MachineLog], ring: Ring) -> list[Report]:
     """Those with a log, and those that have keys, or had some, but none."""
     writing = {log.id for log in logs}
-    silent = {one.machine: one for one in (*ring.revoked, *ring.members) if one.machine not in writing}
+    mute = {one.machine: one for one in (*ring.revoked, *ring.members) if one.machine not in writing}
     members = {one.machine for one in ring.members}
     listed = [_machine(agent, log) | {"revoked": log.id not in members} for log in logs]
-    return listed + [_silent(agent, one) | {"revoked": id_ not in members} for id_, one in silent.items()]
+    return listed + [_silent(agent, one) | {"revoked": id_ not in members} for id_, one in mute.items()]
 
 
 def _machine(agent: Agent, log: MachineLog) -> Report:
@@ -129,7 +130,7 @@ def invite(config: Config, name: str, now: float) -> str:
         return invites.invite(members_of(backend), now)
 
 
-def join(config: Config, name: str, code: str, now: float, *, progress: Progress = no_progress) -> Report:
+def join(config: Config, name: str, code: str, now: float, *, progress: Progress = silent) -> Report:
     """Get the keys with an invitation's code."""
     report = _join(config, name, lambda members: invites.take(members, code, now), progress)
     with identity.visiting(config, name) as backend:
@@ -137,7 +138,7 @@ def join(config: Config, name: str, code: str, now: float, *, progress: Progress
     return report
 
 
-def recover(config: Config, name: str, identity: str, *, progress: Progress = no_progress) -> Report:
+def recover(config: Config, name: str, identity: str, *, progress: Progress = silent) -> Report:
     """Get the keys with the recovery key."""
     return _join(config, name, lambda members: members.recover(identity), progress)
 

@@ -9,9 +9,10 @@ from memferry.agent import doorbell
 from memferry.agent.commands import carry, explain, forget, held, index, machines, resolve, restore, verify
 from memferry.agent.recovery import heirs
 from memferry.agent.report import Report
-from memferry.agent.service import Agent, Progress, no_progress, opened
+from memferry.agent.service import Agent, opened
 from memferry.config import Config
 from memferry.errors import ConfigError
+from memferry.progress import Progress, silent
 
 COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "answering": index.answering,
@@ -32,7 +33,7 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
 
 
 def ask(
-    config: Config, command: str, arguments: Report, *, progress: Progress = no_progress, patience_s: float = 600.0
+    config: Config, command: str, arguments: Report, *, progress: Progress = silent, patience_s: float = 600.0
 ) -> Report:
     """Do it here, or have the running service do it: the answer is the same. Raises StateLocked when another
     command is at work, or the service for longer than `patience_s`."""

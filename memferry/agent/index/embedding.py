@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from memferry.config import Config
 from memferry.errors import ConfigError, EmbedderBroken, IndexBroken, MemferryError
+from memferry.progress import Progress, silent
 from memferry.recall.embed.child import Worker, shared
-from memferry.recall.embed.feed import embed, silent
+from memferry.recall.embed.feed import embed
 from memferry.recall.embed.registry import Choice, of_settings
 from memferry.recall.embed.tier import is_wanted
 from memferry.recall.index import remove
 from memferry.recall.layout import HELD, INDEX
 from memferry.recall.vectors import Vectors, all_beside, beside
-
-Progress = Callable[[str, int, int], None]
-
 
 QUIET_S = 5.0
 """So long after a change the model is left alone: what comes next may change as well, and a short life needs none."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,8 +29,6 @@ DRAFT = ".new"
 """Ends the names of an index that is being made."""
 HERE = "here"
 """The machine of what is held: it is on no other."""
-
-Progress = Callable[[str, int, int], None]
 
 
 class Indexing:

@@ -45,10 +45,8 @@ class Keys:
 
     def identity(self) -> str:
         """This machine's own, made at the first call."""
-        with suppress(FileExistsError):
-            if not (self._folder / _MACHINE).exists():
-                made = age.new_identity()
-                self._write(_MACHINE, _key_file(made, "this machine, for memferry"), replace=False)
+        if not (self._folder / _MACHINE).exists():
+            self._write(_MACHINE, _key_file(age.new_identity(), "this machine, for memferry"), replace=False)
         return self._secret(_MACHINE)
 
     def recipient(self) -> str:
@@ -119,16 +117,19 @@ class Keys:
                 return None
 
     def _write(self, name: str, content: bytes, *, replace: bool) -> None:
-        self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with (
-            Folder.open(self._state) as state,
-            state.sub(FOLDER, create=True) as folder,
-            folder.writing(name, replace=replace) as file,
-        ):
-            file.write(content)
+        """`replace=False`: what is there already stays."""
+        with durable.explained(self._folder / name):
+            self._state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with (
+                suppress(FileExistsError),
+                Folder.open(self._state) as state,
+                state.sub(FOLDER, create=True) as folder,
+                folder.writing(name, replace=replace) as file,
+            ):
+                file.write(content)
 
     def _remove(self, name: str) -> None:
-        with suppress(FileNotFoundError), Folder.open(self._folder) as folder:
+        with durable.explained(self._folder / name), suppress(FileNotFoundError), Folder.open(self._folder) as folder:
             folder.remove(name)
 
 

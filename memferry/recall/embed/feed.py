@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
+from memferry.progress import Progress, silent
 from memferry.recall.embed import wire
 from memferry.recall.embed.child import Worker
 from memferry.recall.index import PASSAGE_BITS
@@ -14,12 +15,6 @@ AT_ONCE = 64
 """Records that the model reads before anything else gets its turn. Sixteen at a time cost a third more."""
 FROM_THE_TOP = 16
 """After so many batches what is new by then goes first."""
-
-Progress = Callable[[str, int, int], None]
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """For whoever has no terminal."""
 
 
 def never() -> bool:
