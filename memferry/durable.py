@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import stat
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _TEMP = r"\.memferry-[0-9a-f]{16}\.tmp"  # compiled when it is first used: not e
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+_EXTEND = _READ | os.O_RDWR
 _HOLD = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
 _WINDOWS_BUSY = {32, 33}  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION: a virus scanner looks at the file
 _WINDOWS_LINKS = {0xA000000C, 0xA0000003}  # IO_REPARSE_TAG_SYMLINK, IO_REPARSE_TAG_MOUNT_POINT
@@ -115,9 +117,11 @@ class Folder:
         if self.descriptor is None:
             self.stat(name)
         descriptor = os.open(self.at(name), _READ, dir_fd=self.descriptor)
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        try:
+            _require_regular(descriptor, self.path / name)
+        except OSError:
             os.close(descriptor)
-            raise OSError(errno.ELOOP, "not a regular file", str(self.path / name))
+            raise
         return os.fdopen(descriptor, "rb")
 
     @contextmanager
@@ -142,6 +146,34 @@ class Folder:
                 os.unlink(self.at(temp), dir_fd=self.descriptor)
             raise
         self.sync()
+
+    def extend(self, name: str, at: int, content: bytes) -> None:
+        """Durably make `content` what follows byte `at` of a regular file (0600 if it is new); what lay there is cut
+        off. Nothing follows if it raises. Where the file has another name too, what is there keeps what it has.
+
+        For ledgers, which grow: readers may see the end of one half-written, as they do whenever an agent writes it.
+        """
+        with suppress(FileNotFoundError):
+            if self.stat(name).st_nlink > 1:
+                self._part(name)
+        descriptor = os.open(self.at(name), _EXTEND | os.O_CREAT, 0o600, dir_fd=self.descriptor)
+        try:
+            _require_regular(descriptor, self.path / name)
+            if os.fstat(descriptor).st_size < at:
+                raise OSError(errno.EBUSY, "somebody cut the file off just now", str(self.path / name))
+            try:
+                _replace_end(descriptor, at, content)
+                sync_file(descriptor)
+            except OSError:
+                os.ftruncate(descriptor, at)
+                raise
+        finally:
+            os.close(descriptor)
+        self.sync()
+
+    def _part(self, name: str) -> None:
+        with self.writing(name, replace=True) as draft, self.reading(name) as before:
+            shutil.copyfileobj(before, draft)
 
     def try_writing(self) -> None:
         """Make a temp file and remove it: the OSError says what hinders."""
@@ -210,6 +242,19 @@ class Folder:
             self.stat(name)
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self.path / name))
         os.rename(temp, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
+
+
+def _require_regular(descriptor: int, path: Path) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.ELOOP, "not a regular file", str(path))
+
+
+def _replace_end(descriptor: int, at: int, content: bytes) -> None:
+    os.ftruncate(descriptor, at)
+    os.lseek(descriptor, at, os.SEEK_SET)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _temp() -> str:

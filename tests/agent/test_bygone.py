@@ -6,6 +6,7 @@ import datetime
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -221,14 +222,11 @@ def test_a_space_whose_pulled_lines_cannot_be_read_halts_alone(tmp_path: Path, m
     bee.sync()
     ant.sync()
     lose_state(ant)
-    asked = apply.content
 
-    def closed(root: Path, file: str) -> bytes:
-        if "@" in file:
-            raise MemferryError(f"{file} cannot be read: Permission denied")
-        return asked(root, file)
+    def closed(root: Path, file: str) -> Iterator[bytes]:
+        raise MemferryError(f"{file} cannot be read: Permission denied")
 
-    monkeypatch.setattr(apply, "content", closed)
+    monkeypatch.setattr(apply, "lines_of", closed)
     report = ant.do("push")
     assert "log@bee.jsonl cannot be read" in report["halted"][0]
     monkeypatch.undo()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from memferry.agent.files import opening
 from memferry.agent.state.known import digest_number
@@ -37,21 +39,51 @@ def conflict_copy(file: str, machine: str, hlc: str) -> str:
     return str(path.with_name(f"{path.stem}.conflict-{machine}-{hlc}{path.suffix}"))
 
 
-def append_lines(root: Path, file: str, lines: Sequence[bytes]) -> None:
-    """Add lines to a shard that are not in it yet. A half line that a crash left is cut off first."""
-    present = content(root, file)
-    whole = present[: present.rfind(b"\n") + 1]
-    known = {digest(line) for line in whole.split(b"\n")}
-    fresh = [line for line in dict.fromkeys(lines) if digest(line) not in known]
-    if fresh or whole != present:
-        _write(root, file, whole + b"".join(line + b"\n" for line in fresh))
+def append_lines(root: Path, file: str, lines: Sequence[bytes], *, after: int = 0) -> int:
+    """Add lines to a shard that are not in it yet. A half line that a crash left is cut off first. `after`: none of
+    them lies in its first so many bytes. Returns the bytes of the shard, all of them whole lines."""
+    with _folder_of(root, file, create=True) as (folder, name):
+        end, size = 0, 0
+        missing = dict.fromkeys(lines)
+        with suppress(FileNotFoundError), folder.reading(name) as shard:
+            size = shard.seek(0, os.SEEK_END)
+            end = after if after <= size and _begins_line(shard, after) else 0
+            shard.seek(end)
+            for line in shard:
+                if line.endswith(b"\n"):
+                    missing.pop(line[:-1], None)
+                    end += len(line)
+        fresh = b"".join(line + b"\n" for line in missing)
+        if fresh or size != after:  # what a crash left may not be durable yet
+            folder.extend(name, end, fresh)
+        return end + len(fresh)
+
+
+def _begins_line(file: BinaryIO, at: int) -> bool:
+    file.seek(max(at - 1, 0))
+    return at == 0 or file.read(1) == b"\n"
 
 
 def remove_lines(root: Path, file: str, numbers: Collection[int]) -> None:
-    """Take withdrawn lines out of a shard; `numbers`: of their digests."""
-    present = content(root, file)
-    kept = [line for line in present.split(b"\n") if digest_number(digest(line)) not in numbers]
-    _write_or_delete(root, file, present, b"\n".join(kept))
+    """Take withdrawn lines out of a shard, and the shard away with the last; `numbers`: of their digests."""
+
+    def stays(line: bytes) -> bool:
+        return digest_number(digest(line.removesuffix(b"\n"))) not in numbers
+
+    with suppress(FileNotFoundError), _folder_of(root, file) as (folder, name):
+        with folder.reading(name) as shard:
+            staying = {stays(line) for line in shard if line.strip()}
+        if staying == {False}:
+            folder.remove(name)
+        elif False in staying:
+            with folder.writing(name, replace=True) as draft, folder.reading(name) as shard:
+                draft.writelines(filter(stays, shard))
+
+
+def lines_of(root: Path, file: str) -> Iterator[bytes]:
+    """The whole lines of a ledger, one at a time, without their ends. Raises Unreadable."""
+    with opening.opened(root, file) as (descriptor, _), os.fdopen(descriptor, "rb", closefd=False) as ledger:
+        yield from (line[:-1] for line in ledger if line.endswith(b"\n"))
 
 
 def write_document(root: Path, file: str, body: bytes, *, over: Collection[int] = ()) -> None:
@@ -149,12 +181,3 @@ def _folder_of(root: Path, file: str, *, create: bool = False) -> Iterator[tuple
         for part in folders:
             folder = stack.enter_context(folder.sub(part, create=create))
         yield folder, name
-
-
-def _write_or_delete(root: Path, file: str, before: bytes, after: bytes) -> None:
-    if after == before:
-        return
-    if after.strip():
-        _write(root, file, after)
-    else:
-        _remove(root, file)

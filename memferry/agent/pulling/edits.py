@@ -16,9 +16,10 @@ How: TypeAlias = Literal["new", "grows", "shrinks", "replaced", "conflict copy",
 
 @dataclass(frozen=True, slots=True)
 class AddLines:
-    """To a shard: lines that are in it already are not added again."""
+    """To a shard: lines that are in it already are not added again. `after`: none is in its first so many bytes."""
 
     lines: tuple[bytes, ...]
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +81,13 @@ def takes_away(change: Change) -> bool:
             assert_never(change)
 
 
-def carry_out(tree: Tree, edit: Edit) -> None:
-    """Do it; again does nothing. Raises MemferryError where the file cannot be written, or was changed meanwhile."""
+def carry_out(tree: Tree, edit: Edit) -> int:
+    """Do it; again does nothing. Raises MemferryError where the file cannot be written, or was changed meanwhile.
+    Returns the bytes of a shard that lines were added to, all of them whole lines; 0 of anything else."""
     change, file = edit.change, edit.file
     match change:
         case AddLines():
-            apply.append_lines(tree.root, file, change.lines)
+            return apply.append_lines(tree.root, file, change.lines, after=change.after)
         case DropLines():
             apply.remove_lines(tree.root, file, change.digests)
         case EditEntries():
@@ -99,3 +101,4 @@ def carry_out(tree: Tree, edit: Edit) -> None:
             apply.delete_document(tree.root, file, bytes.fromhex(change.digest))
         case _:
             assert_never(change)
+    return 0

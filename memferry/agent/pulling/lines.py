@@ -9,13 +9,13 @@ from typing import NamedTuple
 from memferry.agent.pulling import apply
 from memferry.agent.pulling.here import Here
 from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, Seen, hex_number
-from memferry.agent.state.received import Line
+from memferry.agent.state.received import Line, Shard
 from memferry.backends.base import MachineLog
 from memferry.formats.base import Kind, Whole
 from memferry.model import Put
 
-Texts = Mapping[tuple[str, str], list[bytes]]
-"""What is to be added, by space and shard."""
+Texts = Mapping[Shard, list[bytes]]
+"""Lines that are to be added."""
 
 
 class Arrival(NamedTuple):
@@ -43,7 +43,7 @@ class Lines:
         ids = [one.id for one in arrivals]
         seen, there, own = self._here.catalog.seen(ids), self._here.received.lines(ids), self._own(ids)
         lines: list[Line] = []
-        texts: dict[tuple[str, str], list[bytes]] = defaultdict(list)
+        texts: dict[Shard, list[bytes]] = defaultdict(list)
         for one in arrivals:
             number = hex_number(one.put.digest)
             line = Line(self._log.id, one.put.seq, one.id, number, 0)
@@ -68,9 +68,9 @@ class Lines:
             "insert or replace into record values(?, ?, ?, 0)", ((line.id, line.digest, FOREIGN) for line in new)
         )
 
-    def numbers(self, shards: Iterable[str]) -> set[int]:
-        """Of shards that are given as `space/file`."""
-        return {self._here.received.shard(space, file) for space, _, file in (one.partition("/") for one in shards)}
+    def numbers(self, shards: Iterable[Shard]) -> set[int]:
+        """Of shards."""
+        return {self._here.received.shard(*shard) for shard in shards}
 
     def _shard_of(self, put: Put) -> str:
         return apply.shard(put.file, self._log.name)

@@ -23,6 +23,7 @@ from memferry.agent.pulling.edits import (
 )
 from memferry.agent.pulling.here import Here
 from memferry.agent.pulling.planning import Planning
+from memferry.agent.state.received import Shard
 from memferry.backends import names
 from memferry.errors import MemferryError, StateError
 
@@ -44,6 +45,7 @@ class Reconcile:
         self.touched: dict[str, How] = {}
         """`space/file` -> what happened to it."""
         self.failed: dict[str, MemferryError] = {}
+        self._bytes: dict[Shard, int] = {}
 
     @property
     def conflicts(self) -> int:
@@ -71,14 +73,13 @@ class Reconcile:
                 edits, left = self._planning.planned(ids)
             self._carry_out(edits, set(ids) - left)
 
-    def add_lines(self, lines: Mapping[tuple[str, str], Sequence[bytes]]) -> Collection[str]:
-        """To shards, by space and file. Returns those (`space/file`) that could not be written."""
-        edits = [
-            Edit(space, file, self._planning.how(space, file, "grows"), AddLines(tuple(bodies)))
-            for (space, file), bodies in lines.items()
-        ]
-        self._carry_out(edits)
-        return [f"{edit.space}/{edit.file}" for edit in edits if f"{edit.space}/{edit.file}" in self.failed]
+    def add_lines(self, lines: Mapping[Shard, Sequence[bytes]]) -> Mapping[Shard, int]:
+        """To shards. Returns their bytes; a shard that could not be written is missing."""
+        self._bytes.clear()
+        for shard, bodies in lines.items():
+            change = AddLines(tuple(bodies), self._received.known_bytes(shard))
+            self._carry_out([Edit(*shard, self._planning.how(*shard, "grows"), change)])
+        return dict(self._bytes)
 
     def _carry_out(self, edits: Sequence[Edit], ids: Collection[int] = ()) -> None:
         """`ids`: what the edits are about, and what turned out to need none."""
@@ -105,8 +106,7 @@ class Reconcile:
             with durable.explained(tree.root / edit.file):
                 if self._is_elsewhere(tree, edit):
                     return None
-                if not self._dry_run:
-                    carry_out(tree, edit)
+                self._bytes[edit.space, edit.file] = 0 if self._dry_run else carry_out(tree, edit)
         except StateError:
             raise
         except MemferryError as error:
@@ -135,6 +135,7 @@ class Reconcile:
             match edit.change:
                 case DropLines():
                     self._received.undoom(edit.space, edit.file)
+                    self._received.know_bytes({(edit.space, edit.file): 0})
                 case RemoveDocument():
                     self._received.release_file(edit.space, edit.file)
                     self._state.execute("delete from conflict where space = ? and copy = ?", (edit.space, edit.file))

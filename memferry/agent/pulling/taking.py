@@ -46,8 +46,10 @@ class Taking:
         arrivals = [one for one in arrivals if self._is_true(one)]
         lines, texts = self._lines.sort([one for one in arrivals if one.is_line])
         self.counts["taken"] += sum(map(len, texts.values()))
-        stuck = self._lines.numbers(self._files.add_lines(texts))
+        grown = self._files.add_lines(texts)
+        stuck = self._lines.numbers(texts.keys() - grown.keys())
         with self._here.state.transaction():
+            self._here.received.know_bytes(grown)
             self._lines.add([line for line in lines if line.shard not in stuck])
             self._add_rivals([one for one in arrivals if not one.is_line])
             for op in sound:

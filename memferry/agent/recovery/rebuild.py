@@ -47,7 +47,7 @@ def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Col
             continue
         known = catalog.files.find(tree.name, one.file)
         if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
-            lines = apply.content(tree.root, one.file).split(b"\n")[:-1]
+            lines = apply.lines_of(tree.root, one.file)
             received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from memferry.errors import StateError
 from memferry.looking import SQLITE_ERRORS, closed_on_error, said
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 
 SCHEMA = """
@@ -81,7 +81,9 @@ create table newest(machine text primary key, name text not null, hlc text not n
 create table former(machine text primary key, through integer not null) without rowid;
 
 -- What a pull writes into files, which nobody reads as this machine's own; what is still to be written or taken out.
-create table pulled_file(number integer primary key, space text not null, file text not null, unique(space, file));
+-- `bytes`: of a shard, how many of its first bytes hold nothing but known lines.
+create table pulled_file(number integer primary key, space text not null, file text not null,
+  bytes integer not null default 0, unique(space, file));
 create table unwritten(id integer primary key);
 create table doomed(space text, file text, digest integer, primary key(space, file, digest)) without rowid;
 create table foreign_record(id integer primary key, machine text not null, seq integer not null, hlc text not null,
@@ -142,25 +144,24 @@ class State:
         self._depth += 1
         try:
             yield
+            self.execute("commit")
         except BaseException:
             with contextlib.suppress(StateError):
                 self.execute("rollback")
             raise
-        else:
-            self.execute("commit")
         finally:
             self._depth -= 1
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[None]:
         """Everything inside happens, is seen, and is undone at the end: a dry run."""
-        self.database.execute("begin immediate")
+        self.execute("begin immediate")
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
-            self.database.execute("rollback")
+            self.execute("rollback")
 
     # -- statements
 

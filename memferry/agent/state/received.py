@@ -18,6 +18,8 @@ from memferry.model import Put, Sighting
 
 Named = tuple[str, int]
 """An operation: machine id, seq."""
+Shard = tuple[str, str]
+"""A ledger of another machine's lines: space, file."""
 
 
 class Line(NamedTuple):
@@ -144,6 +146,16 @@ class Received:
         row = self._state.one("select number from pulled_file where space = ? and file = ?", space, file)
         assert row is not None
         return int(row[0])
+
+    def known_bytes(self, shard: Shard) -> int:
+        """How many of its first bytes hold nothing but lines that are known to be there."""
+        row = self._state.one("select bytes from pulled_file where space = ? and file = ?", *shard)
+        return row[0] if row else 0
+
+    def know_bytes(self, shards: Mapping[Shard, int]) -> None:
+        """Together with the lines that were added, so that after a crash those are looked for which nobody knows of."""
+        rows = ((size, *shard) for shard, size in shards.items())
+        self._state.execute_many("update pulled_file set bytes = ? where space = ? and file = ?", rows)
 
     def adopt(self, space: str, file: str, digests: Collection[int]) -> None:
         """A shard found again after a loss, with lines of these digest numbers: those that are in no log go."""
