@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from memferry.agent.recovery import identity
 from tests.agent.machines import Machine
+from tests.support import NAMELESS
 
 if TYPE_CHECKING:
     from tests.backends.qdrant_double import Double
@@ -23,6 +25,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 for _variable in ("MEMFERRY_CONFIG", "MEMFERRY_STATE"):
     os.environ.pop(_variable, None)  # of whoever runs the tests and uses memferry, too
 
+
+if NAMELESS:
+    identity.computer = lambda: "a computer"
 
 hypothesis.settings.register_profile("busy", deadline=None)
 hypothesis.settings.load_profile("busy")

@@ -6,7 +6,11 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from memferry.agent.recovery import identity
 from memferry.config import Config, load
+
+NAMELESS = identity.computer() is None
+"""The system has no id of its own, as in many containers: what loses a whole state would not find its log again."""
 
 
 def config_for(

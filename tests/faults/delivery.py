@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -97,7 +96,7 @@ def idempotence(trial: Trial) -> None:
             oracle.fingerprint(machine.vault) == first, f"push {number} without a change wrote something"
         )
         trial.result.n += 1
-    shutil.rmtree(machine.state)
+    machine.lose_state()
     for when in ("without a state", "once more"):
         answer = machine.push()
         trial.result.expect(answer.code == 0, f"push {when}: {said(answer)}")

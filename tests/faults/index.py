@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -212,7 +211,7 @@ def idempotence(trial: Trial) -> None:
                 pushed(trial, agent, f"push {number}")
             trial.result.expect(double.changes == written, f"push {number} without a change wrote something")
             trial.result.n += 1
-        shutil.rmtree(machine.state)
+        machine.lose_state()
         for when in ("without a state", "once more"):
             with at_work(machine) as agent:
                 pushed(trial, agent, f"push {when}")

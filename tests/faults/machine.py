@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from memferry.agent.lock import holder
+from memferry.agent.recovery.identity import SECRET_FILE
 from tests.faults import oracle
 from tests.faults.bar import Result
 from tests.faults.lines import Book
+from tests.support import NAMELESS
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 300.0
@@ -98,6 +101,14 @@ class Machine:
 
     def push(self, *arguments: str, timeout_s: float = TIMEOUT_S) -> Answer:
         return self.call("push", "--json", *arguments, timeout_s=timeout_s)
+
+    def lose_state(self) -> None:
+        """All of it; but for the secret where that alone tells who this is."""
+        known = (self.state / SECRET_FILE).read_bytes()
+        shutil.rmtree(self.state)
+        if NAMELESS:
+            self.state.mkdir(mode=0o700)
+            (self.state / SECRET_FILE).write_bytes(known)
 
     def status(self) -> dict[str, Any]:
         return self.call("status", "--json").document

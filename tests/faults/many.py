@@ -155,7 +155,7 @@ def _away(trial: Trial, count: int, *, state_lost: bool) -> None:
             ledger.write(joined(more))
         fleet.sync(ant, bee)
     if state_lost:
-        shutil.rmtree(away.state)
+        away.lose_state()
     fleet.sync(rounds=2)
     trial.result.n += count
     fleet.expect_lines({*kept, *own}, name)

@@ -163,7 +163,7 @@ def _give_way(config: Config, backend: Backend) -> None:
     if not path.exists() or not isinstance(backend, Readable):
         return
     installation = identity.installation(config.state)
-    mine = {log.id for log in backend.survey().logs if log.installation == installation}
+    mine = {log.id for log in backend.survey().logs if identity.wrote(log, installation, config.machine)}
     with contextlib.closing(State(path)) as state:
         elsewhere = "attempted > 0 and (backend <> ? or through > 0)"  # here a delivery fails before it writes
         sent = state.one(f"select 1 from checkpoint where {elsewhere}", backend.name) is not None

@@ -8,7 +8,6 @@ import platform
 import secrets
 import sqlite3
 import sys
-import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from memferry.model import Identity
 
 SECRET_FILE = "secret.key"
 _SECRET_BYTES = 32
+_NAMELESS = "machine"
 _SECRET_MARK = "secret"
 """In the state."""
 _REBUILD = "`memferry doctor --rebuild`: the state is made again with a new one, and `held` asks again what you decided"
@@ -80,23 +80,59 @@ def _mark(secret: bytes) -> str:
 
 
 def installation(directory: Path) -> str:
-    """The same for this computer and state directory as long as both exist; tells nothing about either."""
-    seed = f"{_computer()}\0{directory.resolve()}"
+    """The same for this computer and state directory as long as both exist; tells nothing about either. Where the
+    system has no id of its own, the directory's secret stands for it: then a lost directory finds no log again."""
+    seed = f"{computer() or _of_directory(directory)}\0{directory.resolve()}"
     return hashlib.blake2b(seed.encode(), digest_size=16, person=b"memferry").hexdigest()
 
 
-def _computer() -> str:
-    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
-        try:
-            return Path(path).read_text().strip() or platform.node()
-        except OSError:
-            continue
-    if sys.platform == "win32":
+def _of_directory(directory: Path) -> str:
+    return (secret(directory) if directory.is_dir() else secrets.token_bytes(_SECRET_BYTES)).hex()
+
+
+if sys.platform == "win32":
+
+    def computer() -> str | None:
+        """An id that no other computer has; None if the system has none."""
         import winreg
 
-        with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Cryptography") as key:
-            return str(winreg.QueryValueEx(key, "MachineGuid")[0])
-    return f"{uuid.getnode():x}"
+        access = winreg.KEY_READ | winreg.KEY_WOW64_64KEY
+        try:
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, r"SOFTWARE\Microsoft\Cryptography", 0, access) as key:
+                return str(winreg.QueryValueEx(key, "MachineGuid")[0])
+        except OSError:
+            return None
+
+elif sys.platform == "darwin":
+
+    def computer() -> str | None:
+        """An id that no other computer has; None if the system has none. Of the hardware: network addresses are the
+        same on many Macs, or change from one process to the next."""
+        import ctypes
+
+        found, patience = (ctypes.c_ubyte * 16)(), (ctypes.c_long * 2)(1, 0)  # uuid_t, struct timespec
+        failed = ctypes.CDLL(None).gethostuuid(found, patience)
+        return None if failed or not any(found) else bytes(found).hex()
+
+else:
+
+    def computer() -> str | None:
+        """An id that no other computer has; None if the system has none. See machine-id(5): it may be empty, or say
+        that it is still to be made."""
+        for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+            with contextlib.suppress(OSError):
+                found = Path(path).read_text("ascii", "replace").strip()
+                if len(found) == 32:
+                    return found
+        return None
+
+
+def wrote(log: MachineLog, installation: str, wanted: str | None) -> bool:
+    """Whether that installation wrote a log. `wanted`: the name in its configuration. Names are asked for as well,
+    because containers made from one image, and clones of one disk, may have a computer's id and the folder in common.
+    """
+    name = wanted or platform.node() or _NAMELESS
+    return log.installation == installation and log.name in (name, _unique(name, log.id))
 
 
 def known(state: State, name: str | None) -> Identity | None:
@@ -115,16 +151,13 @@ def known(state: State, name: str | None) -> Identity | None:
 def new(directory: Path, name: str | None, taken: Iterable[str]) -> Identity:
     """A fresh identity. A name that another machine has already is made unique."""
     id_ = secrets.token_hex(16)
-    wanted = name or platform.node() or "machine"
-    unique = f"{wanted}-{id_[:4]}" if wanted in set(taken) else wanted
+    wanted = name or platform.node() or _NAMELESS
+    unique = _unique(wanted, id_) if wanted in set(taken) else wanted
     return Identity(id_, unique, secrets.token_hex(8), installation(directory))
 
 
-def lost(directory: Path, logs: Iterable[MachineLog]) -> Identity | None:
-    """The log that this very installation wrote before its state was lost."""
-    mine = installation(directory)
-    found = max((log for log in logs if log.installation == mine), key=lambda log: log.head.last_seq, default=None)
-    return None if found is None else Identity(found.id, found.name, found.epoch, mine)
+def _unique(name: str, id_: str) -> str:
+    return f"{name}-{id_[:4]}"
 
 
 def keep(state: State, me: Identity, *, wanted: str | None) -> None:

@@ -35,15 +35,21 @@ def new_or_found_again(config: Config) -> tuple[Identity, dict[str, MachineLog]]
             if isinstance(backend, Readable):
                 logs = backend.survey().logs
                 taken |= {log.name for log in logs}
-                own = [log for log in logs if log.installation == installation]
-                mine |= {name: max(own, key=lambda log: log.head.last_seq)} if own else {}
-    found = identity.lost(config.state, mine.values())
-    return (found, mine) if found else (identity.new(config.state, config.machine, taken), {})
+                own = [log for log in logs if identity.wrote(log, installation, config.machine)]
+                mine |= {name: max(own, key=_length)} if own else {}
+    if not mine:
+        return identity.new(config.state, config.machine, taken), {}
+    longest = max(mine.values(), key=_length)
+    return Identity(longest.id, longest.name, longest.epoch, installation), mine
+
+
+def _length(log: MachineLog) -> int:
+    return log.head.last_seq
 
 
 def take_back(agent: Agent, logs: Mapping[str, MachineLog]) -> None:
     """The state was lost: take the longest log back in, and believe every backend about what it has."""
-    longest = max(logs, key=lambda name: logs[name].head.last_seq)
+    longest = max(logs, key=lambda name: _length(logs[name]))
     with agent.backend(longest) as backend:
         assert isinstance(backend, Readable)
         rebuild(agent.state, agent.journal, agent.fingerprint, backend.read(agent.me.id))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from memferry.agent.intake.rejudge import is_judged
 from memferry.agent.outcome import Outcome
-from memferry.agent.recovery import fork, heirs
+from memferry.agent.recovery import fork, heirs, identity
 from memferry.agent.scope import Scope
 from memferry.agent.sending.deliver import Delivered, Delivery, Pace
 from memferry.agent.sending.late import look_again
@@ -107,7 +107,8 @@ class Dispatch:
         logs: Sequence[MachineLog] = ()
         with contextlib.suppress(TargetRefused):  # no vault yet, or one that is locked: the delivery says so
             logs = backend.survey().logs
-        mine = [log for log in logs if log.installation == me.installation and log.id != me.id]
+        wanted = self._agent.config.machine
+        mine = [log for log in logs if log.id != me.id and identity.wrote(log, me.installation, wanted)]
         if mine:
             raise TargetRefused(
                 f"{backend.name} holds the log of {mine[0].name}, which this computer wrote before its state was lost;"

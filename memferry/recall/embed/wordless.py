@@ -9,6 +9,7 @@ Sources: https://protobuf.dev/programming-guides/encoding/ for the file, onnx.pr
 from __future__ import annotations
 
 import mmap
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -63,7 +64,7 @@ def wordless(path: Path, numbers: str, table: str, embedded: str) -> Wordless:
     cut = b"".join([*kept, _field(_INPUT, _declared(ROWS, rows.shape[1]))])
     parts = [_field(_GRAPH, cut) if field.number == _GRAPH else field.whole for field in _fields(model)]
     whole = b"".join(parts)
-    if hasattr(mapped, "madvise"):  # what was read once; a row comes back when it is needed
+    if sys.platform != "win32":  # what was read once goes; a row comes back when it is needed
         mapped.madvise(mmap.MADV_DONTNEED)
     return Wordless(whole, rows, scales)
 
