@@ -42,6 +42,23 @@ def is_labelled(record: Record, contents: Contents) -> bool:
     return shape is not None and fields is record.fields and bool(shape.labels)
 
 
+_SAYS_OPEN = re.compile(
+    rf'"visibility"\s*:\s*"(?:{"|".join(sorted(KEPT_VISIBILITY))})"|"sensitivity"\s*:\s*"(?:internal|public)"'
+)
+_MAY_SAY = tuple(map(folded, ("private", "confidential", "visibility", "sensitivity", "restricted", "secret")))
+_LETTERS = re.compile(r"\w+")
+
+
+def may_be_in(content: bytes) -> bool:
+    """Whether anything in a file that cannot be taken apart could be a label, or what one says. Rather yes than no."""
+    text = _SAYS_OPEN.sub("", without_escapes(content.decode(errors="replace")))
+    plainly = folded(text)
+    if any(word in plainly for word in _MAY_SAY):
+        return True
+    strange = (folded(word) for word in set(_LETTERS.findall(text)) if not word.isascii())
+    return any(looks_like(word, label) for word in strange for label in _MAY_SAY)
+
+
 # -- labels
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +123,30 @@ def test_a_pull_says_that_it_cannot_be_read_and_not_that_it_is_not_there(config:
     (halted,) = report["halted"]
     assert "space n: " in halted
     assert "cannot be read: Permission denied" in halted
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+def test_a_file_that_cannot_be_read_to_its_end_is_named_and_stops_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ledger: bool
+) -> None:
+    """A bad sector, or a server that went away."""
+    config = two_spaces(tmp_path)
+    if ledger:
+        (tmp_path / "n/a.md").rename(tmp_path / "n/a.jsonl")
+        (tmp_path / "n/a.jsonl").write_text('{"id": "1"}\n')
+    bad = (tmp_path / "n").glob("a.*").__next__()
+    ways = {"read": os.read, "pread": os.pread}
+
+    def failing(name: str, descriptor: int, *arguments: int) -> bytes:
+        if os.path.samestat(os.fstat(descriptor), bad.stat()):
+            raise OSError(errno.EIO, "Input/output error")
+        return ways[name](descriptor, *arguments)
+
+    with monkeypatch.context() as patch:
+        for name in ways:
+            patch.setattr(os, name, partial(failing, name))
+        report = do(config, "push")
+    assert (report["new"], report["exit_code"]) == (1, 1)
+    assert troubles(config) == [(f"n/{bad.name}", f"{bad.name} cannot be read: Input/output error")]
+    assert do(config, "push")["new"] == 1
+    assert troubles(config) == []

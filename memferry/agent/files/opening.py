@@ -50,10 +50,13 @@ def _is_name(part: str) -> bool:
 
 @contextmanager
 def opened(root: Path, file: str) -> Iterator[tuple[int, Stat]]:
-    """`open_regular` with its stat at that moment; closed at the end of the block."""
+    """`open_regular` with its stat at that moment; closed at the end of the block. An OSError in the block, where it is
+    read, becomes Unreadable: a bad sector, or a server that is gone, is news of this file alone."""
     descriptor = open_regular(root, file)
     try:
         yield descriptor, stat_of(os.fstat(descriptor))
+    except OSError as error:
+        raise _explained(file, error) from error
     finally:
         os.close(descriptor)
 

@@ -7,11 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from memferry.agent.files import scan
+from memferry.agent.files import opening, scan
 from memferry.agent.files.tree import Tree
+from memferry.agent.intake.wholes import LIMIT_BYTES
 from memferry.agent.outcome import Outcome
 from memferry.agent.scope import Scope
-from memferry.errors import Halted, SpaceMissing
+from memferry.errors import Halted, MemferryError, SpaceMissing
+from memferry.policies import labels
 
 if TYPE_CHECKING:
     from memferry.agent.service import Agent
@@ -47,7 +49,19 @@ def _unreadable(agent: Agent, queued: Mapping[str, Sequence[str]]) -> Iterator[t
     """Space and path of what cannot be read as it is now: nobody knows what became private in it."""
     unread = {problem.subject for problem in agent.state.problems() if problem.area == "file"}
     for space, files in queued.items():
-        yield from ((space, file) for file in files if f"{space}/{file}" in unread)
+        tree = agent.trees.get(space)
+        for file in files:
+            if f"{space}/{file}" in unread and (tree is None or _may_be_private(tree, file)):
+                yield space, file
+
+
+def _may_be_private(tree: Tree, file: str) -> bool:
+    """Where nothing of a blank or broken file looks like a label, what waits may be all that is left of it."""
+    try:
+        read = opening.read_stable(tree.root, file, LIMIT_BYTES)
+    except MemferryError:
+        return True
+    return read is None or labels.may_be_in(read[0])
 
 
 def _not_carried(agent: Agent, queued: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:

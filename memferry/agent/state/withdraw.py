@@ -53,17 +53,46 @@ class Withdrawal:
         return current
 
     def withdraw_unsent(self, space: str, path: str) -> bool:
-        """Withdraw what no backend has acknowledged of a file that is not carried any more. If it is again, it is read
-        anew. Returns whether there was something."""
+        """Withdraw the versions that no backend has acknowledged of a file that is not carried any more; what one has
+        stays. If it is carried again, it is read anew. Returns whether there was something."""
         known = self._catalog.files.find(space, path)
         (through,) = self._state.one("select coalesce(max(through), 0) from checkpoint") or (0,)
         sent = max(through, int(self._state.meta(ACKNOWLEDGED) or 0))
         lying = self._catalog.seen(self._catalog.files.lying_in(known.id)) if known else {}
         ids = [id_ for id_, seen in lying.items() if seen.seq > sent]
         if known is not None and ids:
-            self.withdraw_own(space, ids, WITHDRAWN)
+            older = self._acknowledged(ids, sent)
+            self.withdraw_own(space, [id_ for id_ in ids if id_ not in older], WITHDRAWN)
+            self._go_back(space, older, sent)
             self._catalog.files.reconsider_these([known.id])
         return bool(ids)
+
+    def _acknowledged(self, ids: Collection[int], sent: int) -> dict[int, int]:
+        """By id, the seq of the newest version up to `sent`."""
+        rows = self._state.among(
+            f"select id, max(seq) from version where seq between 1 and {sent:d}"
+            " and id in (select value from json_each(?)) group by id",
+            ids,
+        )
+        return dict(rows)
+
+    def _go_back(self, space: str, to: Mapping[int, int], sent: int) -> None:
+        """These versions are current again, by id, as if nothing had come after `sent`."""
+        if not to:
+            return
+        seqs = self._seqs(list(to))
+        self._check(to, seqs)
+        one, execute = self._state.one, self._state.execute
+        for id_, seq in to.items():
+            known = one("select digest from version where id = ? and seq = ?", id_, seq)
+            place = one("select place from place where id = ? and seq = ?", id_, seq)  # where it lay, if not here
+            assert known is not None
+            execute("update record set digest = ?, seq = ? where id = ?", (*known, seq, id_))
+            if place is not None:
+                execute("update record set place = ? where id = ?", (*place, id_))
+            for table in ("version", "place"):
+                execute(f"delete from {table} where id = ? and (seq = ? or seq > ?)", (id_, seq, sent))
+        self._take_out(space, {seq for seq in seqs if seq > sent})
 
     def withdraw_versions(self, space: str, versions: Mapping[int, int]) -> None:
         """Withdraw what was replaced since: seq -> id of its record, whose other versions stay."""
