@@ -132,6 +132,19 @@ def test_a_blank_version_replaces_nothing(ant: Machine) -> None:
     assert ant.status()["problems"] == []
 
 
+@pytest.mark.parametrize("again", ["", "\n\n"])
+def test_a_document_that_was_blank_before_may_be_blank(ant: Machine, again: str) -> None:
+    ant.write("a.md", "\n")
+    ant.do("push")
+    ant.write("a.md", again)
+    assert ant.do("push")["exit_code"] == 0
+    assert ant.do("push", force=True)["exit_code"] == 0
+    ant.write("a.md", "full\n")
+    ant.do("push")
+    ant.write("a.md", again)
+    assert ant.do("push")["exit_code"] == 1
+
+
 def test_a_damaged_file_is_bad_news_until_it_is_repaired_removed_or_left_out(ant: Machine) -> None:
     ant.write("good.json", '[{"id": "e1", "content": "walnut"}]\n')
     damaged = [ant.write(f"{name}.json", "") for name in ("repaired", "removed", "left-out")]

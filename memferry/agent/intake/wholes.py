@@ -71,7 +71,7 @@ class Wholes:
             self._files.save(known._replace(format=kind.format, stat=stat))
             self._state.clear_problem("file", f"{self._space}/{path}")  # it may have been something else in between
             return None
-        if known.cleared and not content.strip():
+        if known.cleared and not content.strip() and not self._was_blank(known):
             self._refuse_blank(known, taken)
             return None
         snapshot = kind.reader.parse(Source(self._space, path, kind.format, kind.derived), content)
@@ -80,6 +80,13 @@ class Wholes:
             return None
         self._outcome.read_bytes += len(content)
         return Ended(Pass(known, kind), stat, content=mark, frame=snapshot.frame), snapshot.records
+
+    def _was_blank(self, known: KnownFile) -> bool:
+        """Whether a document was blank before, too."""
+        id_ = self._work.fingerprint.key(self._space, known.path)
+        seen = self._work.catalog.seen([id_]).get(id_)
+        put = self._work.journal.put(seen.seq) if seen is not None and seen.seq > 0 else None
+        return put is not None and not put.body.strip()
 
     def _refuse_blank(self, known: KnownFile, taken: _Taken) -> None:
         """A blank version never replaces a full one silently."""
