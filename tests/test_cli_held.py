@@ -13,6 +13,7 @@ from memferry.agent import service
 from memferry.agent.commands import trial
 from memferry.agent.intake.judging import Judging
 from memferry.cli.main import run
+from tests.backends.samples import unpacked
 from tests.policies import desks
 
 RULES = """
@@ -53,6 +54,11 @@ class Desk:
         assert code == exit_code, said.err
         return said.err if exit_code == 2 else said.out
 
+    def stored(self) -> str:
+        """All that a vault holds, in one text."""
+        bodies = [segment.read_bytes() for segment in (self.base / "vault").rglob("*.zst")]
+        return "".join(unpacked(body).decode() for body in bodies)
+
     def json(self, *arguments: str) -> Any:
         return json.loads(self.text(*arguments, "--json"))
 
@@ -82,6 +88,43 @@ def test_held_lists_decides_and_remembers(desk: Desk) -> None:
     assert "0 records may leave now, 1 record taken back" in said
     assert "hunter2000" not in desk.text("held", "--all")
     assert desk.json("held", "--space", "notes")["total"] > 0
+
+
+@pytest.mark.parametrize("moved", ["in place", "to another file", "renamed"])
+def test_what_is_private_no_more_can_be_let_go(desk: Desk, moved: str) -> None:
+    text = "the boiler is behind the kitchen door on the left"
+    private, public = json.dumps({"text": text, "private": True}), json.dumps({"text": text})
+    note = f"private: true\n\n{text}\n"
+    file = desk.write("l.jsonl", f"{private}\n") if moved != "renamed" else desk.write("n.md", note)
+    desk.text("push")
+    if moved == "in place":
+        desk.write("l.jsonl", f"{public}\n")
+    elif moved == "to another file":
+        desk.write("l.jsonl", "")
+        desk.write("m.jsonl", f"{public}\n")
+    else:
+        file.unlink()
+        desk.write("m.md", f"{text}\n")
+    assert text not in desk.stored()
+    listed = desk.json("held")["held"]
+    (gone,) = [one for one in listed if one["rule"].startswith("labels")]
+    assert "not there any more" in gone["way_out"]
+    assert "let go of 1 record that stood" in desk.text("held", "allow", gone["name"])
+    assert text in desk.stored()
+    assert desk.json("held")["total"] == 0
+
+
+def test_what_still_stands_somewhere_is_held_again(desk: Desk) -> None:
+    text = "the boiler is behind the kitchen door on the left"
+    private = json.dumps({"text": text, "private": True})
+    desk.write("a.jsonl", f"{private}\n")
+    desk.write("b.jsonl", f"{private}\n")
+    desk.text("push")
+    (one,) = desk.json("held")["held"]
+    desk.write(one["file"], "")
+    desk.text("held", "allow", one["name"])
+    assert text not in desk.stored()
+    assert desk.json("held")["total"] == 1
 
 
 def test_held_says_what_it_does_not_know(desk: Desk) -> None:

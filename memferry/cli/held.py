@@ -67,7 +67,10 @@ def _one(one: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _decided(report: Mapping[str, Any]) -> Iterator[str]:
-    yield f"decided about {count(len(report['decided']), 'finding')}"
+    if report["decided"] or not report["let_go"]:
+        yield f"decided about {count(len(report['decided']), 'finding')}"
+    if report["let_go"]:
+        yield f"let go of {count(report['let_go'], 'record')} that stood nowhere any more"
     yield f"{count(report['stored'], 'record')} may leave now, {count(report['withdrawn'], 'record')} taken back"
     yield from unreached(report["backends"], "the next sync that reaches it does the same there")
 
@@ -84,7 +87,8 @@ COMMANDS = {
     "held": Command(
         "Lists what stays at home, by rule, with what was found in it, masked. `allow` lets the record leave,\n"
         "`redact` lets it leave without what was found, `keep` holds it for good and no longer lists it. A\n"
-        "decision applies to this secret anywhere in the space, and can be changed by its id (`--decisions`).",
+        "decision applies to this secret anywhere in the space, and can be changed by its id (`--decisions`).\n"
+        "`allow` also lets go of a record that is not in its file any more, and of what was held for repeating it.",
         (
             "memferry held",
             "memferry held show 3fa91c",

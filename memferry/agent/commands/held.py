@@ -25,6 +25,7 @@ from memferry.policies.strings import ELSEWHERE
 
 FAR = 64 << 20
 """Bytes: lines behind that are not counted to."""
+STEP = 1 << 20
 SHORTEST_NAME = 6
 WAYS_OUT: Mapping[str, str] = {
     "secrets.too-large": "split it, or let it go unsearched: a rule that allows the finding too-large",
@@ -36,7 +37,8 @@ WAYS_OUT: Mapping[str, str] = {
     "redact": "it stands in a name, a number, its own id or the name of its file: change it there",
     "parse": "it cannot be read exactly: repair it in the file",
 }
-GONE = "it is not in the file any more; run `memferry push`"
+GONE = "it is not there any more; what repeats it is held all the same, until `memferry held allow` lets it go"
+UNREAD = "its file cannot be read now"
 
 
 class HeldRecord(NamedTuple):
@@ -108,7 +110,8 @@ def line_of(agent: Agent, one: HeldRecord) -> int | None:
         return None
     try:
         with opening.opened(tree.root, one.file) as (descriptor, _):
-            return opening.read_at(descriptor, one.start, 0).count(b"\n") + 1
+            steps = ((min(STEP, one.start - at), at) for at in range(0, one.start, STEP))
+            return 1 + sum(opening.read_at(descriptor, size, at).count(b"\n") for size, at in steps)
     except MemferryError:
         return None
 
@@ -118,15 +121,29 @@ def line_of(agent: Agent, one: HeldRecord) -> int | None:
 
 def decide(agent: Agent, name: str, do: Do, reason: str) -> list[Decision]:
     """About every finding that holds a record; or, by its name, about what was decided before. It counts from now on,
-    also where the same secret stands elsewhere in the space."""
+    also where the same secret stands elsewhere in the space. Empty where a record was let go that is not there any
+    more."""
     before = _decided(agent, name)
     if before is not None:
         made = [agent.judging.decisions.decide_again(before, do, reason)]
     else:
-        made = list(_decide_about(agent, find(agent, name), do, reason))
+        one = find(agent, name)
+        if do == "allow" and _is_gone(agent, one):
+            _let_go(agent, one)
+            return []
+        made = list(_decide_about(agent, one, do, reason))
     with agent.state.transaction():
         agent.catalog.files.reconsider_findings()
     return made
+
+
+def _let_go(agent: Agent, one: HeldRecord) -> None:
+    """What it said counts as public: the space is read and judged again. Where it still stands somewhere, it is held
+    again."""
+    with agent.state.transaction():
+        agent.catalog.release([one.id])
+        agent.state.execute("delete from record where id = ?", (one.id,))
+        agent.catalog.files.reconsider_all(one.space)
 
 
 def _decide_about(agent: Agent, one: HeldRecord, do: Do, reason: str) -> Iterator[Decision]:
@@ -135,7 +152,7 @@ def _decide_about(agent: Agent, one: HeldRecord, do: Do, reason: str) -> Iterato
         raise ConfigError(f"{one.name} is held by {one.rule}, which no decision can undo", hint=why)
     record = _reread(agent, one)
     if record is None:
-        raise ConfigError(f"{one.name}: {GONE}", hint="then look at `memferry held` again")
+        raise ConfigError(f"{one.name}: {GONE if _is_gone(agent, one) else UNREAD}", hint="`memferry held` lists them")
     desk, contents = agent.judging.desk(agent.trees[one.space]), contents_of(record)
     for found in desk.find([record])[0]:
         if found.number != ELSEWHERE and desk.does(record, contents, found)[0] == "hold":
@@ -169,10 +186,27 @@ def _reread(agent: Agent, one: HeldRecord) -> Record | None:
     if tree is None or kind is None:
         return None
     try:
-        records = _records(tree, one, kind)
+        return _found(agent, tree, one, kind)
     except MemferryError:
         return None
-    found = (record for record in records if agent.fingerprint.key(one.space, record.key) == one.id)
+
+
+def _is_gone(agent: Agent, one: HeldRecord) -> bool:
+    """Whether it surely is not where it was."""
+    tree = agent.trees.get(one.space)
+    kind = kind_of(tree, one.file) if tree else None
+    if tree is None or kind is None:
+        return False
+    try:
+        return _found(agent, tree, one, kind) is None
+    except opening.Unreadable as error:
+        return error.gone
+    except MemferryError:
+        return False
+
+
+def _found(agent: Agent, tree: Tree, one: HeldRecord, kind: Kind) -> Record | None:
+    found = (r for r in _records(tree, one, kind) if agent.fingerprint.key(one.space, r.key) == one.id)
     return next(found, None)
 
 
@@ -211,9 +245,9 @@ def _name_size(ids: Sequence[int]) -> int:
 def held(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """What stays at home, by rule, with what was found in it; or what a person decided, or decides now."""
     if arguments.get("do"):
-        names, do = list(arguments["names"]), arguments["do"]
-        made = [one for name in names for one in decide(agent, name, do, str(arguments["reason"]))]
-        return {"decided": list(map(_decision, made))} | bring_up_to_date(agent)
+        made = [decide(agent, name, arguments["do"], str(arguments["reason"])) for name in arguments["names"]]
+        decided = [_decision(one) for some in made for one in some]
+        return {"decided": decided, "let_go": made.count([])} | bring_up_to_date(agent)
     agent.ingest_all(Scope())
     if arguments.get("decisions"):
         return {"decisions": list(map(_decision, agent.judging.decisions))}
@@ -239,7 +273,8 @@ def _require_known(agent: Agent, *, rule: str = "", space: str = "") -> None:
 def _held(agent: Agent, one: HeldRecord) -> Report:
     found = [excerpt._asdict() for excerpt in excerpts(agent, one)]
     shown = {name: value for name, value in one._asdict().items() if name != "id"}
-    return shown | {"line": line_of(agent, one), "findings": found, "way_out": _way_out(one)}
+    way_out = GONE if not found and _is_gone(agent, one) else _way_out(one)
+    return shown | {"line": line_of(agent, one), "findings": found, "way_out": way_out}
 
 
 def _way_out(one: HeldRecord) -> str:
