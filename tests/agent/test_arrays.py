@@ -181,3 +181,17 @@ def test_what_surrounds_entries_is_not_told_when_none_may_leave(
     assert ant.do("push")["halted"], "so much is not removed without being asked, and what was told stays told"
     assert b"harbour contract" not in ant.outside()
     assert b"harbour contract" not in b"".join(path.read_bytes() for path in ant.state.glob("state.db*"))
+
+
+def test_entries_behind_those_that_go_need_not_move_up(tmp_path: Path) -> None:
+    """A history of the last so many costs an operation for each entry that is new, not for each of them."""
+    ant = Machine(tmp_path, "ant")
+    entries = [*named("ABCDEFGHIJKLMNOPQRST")]
+    write(ant, "last.json", entries)
+    ant.do("push")
+    for number in range(3):
+        entries = [*entries[1:], {"id": number, "content": f"the {number}th one"}]
+        write(ant, "last.json", entries)
+        ant.do("push")
+    assert [op for op in ant.stored() if op["op"] == "place"] == []
+    assert restored(ant, tmp_path / "back", "last.json") == entries

@@ -116,10 +116,11 @@ class Storing:
         bases = {id_: puts[seq].digest for id_, seq in changed.items() if seq in puts}
         bases |= self._catalog.foreign_digests([id_ for id_, seq in changed.items() if seq < 0])
         holes = [self._holes(this, len(part)) for this, part in batch]
+        missing = [self._missing(this) for this, _ in batch]
         spots = {
             this.known.place(this.position + n)
-            for (this, part), passed in zip(batch, holes, strict=True)
-            for n in range(len(part) + len(passed))
+            for (this, part), *passed in zip(batch, holes, missing, strict=True)
+            for n in range(len(part) + sum(map(len, passed)))
         }
         files = {one.id: this.known.id for this, part in batch if this.again for one in part}
         return Knowledge(
@@ -130,6 +131,7 @@ class Storing:
             self._catalog.foreign_files([id_ for id_, one in seen.items() if one.seq < 0]),
             reheld,
             self._catalog.held_in({id_: files[id_] for id_, one in seen.items() if one.seq == HELD and id_ in files}),
+            frozenset().union(*missing),
         )
 
     def _check_strangers(self, batch: _Batch, seen: Mapping[int, Seen]) -> None:
@@ -144,6 +146,11 @@ class Storing:
         ids = {self._fingerprint.key(put.space, put.key) for put in self._journal.puts(lying).values()}
         if not ids.isdisjoint(met):
             raise self._state.damaged(KNOWN)
+
+    def _missing(self, this: Pass) -> frozenset[int]:
+        """Places of an array's entries that are not in the file any more."""
+        gone = self._catalog.files.members(this.known.id) - this.present if this.present else ()
+        return frozenset(seen.place for seen in self._catalog.seen(gone).values() if seen.seq > 0)
 
     def _holes(self, this: Pass, count: int) -> frozenset[int]:
         """Places ahead, as far as this batch reaches, that were used once; only a file that is read again has any."""

@@ -26,7 +26,7 @@ class Knowledge(NamedTuple):
     digest of its version; `holes`: places of its files in use once, where nothing is stored any more; `bases`: full hex
     digests of stored versions that the batch may replace; `foreign`: files that records of other machines lie in;
     `reheld`: ids whose held version was met again in this reading of their file; `own_holds`: ids whose held version
-    was last met in the very file where they are met now."""
+    was last met in the very file where they are met now; `missing`: places of entries that their owner took out."""
 
     seen: Mapping[int, Seen]
     lying: Mapping[int, tuple[int, int]]
@@ -35,6 +35,7 @@ class Knowledge(NamedTuple):
     foreign: Mapping[int, str]
     reheld: frozenset[int]
     own_holds: frozenset[int]
+    missing: frozenset[int] = frozenset()
 
 
 class Part(NamedTuple):
@@ -140,7 +141,7 @@ class _Draft:
     def keep(self, kept: Kept) -> bool:
         """False: nothing was done, because another record lies there."""
         seen = self.seen.get(kept.id)
-        if self.known.holes and seen is not None:
+        if (self.known.holes or self.known.missing) and seen is not None:
             self._pass_holes(kept.id)
         frozen = self._is_taken(kept.id)
         if seen is None:
@@ -175,9 +176,9 @@ class _Draft:
         return seen.place == self.place and (self.place not in self.lying or self._lies_here(id_))
 
     def _pass_holes(self, id_: int) -> None:
-        """If the record lies behind positions whose records were withdrawn, go there."""
+        """If the record lies behind positions whose records were withdrawn, or will be, go there."""
         ahead = 0
-        while self.place + ahead in self.known.holes:
+        while self.place + ahead in self.known.holes or self.place + ahead in self.known.missing:
             ahead += 1
         if ahead and self.lying.get(self.place + ahead, (None, 0))[0] == id_:
             self.position += ahead
