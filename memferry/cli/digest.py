@@ -124,8 +124,8 @@ def _undo_lines(topic: str, done: Undone, dry_run: bool) -> Iterator[str]:
 COMMANDS = {
     "digest": Command(
         "Condenses a topic: facts and reflections that say the same are merged into one entry, which names\n"
-        "them, and those that nobody recalled for 30 days are dropped. Decisions and lessons stay; private\n"
-        "and internal entries are never mixed. `memferry undo` takes it all back.",
+        "them, and those that nobody recalled for 30 days are dropped. Decisions and lessons stay; entries\n"
+        "that are private are merged only with each other. `memferry undo` takes it all back.",
         ("memferry digest --topic deploy --dry-run", "memferry digest --topic deploy --max 10 --json"),
         _describe_digest,
         _digest,

@@ -22,8 +22,6 @@ from memferry.memory.arrays import Entry
 from memferry.memory.grouping import Related
 from memferry.memory.topics import access_of
 from memferry.model import Record
-from memferry.policies import labels
-from memferry.policies.contents import contents_of
 from memferry.values import iso
 
 MERGED = frozenset({"fact", "reflection"})
@@ -126,27 +124,27 @@ def _fades(record: Record, counts: Counts, now: float) -> bool:
 
 def _merges(known: Iterable[Record], counts: Counts, now: float, most: int, related: Related) -> Iterable[Merge]:
     """Only what is alike in type and in who may see it is ever merged."""
-    alike: dict[tuple[str, bool], list[Record]] = {}
+    alike: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(known, key=_age):
-        alike.setdefault((_entry(record)["type"], is_private(record)), []).append(record)
-    for (_, private), some in sorted(alike.items()):
+        alike.setdefault((_entry(record)["type"], _label(record)), []).append(record)
+    for (_, label), some in sorted(alike.items()):
         texts = [" ".join([_entry(one)["content"], *_entry(one).get("tags", [])]) for one in some]
         for group in grouping.groups(texts, most, related):
             parts = tuple(some[number] for number in group)
-            yield Merge(_consolidated([_entry(one) for one in parts], private, counts, now), parts)
+            yield Merge(_consolidated([_entry(one) for one in parts], label, counts, now), parts)
 
 
-def is_private(record: Record) -> bool:
-    """Whether its labels hold it, or it does not say clearly that they do not."""
-    internal = _entry(record).get("sensitivity") == "internal"
-    return not internal or labels.judge(record, contents_of(record)) is not None
+def _label(record: Record) -> str:
+    """What an entry that stands for it says of who may see it, "" for nothing: with another label than its own, a rule
+    of the user's may hold what left before."""
+    return "private" if records.is_private(record) else _entry(record).get("sensitivity", "")
 
 
 def _age(record: Record) -> tuple[str, str]:
     return str(_entry(record).get("created_at")), record.key
 
 
-def _consolidated(parts: Sequence[Entry], private: bool, counts: Counts, now: float) -> Entry:
+def _consolidated(parts: Sequence[Entry], label: str, counts: Counts, now: float) -> Entry:
     times = sorted(str(one[name]) for one in parts for name in ("created_at", "updated_at") if one.get(name))
     content = _together([one["content"] for one in parts])
     supersedes = _distinct(name for one in parts for name in (*one.get("supersedes", []), one["id"]))
@@ -158,7 +156,7 @@ def _consolidated(parts: Sequence[Entry], private: bool, counts: Counts, now: fl
         "content": content,
         "importance": max(_number(one, "importance") for one in parts),
         "confidence": min(_number(one, "confidence") for one in parts),
-        "sensitivity": "private" if private else "internal",
+        **({"sensitivity": label} if label else {}),
         "tags": sorted({tag for one in parts for tag in one.get("tags", [])}),
         "source": _common(parts, "source", "digest"),
         "access_count": sum(access_of(one, counts).times for one in parts),

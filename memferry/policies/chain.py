@@ -15,7 +15,7 @@ from memferry.model import Cleared, Hold, Record
 from memferry.policies import labels, lineage, overlap
 from memferry.policies.base import Held, Kept, Known, Passage
 from memferry.policies.case import Case
-from memferry.policies.contents import Contents, contents_of
+from memferry.policies.contents import Contents, around_of, contents_of
 from memferry.policies.desk import NOT_CUT, Desk
 from memferry.policies.rule import BLOCK
 from memferry.policies.spread import spread
@@ -118,12 +118,12 @@ class _Around:
         return self._verdicts[key]
 
     def _as_record(self, record: Record) -> tuple[Record, Contents]:
-        around = record.around
-        assert around is not None
-        if id(around) not in self._records:
-            made = Record(record.source, record.key, record.digest, around.body, record.start, around.fields)
-            self._records[id(around)] = made, contents_of(made)
-        return self._records[id(around)]
+        number = id(record.around)
+        if number not in self._records:
+            made = around_of(record)
+            assert made is not None
+            self._records[number] = made, contents_of(made)
+        return self._records[number]
 
 
 def _name(case: Case, fingerprint: Fingerprinter, around: _Around) -> None:

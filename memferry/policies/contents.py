@@ -77,6 +77,14 @@ def contents_of(record: Record) -> Contents:
     return Contents(objects, telling, names, texts)
 
 
+def around_of(record: Record) -> Record | None:
+    """What surrounds an entry and speaks for it, as a record of its own."""
+    around = record.around
+    if around is None:
+        return None
+    return Record(record.source, record.key, record.digest, around.body, record.start, around.fields)
+
+
 def _collect(value: object, names: list[str], pending: list[object]) -> None:
     if type(value) is str:
         names.append(value)

@@ -120,7 +120,7 @@ def test_ids_that_stand_twice_are_left_alone(tmp_path: Path) -> None:
 
 
 _KINDS = st.sampled_from(["fact", "reflection", "lesson", "decision"])
-_LABELS = st.sampled_from(["internal", "private", "secret", None])
+_LABELS = st.sampled_from(["internal", "public", "private", "secret", None])
 _ENTRIES = st.lists(
     st.tuples(st.sampled_from(RETRY), _KINDS, _LABELS, st.integers(0, 60), st.sampled_from([[], ["private"], ["x"]])),
     max_size=10,
@@ -145,9 +145,13 @@ def test_nothing_is_lost_nothing_let_out_and_all_comes_back(
             assert after[one["id"]] == one
     for merge in made.merges:
         parts = [byid[name] for name in merge.entry["supersedes"]]
-        open_ = [one["sensitivity"] == "internal" and "private" not in one["tags"] for one in parts]
-        assert len(set(open_)) == 1
-        assert merge.entry["sensitivity"] == ("internal" if open_[0] else "private")
+        labels = [
+            one["sensitivity"]
+            if one["sensitivity"] in ("internal", "public") and "private" not in one["tags"]
+            else "private"
+            for one in parts
+        ]
+        assert {merge.entry["sensitivity"]} == set(labels)
         assert all(one["content"] in merge.entry["content"] for one in parts)
         assert 2 <= len(parts) <= most
     gone = byid.keys() - after.keys()
@@ -277,6 +281,26 @@ def test_different_digests_at_once_lose_nothing_and_the_next_one_makes_them_one(
     (one,) = found(there)
     assert sorted(one["content"].split("\n")) == sorted([*RETRY, more["content"]])
     assert {"w0", "w1", "w2", "w9"} < set(one["supersedes"])
+
+
+@pytest.mark.parametrize("label", ["public", "internal", None])
+def test_what_others_have_they_have_after_a_digest(ant: Machine, bee: Machine, label: str | None) -> None:
+    """Also of entries without a label, as other tools write them."""
+    shared = [{name: value for name, value in one.items() if value} for one in about_webhooks(sensitivity=label)]
+    path = write(ant.tree, "deploy", *shared, entry("p", content="webhook team retries of Ada", sensitivity="private"))
+    quiet(ant, bee)
+    (merge,) = digested(path).merges
+    quiet(ant, bee)
+    assert merge.entry.get("sensitivity") == label
+    assert ids(bee.tree / "deploy.json") == [merge.entry["id"]]
+    assert all(text in bee.read("deploy.json") for text in RETRY)
+
+
+def test_entries_of_a_file_that_is_private_stay_private(tmp_path: Path) -> None:
+    path = tmp_path / "deploy.json"
+    path.write_text(json.dumps({"visibility": "private", "entries": about_webhooks()}))
+    (merge,) = digested(path).merges
+    assert merge.entry["sensitivity"] == "private"
 
 
 def test_nothing_of_a_private_entry_leaves_by_a_digest(ant: Machine, bee: Machine) -> None:
