@@ -42,9 +42,8 @@ def of_topic(arguments: Namespace) -> Answer:
     ids = {one.entry["id"] for one in shown if type(one.entry.get("id")) is str}
     if ids:
         access.count(kept.folder, ids, now)
-    entries = [_entry(one) for one in shown]
-    document = {"topic": arguments.topic, "space": kept.space, "entries": entries}
-    return Answer(document, _entries(entries))
+    document = {"topic": arguments.topic, "space": kept.space, "entries": [_entry(one) for one in shown]}
+    return Answer(document, _lines(shown))
 
 
 def of_query(arguments: Namespace) -> Answer:
@@ -52,7 +51,7 @@ def of_query(arguments: Namespace) -> Answer:
     found = topics.search(home(arguments).folder, " ".join(arguments.query), time.time())
     wanted = [hit for hit in found if _is_wanted(hit[2], arguments)][: arguments.limit]
     shown = [_entry(one) | {"topic": topic, "score": shared + one.effective} for shared, topic, one in wanted]
-    return Answer(shown, _entries(shown) if shown else ["nothing found"])
+    return Answer(shown, _lines([one for _, _, one in wanted]) if shown else ["nothing found"])
 
 
 def _is_wanted(one: Ranked, arguments: Namespace) -> bool:
@@ -119,9 +118,11 @@ def _entry(one: Ranked) -> dict[str, Any]:
     return {**one.entry, "access_count": one.access.times, **last, "effective_importance": round(one.effective, 4)}
 
 
-def _entries(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in entries:
-        tags = "".join(f" #{tag}" for tag in one.get("tags") or ())
-        private = "" if one.get("sensitivity") == "internal" else " · private"
-        yield f"{one['effective_importance']:.2f} · {one.get('type', '-')}{private} · {one.get('id', '-')}{tags}"
-        yield f"    {one.get('content', '')}"
+def _lines(shown: Sequence[Ranked]) -> Iterator[str]:
+    from memferry.memory.records import is_private
+
+    for one in shown:
+        tags = "".join(f" #{tag}" for tag in one.record.tags)
+        private = " · private" if is_private(one.record) else ""
+        yield f"{one.effective:.2f} · {one.entry.get('type', '-')}{private} · {one.entry.get('id', '-')}{tags}"
+        yield f"    {one.entry.get('content', '')}"

@@ -20,7 +20,7 @@ from memferry.memory import access, arrays, grouping, importance, locks, records
 from memferry.memory.access import Counts
 from memferry.memory.arrays import Entry
 from memferry.memory.grouping import Related
-from memferry.memory.topics import access_of
+from memferry.memory.topics import access_of, entry_of
 from memferry.model import Record
 from memferry.values import iso
 
@@ -114,7 +114,7 @@ def _are_texts(value: object) -> bool:
 
 
 def _fades(record: Record, counts: Counts, now: float) -> bool:
-    entry = _entry(record)
+    entry = entry_of(record)
     at = importance.fades_at(entry, access_of(entry, counts))
     return at is not None and at <= now
 
@@ -126,22 +126,22 @@ def _merges(known: Iterable[Record], counts: Counts, now: float, most: int, rela
     """Only what is alike in type and in who may see it is ever merged."""
     alike: dict[tuple[str, str], list[Record]] = {}
     for record in sorted(known, key=_age):
-        alike.setdefault((_entry(record)["type"], _label(record)), []).append(record)
+        alike.setdefault((entry_of(record)["type"], _label(record)), []).append(record)
     for (_, label), some in sorted(alike.items()):
-        texts = [" ".join([_entry(one)["content"], *_entry(one).get("tags", [])]) for one in some]
+        texts = [" ".join([entry_of(one)["content"], *entry_of(one).get("tags", [])]) for one in some]
         for group in grouping.groups(texts, most, related):
             parts = tuple(some[number] for number in group)
-            yield Merge(_consolidated([_entry(one) for one in parts], label, counts, now), parts)
+            yield Merge(_consolidated([entry_of(one) for one in parts], label, counts, now), parts)
 
 
 def _label(record: Record) -> str:
     """What an entry that stands for it says of who may see it, "" for nothing: with another label than its own, a rule
     of the user's may hold what left before."""
-    return "private" if records.is_private(record) else _entry(record).get("sensitivity", "")
+    return "private" if records.is_private(record) else entry_of(record).get("sensitivity", "")
 
 
 def _age(record: Record) -> tuple[str, str]:
-    return str(_entry(record).get("created_at")), record.key
+    return str(entry_of(record).get("created_at")), record.key
 
 
 def _consolidated(parts: Sequence[Entry], label: str, counts: Counts, now: float) -> Entry:
@@ -189,8 +189,3 @@ def _number(entry: Mapping[str, Any], name: str) -> float:
 
 def _distinct(values: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(values))
-
-
-def _entry(record: Record) -> Entry:
-    assert isinstance(record.fields, dict)
-    return record.fields

@@ -25,6 +25,11 @@ def snapshot(content: bytes, path: Path) -> Snapshot:
     return found
 
 
+def entries(path: Path) -> Sequence[Record]:
+    """Those of a topic's file. Raises OSError, and MemferryError as above."""
+    return snapshot(path.read_bytes(), path).records
+
+
 def rendered(bodies: Sequence[bytes], like: Snapshot | None = None) -> bytes:
     """A file of these entries, laid out like that one."""
     return _READER.render(bodies, like.frame if like else None)

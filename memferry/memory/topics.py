@@ -7,14 +7,17 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memferry.errors import ConfigError, MemferryError
-from memferry.memory import access, arrays, importance, names
+from memferry.memory import access, importance, names
 from memferry.memory.access import Counts
 from memferry.memory.arrays import Entry
 from memferry.memory.importance import Access
 from memferry.values import seconds
+
+if TYPE_CHECKING:
+    from memferry.model import Record
 
 DAY_S = 24 * 3600.0
 _WORD = re.compile(r"\w+")
@@ -36,9 +39,13 @@ class Summary(NamedTuple):
 class Ranked(NamedTuple):
     """An entry and what it counts now."""
 
-    entry: Entry
+    record: Record
     effective: float
     access: Access
+
+    @property
+    def entry(self) -> Entry:
+        return entry_of(self.record)
 
 
 def files(folder: Path) -> list[str]:
@@ -58,22 +65,31 @@ def overview(folder: Path, now: float) -> Iterator[Summary]:
 
 def summary(path: Path, counts: Counts, now: float) -> Summary:
     """One topic at a glance."""
+    from memferry.memory import records  # `status` asks for topics that changed, and mostly none did
+
     try:
-        entries = arrays.entries(path.read_bytes(), path)
+        found = records.entries(path)
     except OSError as error:
         return Summary(path.stem, problem=f"{path} cannot be read: {error.strerror}")
     except MemferryError as error:
         return Summary(path.stem, problem=str(error))
+    entries = [entry_of(one) for one in found]
     written = [at for one in entries for name in ("updated_at", "created_at") if (at := seconds(one.get(name)))]
     fades = [at for one in entries if (at := importance.fades_at(one, access_of(one, counts))) is not None]
     return Summary(
         path.stem,
         len(entries),
-        sum(one.get("sensitivity") != "internal" for one in entries),
+        sum(map(records.is_private, found)),
         max(written, default=None),
         sum(at <= now for at in fades),
         min((at for at in fades if at > now), default=None),
     )
+
+
+def entry_of(record: Record) -> Entry:
+    """What it says."""
+    assert isinstance(record.fields, dict)
+    return record.fields
 
 
 def access_of(entry: Entry, counts: Counts) -> Access:
@@ -88,9 +104,11 @@ def ranked(folder: Path, topic: str, now: float) -> list[Ranked]:
     path = folder / file
     if not path.exists():
         raise ConfigError(f"there is no topic {topic!r} in {folder}", hint=_near(topic, files(folder)))
+    from memferry.memory import records
+
     counts = access.totals(folder)
-    used = [(entry, access_of(entry, counts)) for entry in arrays.entries(path.read_bytes(), path)]
-    found = [Ranked(entry, importance.effective(entry, one, now), one) for entry, one in used]
+    used = [(one, access_of(entry_of(one), counts)) for one in records.entries(path)]
+    found = [Ranked(one, importance.effective(entry_of(one), uses, now), uses) for one, uses in used]
     return sorted(found, key=lambda one: -one.effective)
 
 

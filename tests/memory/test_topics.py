@@ -96,13 +96,15 @@ def test_every_topic_at_a_glance(tmp_path: Path) -> None:
         entry("b", 29.5),
         entry("c", 400, type="decision"),
         entry("d", sensitivity="private"),
+        entry("e", sensitivity="public"),
+        {"id": "f", "content": "as tools write it that know no labels"},
     )
     (tmp_path / "broken.json").write_text("[")
     (tmp_path / "notes.md").write_text("no topic")
     broken, deploy = topics.overview(tmp_path, NOW)
     assert broken.problem
     assert "broken.json" in broken.problem
-    assert (deploy.topic, deploy.entries, deploy.private, deploy.fading) == ("deploy", 4, 1, 1)
+    assert (deploy.topic, deploy.entries, deploy.private, deploy.fading) == ("deploy", 6, 1, 1)
     assert deploy.newest == NOW
     assert deploy.fades_at == pytest.approx(NOW + 0.5 * DAY)
 
@@ -339,6 +341,22 @@ def test_status_says_it_in_words(alone: Path, capsys: pytest.CaptureFixture[str]
     told(capsys, "learn", "--config", "m.yaml", "--topic", "deploy", "--content", "x", "--sensitivity", "private")
     assert run(["status", "--config", "m.yaml"]) == 0
     assert "entries s  1 entry in 1 topic, 1 private, newest 20" in capsys.readouterr().out
+
+
+def test_only_what_is_private_is_called_so(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(
+        alone / "spark-memory",
+        "deploy",
+        entry("a", sensitivity="public"),
+        entry("b", sensitivity="secret"),
+        entry("c", tags=["private/diary"]),
+        {"id": "d", "content": "of a tool that knows no labels"},
+    )
+    assert run(["recall"]) == 0
+    assert "4 entries  newest 2026-11-21, 2 private" in capsys.readouterr().out
+    assert run(["recall", "--topic", "deploy"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert {line.split(" · ")[-1][0] for line in shown if " · private · " in line} == {"b", "c"}
 
 
 def test_recall_says_what_is_wrong(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
