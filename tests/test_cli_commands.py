@@ -295,6 +295,11 @@ def test_recall_beside_a_busy_service_tells_only_of_what_is_missing(
     assert ("records are not in the index yet" in capsys.readouterr().err) is said
 
 
+@pytest.mark.parametrize(("option", "done"), [("--rebuild", "rebuilt"), ("--embed", "embedded")])
+def test_recall_makes_an_index_or_vectors_without_a_question(demo: Demo, option: str, done: str) -> None:
+    assert demo.json("recall", option)[done]
+
+
 def test_recall_makes_a_damaged_index_again(demo: Demo) -> None:
     index = demo.base / "state" / "index.db"
     assert demo.json("recall", "ticket", "--shareable") != []

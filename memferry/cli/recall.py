@@ -185,8 +185,8 @@ def _filters(arguments: Namespace, names: Mapping[str, str]) -> Filters:
 
 def _of_topics(arguments: Namespace) -> Answer | None:
     """What needs no index: all topics, one of them, or a query where nothing is configured."""
-    asked = arguments.query or arguments.rebuild
-    if asked and arguments.topic is None and is_configured(arguments):
+    asks_the_index = arguments.rebuild or arguments.embed or (arguments.query and is_configured(arguments))
+    if asks_the_index and arguments.topic is None:
         return None
     from memferry.cli import topics
 

@@ -369,3 +369,4 @@ def test_recall_says_what_is_wrong(alone: Path, capsys: pytest.CaptureFixture[st
     assert run(["recall", "--topic", "broken"]) == 1
     assert run(["recall", "--topic", "none"]) == 2
     assert run(["recall", "words", "--topic", "deploy"]) == 2
+    assert run(["recall", "--embed"]) == run(["recall", "--rebuild", "words"]) == 2, "there is no index of it"
