@@ -270,6 +270,49 @@ def test_recall_marks_what_is_held_and_leaves_it_out_of_what_may_be_passed_on(de
     assert demo.text("recall", "clinic", "--shareable") == "nothing found\n"
 
 
+def shareable(demo: Demo) -> list[str]:
+    """Ids of the topic `harbour`; and the list of topics says as many, and names no other."""
+    found = sorted(one["id"] for one in demo.json("recall", "--topic", "harbour", "--shareable")["entries"])
+    listed = [(one["topic"], one["entries"], one["private"]) for one in demo.json("recall", "--shareable")["topics"]]
+    assert listed == ([("harbour", len(found), 0)] if found else [])
+    return found
+
+
+def test_of_a_topic_only_what_may_leave_is_passed_on(demo: Demo) -> None:
+    demo.text("learn", "--topic", "ada", "--content", "Ada goes to the heart clinic", "--sensitivity", "private")
+    demo.text("learn", "--topic", "harbour", "--content", "Gulls steal sandwiches")
+    assert shareable(demo) == ["les-0001", "les-0002", "les-0004"], "the new one was not judged yet"
+    demo.text("push")
+    assert len(shareable(demo)) == 4
+    demo.text("forget", "les-0004")
+    assert "les-0004" not in shareable(demo)
+
+
+def test_a_label_counts_before_it_was_read(demo: Demo) -> None:
+    topic = demo.base / "sample" / "spark-memory" / "harbour.json"
+    entries = json.loads(topic.read_text())
+    topic.write_text(json.dumps([entries[0] | {"tags": ["private"]}, *entries[1:]]))
+    assert shareable(demo) == ["les-0002", "les-0004"]
+    topic.write_text(json.dumps({"visibility": "private", "entries": entries}))
+    assert shareable(demo) == []
+
+
+def test_what_was_cut_out_of_an_entry_is_not_passed_on(demo: Demo) -> None:
+    config = demo.base / "memferry.yaml"
+    config.write_text(config.read_text().replace("rules: []", "rules: [{name: m, do: redact, text: migrations}]"))
+    demo.text("push")
+    assert "[redacted:" in demo.text("recall", "ferry", "leaves", "--shareable")
+    assert shareable(demo) == ["les-0002", "les-0004"]
+
+
+def test_nothing_of_a_topic_is_passed_on_before_the_first_push(demo: Demo) -> None:
+    other = ("--state", str(demo.base / "other"))
+    assert demo.json("recall", "--shareable", *other)["topics"] == []
+    assert demo.text("recall", "--topic", "harbour", "--shareable", *other) == "nothing found\n"
+    (demo.base / "state" / "state.db").write_bytes(b"not a database" * 1000)
+    assert "memferry doctor" in demo.json("recall", "--shareable", exit_code=1)["hint"]
+
+
 def test_what_may_be_passed_on_waits_until_what_was_withdrawn_is_out_of_the_index(demo: Demo) -> None:
     note = demo.base / "sample" / "notes" / "ferry.md"
     note.write_text("the zanzibar ferry")

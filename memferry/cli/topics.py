@@ -13,7 +13,7 @@ from memferry.cli.learn import configured, home
 from memferry.cli.output import count, problem, rows
 from memferry.errors import ConfigError
 from memferry.memory import access, names, topics, where
-from memferry.memory.topics import DAY_S, Ranked, Summary
+from memferry.memory.topics import DAY_S, Pick, Ranked, Summary
 from memferry.memory.where import Home
 from memferry.values import iso
 
@@ -30,25 +30,32 @@ def answer(arguments: Namespace) -> Answer:
 def overview(arguments: Namespace) -> Answer:
     """Every topic of every space, or of one."""
     now = time.time()
-    found = [_summary(one, kept, now) for kept in homes_of(arguments) for one in topics.overview(kept.folder, now)]
-    return Answer({"topics": found}, _overview(found), int(any(one["problem"] for one in found)))
+    found = [
+        _summary(one, kept, now)
+        for kept in homes_of(arguments)
+        for one in topics.overview(kept.folder, now, _pick(arguments, kept))
+        if one.entries or not arguments.shareable
+    ]
+    nothing = "nothing found" if arguments.shareable else "nothing was learned yet; see `memferry learn --help`"
+    return Answer({"topics": found}, _overview(found, nothing), int(any(one["problem"] for one in found)))
 
 
 def of_topic(arguments: Namespace) -> Answer:
     """The entries of one topic, best first; those that are shown were accessed."""
     now = time.time()
     kept = home_with(arguments)
-    shown = topics.ranked(kept.folder, arguments.topic, now)[: arguments.limit]
+    shown = topics.ranked(kept.folder, arguments.topic, now, _pick(arguments, kept))[: arguments.limit]
     ids = {one.entry["id"] for one in shown if type(one.entry.get("id")) is str}
     if ids:
         access.count(kept.folder, ids, now)
     document = {"topic": arguments.topic, "space": kept.space, "entries": [_entry(one) for one in shown]}
-    return Answer(document, _lines(shown))
+    return Answer(document, _lines(shown) if shown else ["nothing found"])
 
 
 def of_query(arguments: Namespace) -> Answer:
     """Entries that hold words of the query; for where there is no configuration, and so no index."""
-    found = topics.search(home(arguments).folder, " ".join(arguments.query), time.time())
+    kept = home(arguments)
+    found = topics.search(kept.folder, " ".join(arguments.query), time.time(), _pick(arguments, kept))
     wanted = [hit for hit in found if _is_wanted(hit[2], arguments)][: arguments.limit]
     shown = [_entry(one) | {"topic": topic, "score": shared + one.effective} for shared, topic, one in wanted]
     return Answer(shown, _lines([one for _, _, one in wanted]) if shown else ["nothing found"])
@@ -58,6 +65,18 @@ def _is_wanted(one: Ranked, arguments: Namespace) -> bool:
     entry = one.entry
     fits_type = arguments.type is None or entry.get("type") == arguments.type
     return fits_type and (arguments.tag is None or arguments.tag in (entry.get("tags") or ()))
+
+
+def _pick(arguments: Namespace, kept: Home) -> Pick:
+    """Which entries are asked for."""
+    if not arguments.shareable:
+        return topics.everything
+    from memferry.agent.commands import shareable
+
+    settings = configured(arguments)
+    if settings is None or kept.space is None:
+        return shareable.judged(kept.folder, settings)
+    return shareable.cleared(settings, kept.space)
 
 
 def home_with(arguments: Namespace) -> Home:
@@ -89,9 +108,9 @@ def _summary(one: Summary, kept: Home, now: float) -> dict[str, Any]:
     }
 
 
-def _overview(found: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _overview(found: Sequence[Mapping[str, Any]], nothing: str) -> Iterator[str]:
     if not found:
-        yield "nothing was learned yet; see `memferry learn --help`"
+        yield nothing
     table = [
         (one["space"] or one["folder"], one["topic"], count(one["entries"], "entry"), _state(one))
         for one in found

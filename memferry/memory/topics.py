@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from memferry.errors import ConfigError, MemferryError
 from memferry.memory import access, importance, names
@@ -18,6 +18,9 @@ from memferry.values import seconds
 
 if TYPE_CHECKING:
     from memferry.model import Record
+
+Pick: TypeAlias = "Callable[[Sequence[Record]], Sequence[Record]]"
+"""Which entries of a file count."""
 
 DAY_S = 24 * 3600.0
 _WORD = re.compile(r"\w+")
@@ -56,14 +59,19 @@ def files(folder: Path) -> list[str]:
         return []
 
 
-def overview(folder: Path, now: float) -> Iterator[Summary]:
+def everything(found: Sequence[Record]) -> Sequence[Record]:
+    """Every entry counts."""
+    return found
+
+
+def overview(folder: Path, now: float, pick: Pick = everything) -> Iterator[Summary]:
     """Every topic of a folder."""
     counts = access.totals(folder)
     for name in files(folder):
-        yield summary(folder / name, counts, now)
+        yield summary(folder / name, counts, now, pick)
 
 
-def summary(path: Path, counts: Counts, now: float) -> Summary:
+def summary(path: Path, counts: Counts, now: float, pick: Pick = everything) -> Summary:
     """One topic at a glance."""
     from memferry.memory import records  # `status` asks for topics that changed, and mostly none did
 
@@ -73,6 +81,7 @@ def summary(path: Path, counts: Counts, now: float) -> Summary:
         return Summary(path.stem, problem=f"{path} cannot be read: {error.strerror}")
     except MemferryError as error:
         return Summary(path.stem, problem=str(error))
+    found = pick(found)
     entries = [entry_of(one) for one in found]
     written = [at for one in entries for name in ("updated_at", "created_at") if (at := seconds(one.get(name)))]
     fades = [at for one in entries if (at := importance.fades_at(one, access_of(one, counts))) is not None]
@@ -98,21 +107,22 @@ def access_of(entry: Entry, counts: Counts) -> Access:
     return importance.own(entry).and_also(counts.get(entry_id if type(entry_id) is str else "", Access()))
 
 
-def ranked(folder: Path, topic: str, now: float) -> list[Ranked]:
+def ranked(folder: Path, topic: str, now: float, pick: Pick = everything) -> list[Ranked]:
     """A topic's entries, the one that counts most first. Raises ConfigError where there is no such topic."""
     file = names.file_of(folder, topic)
     path = folder / file
     if not path.exists():
-        raise ConfigError(f"there is no topic {topic!r} in {folder}", hint=_near(topic, files(folder)))
+        present = [one.topic for one in overview(folder, now, pick) if one.entries]
+        raise ConfigError(f"there is no topic {topic!r} in {folder}", hint=_near(topic, present))
     from memferry.memory import records
 
     counts = access.totals(folder)
-    used = [(one, access_of(entry_of(one), counts)) for one in records.entries(path)]
+    used = [(one, access_of(entry_of(one), counts)) for one in pick(records.entries(path))]
     found = [Ranked(one, importance.effective(entry_of(one), uses, now), uses) for one, uses in used]
     return sorted(found, key=lambda one: -one.effective)
 
 
-def search(folder: Path, query: str, now: float) -> list[tuple[int, str, Ranked]]:
+def search(folder: Path, query: str, now: float, pick: Pick = everything) -> list[tuple[int, str, Ranked]]:
     """Entries of all topics with words of `query`: how many of them, the topic and the entry, the best first. For
     where there is no index yet."""
     words = set(_WORD.findall(query.casefold()))
@@ -120,7 +130,7 @@ def search(folder: Path, query: str, now: float) -> list[tuple[int, str, Ranked]
     for file in files(folder):
         topic = file.removesuffix(names.SUFFIX)
         with suppress(MemferryError):  # the overview names what cannot be read
-            for one in ranked(folder, topic, now):
+            for one in ranked(folder, topic, now, pick):
                 said = " ".join([topic, str(one.entry.get("content")), *map(str, one.entry.get("tags") or ())])
                 shared = len(words.intersection(_WORD.findall(said.casefold())))
                 if shared:
@@ -128,10 +138,9 @@ def search(folder: Path, query: str, now: float) -> list[tuple[int, str, Ranked]
     return sorted(found, key=lambda hit: (-hit[0], -hit[2].effective))
 
 
-def _near(topic: str, present: Sequence[str]) -> str:
+def _near(topic: str, known: Sequence[str]) -> str:
     import difflib
 
-    known = [name.removesuffix(names.SUFFIX) for name in present]
     near = difflib.get_close_matches(topic, known, n=1)
     if near:
         return f"did you mean {near[0]!r}?"

@@ -36,6 +36,19 @@ class Known(Protocol):
         ...
 
 
+class NothingHeld:
+    """A `Known` for who does not ask what was held before."""
+
+    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
+        return {}
+
+    def has_passages(self) -> bool:
+        return False
+
+    def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
+        return {}
+
+
 class Search(Protocol):
     """Looks into records for what should not leave. The same records give the same findings."""
 

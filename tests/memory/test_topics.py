@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from memferry.agent.commands.status import status
 from memferry.cli.main import run
-from memferry.errors import ConfigError
+from memferry.errors import ConfigError, ScannerBroken
 from memferry.memory import access, arrays, drafts, entries, glance, importance, locks, topics
 from memferry.memory.drafts import Draft
 from memferry.memory.entries import Topic
@@ -357,6 +357,57 @@ def test_only_what_is_private_is_called_so(alone: Path, capsys: pytest.CaptureFi
     assert run(["recall", "--topic", "deploy"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert {line.split(" · ")[-1][0] for line in shown if " · private · " in line} == {"b", "c"}
+
+
+@pytest.mark.parametrize("config", ["", "state: state\nspaces: []\n"], ids=["no configuration", "no space"])
+def test_what_no_space_holds_is_judged_before_it_is_passed_on(
+    alone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    folder = alone / "spark-memory"
+    if config:
+        (alone / "m.yaml").write_text(config)
+        monkeypatch.setenv("MEMFERRY_CONFIG", str(alone / "m.yaml"))
+    told(capsys, "learn", "--topic", "deploy", "--content", "the db password is hunter2000x")
+    told(capsys, "learn", "--topic", "deploy", "--content", "Migrations run before the db password is asked for.")
+    write(
+        folder,
+        "other",
+        entry("secret", content="the db password is hunter2000x", sensitivity="internal"),
+        entry("tagged", content="Ada minds the db more than she says to anybody", tags=["private"]),
+        entry("repeats", content="Somebody told me: Ada minds the db more than she says to anybody"),
+        entry("names", content="about the db see tagged", supersedes=["tagged"]),
+    )
+    shown = [
+        *told(capsys, "recall", "--topic", "deploy", "--shareable")["entries"],
+        *told(capsys, "recall", "--topic", "other", "--shareable")["entries"],
+    ]
+    assert [one["content"] for one in shown] == ["Migrations run before the db password is asked for."]
+    assert [(one["topic"], one["entries"]) for one in told(capsys, "recall", "--shareable")["topics"]] == [
+        ("deploy", 1)
+    ]
+    assert run(["recall", "--topic", "none", "--shareable"]) == 2
+    assert "topics: deploy\n" in capsys.readouterr().err
+    if not config:
+        assert [one["content"][:10] for one in told(capsys, "recall", "db", "--shareable")] == ["Migrations"]
+    (folder / "broken.json").write_text("[")
+    for asked in ([], ["--topic", "deploy"]):
+        assert run(["recall", "--shareable", *asked]) == 1
+        shown_ = capsys.readouterr()
+        assert "broken.json" in shown_.err, "who cannot read it cannot tell what repeats it"
+        assert not shown_.out
+
+
+def test_nothing_is_passed_on_where_secrets_cannot_be_found(
+    alone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ScannerBroken("it is broken", hint="mend it")
+
+    told(capsys, "learn", "--topic", "deploy", "--content", "Migrations run first.")
+    monkeypatch.setattr("memferry.policies.secrets.search", broken)
+    for asked in ([], ["--topic", "deploy"], ["migrations"]):
+        assert run(["recall", "--shareable", *asked]) == 1
+        assert capsys.readouterr() == ("", "memferry: it is broken\n  mend it\n")
 
 
 def test_recall_says_what_is_wrong(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from memferry.formats.base import Whole
 from memferry.formats.files import FORMAT as BY_SUFFIX
 from memferry.keys import Fingerprinter
 from memferry.model import Record, Source
-from memferry.policies.base import Held, Kept
+from memferry.policies.base import Held, Kept, NothingHeld
 from memferry.policies.chain import judge
 from memferry.policies.contents import contents_of
 from memferry.policies.desk import masked
@@ -52,7 +52,7 @@ def test(config: Config, target: str, space: str | None) -> list[Verdict]:
         return [Verdict(0, "held", excluded.rule, excluded.reason, ())]
     records = _parsed(tree, file, path.read_bytes() if is_file else target.encode())
     desk, fingerprint = judging.desk(tree), Fingerprinter(bytes(32))
-    verdicts = judge(records, _NothingHeld(), fingerprint, desk=desk)
+    verdicts = judge(records, NothingHeld(), fingerprint, desk=desk)
     found = desk.find(records)
     return [
         _verdict(record, one, [(f.name, desk.does(record, contents_of(record), f)[0], masked(f)) for f in some])
@@ -92,19 +92,6 @@ def _asks_no_more(one: Rule, other: Rule) -> bool:
     """Whether `one` matches wherever `other` does."""
     conditions = [name for name in Rule._fields if name not in ("name", "do", "reason", "place")]
     return all(not getattr(one, name) or getattr(one, name) == getattr(other, name) for name in conditions)
-
-
-class _NothingHeld:
-    """What was held before is not asked for."""
-
-    def held_ids(self, ids: Collection[int]) -> Mapping[int, Collection[int]]:
-        return {}
-
-    def has_passages(self) -> bool:
-        return False
-
-    def passages(self, marks: Collection[int]) -> Mapping[int, Sequence[tuple[int, int, int]]]:
-        return {}
 
 
 def _place(config: Config, path: Path | None, space: str | None) -> tuple[Tree, str]:
