@@ -27,6 +27,10 @@ from memferry.recall.search import Answers, Hit, Wanted
 SOON = 20_000
 """So many operations the service takes in while somebody waits for an answer; a second, about."""
 
+SHOWN = 10
+
+NEED_THE_INDEX = ("machine", "tier", "rebuild", "embed", "explain")
+
 A_MOMENT_S = 2.0
 """So long whoever asks waits for a service that is at other work to take it in, or to start what answers."""
 
@@ -40,7 +44,7 @@ def _describe(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--topic", metavar="TOPIC", help="the entries of this topic, best first")
     parser.add_argument(
-        "--limit", metavar="N", type=number_from(1), default=10, help="show at most N answers (default 10)"
+        "--limit", metavar="N", type=number_from(1), help=f"show at most N answers (default {SHOWN}; all topics)"
     )
     parser.add_argument("--space", metavar="NAME", help="only from this space")
     parser.add_argument("--machine", metavar="NAME", help="only what this machine has")
@@ -70,7 +74,7 @@ def _recall(arguments: Namespace) -> Answer:
         return Answer({"rebuilt": arguments.rebuild, "embedded": arguments.embed}, [done])
     names = machine_names(settings.state)
     found = _answers(
-        arguments, settings, Wanted(" ".join(arguments.query), arguments.limit, _filters(arguments, names))
+        arguments, settings, Wanted(" ".join(arguments.query), arguments.limit or SHOWN, _filters(arguments, names))
     )
     _tell(found.notices)
     hits = [_named(hit, names) for hit in found.hits]
@@ -188,9 +192,26 @@ def _of_topics(arguments: Namespace) -> Answer | None:
     asks_the_index = arguments.rebuild or arguments.embed or (arguments.query and is_configured(arguments))
     if asks_the_index and arguments.topic is None:
         return None
+    _refuse_what_needs_the_index(arguments)
     from memferry.cli import topics
 
-    return topics.answer(arguments)
+    filters = _filters(arguments, {})
+    if arguments.topic is None and arguments.query:
+        hits = topics.hits(arguments, filters, arguments.limit or SHOWN)
+        return Answer(hits, _found(hits, explain=arguments.explain))
+    return topics.answer(arguments, filters, SHOWN)
+
+
+def _refuse_what_needs_the_index(arguments: Namespace) -> None:
+    """Rather than pass it over: who gave it would take the answer for another."""
+    of_topics = arguments.topic is not None or not arguments.query
+    for name in NEED_THE_INDEX:
+        if getattr(arguments, name) and (of_topics or name != "explain"):
+            if of_topics:
+                raise ConfigError(
+                    f"--{name} is for a QUERY, not for topics", hint=f"ask for words, or leave out --{name}"
+                )
+            raise ConfigError(f"--{name} needs an index, and so a configuration", hint="`memferry init` writes one")
 
 
 def _named(hit: Hit, names: Mapping[str, str]) -> dict[str, Any]:
@@ -202,7 +223,8 @@ def _found(hits: Sequence[Mapping[str, Any]], *, explain: bool) -> Iterator[str]
     if not hits:
         yield "nothing found"
     for hit in hits:
-        mark = "held, stays here" if hit["held"] else f"from {', '.join(hit['origins'])}"
+        origins = f"from {', '.join(hit['origins'])}" if hit["origins"] else ""
+        mark = "held, stays here" if hit["held"] else origins
         where = (hit["space"], hit["file"], hit["type"], (hit["ts"] or "")[:10], hit["key"], mark)
         yield f"{hit['score']:.2f}  {' · '.join(filter(None, where))}"
         yield f"      {hit['snippet']}"

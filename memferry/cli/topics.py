@@ -1,4 +1,4 @@
-"""recall without a query: all topics, or the entries of one."""
+"""recall without an index: all topics, the entries of one, or those with words of a query."""
 
 from __future__ import annotations
 
@@ -12,39 +12,43 @@ from memferry.cli.command import Answer
 from memferry.cli.learn import configured, home
 from memferry.cli.output import count, problem, rows
 from memferry.errors import ConfigError
-from memferry.memory import access, names, topics, where
+from memferry.memory import access, finding, names, topics, where
+from memferry.memory.finding import Found
+from memferry.memory.records import is_private
 from memferry.memory.topics import DAY_S, Pick, Ranked, Summary
 from memferry.memory.where import Home
+from memferry.recall.lookup import Filters
 from memferry.values import iso
 
 
-def answer(arguments: Namespace) -> Answer:
-    """What a recall of topics shows."""
+def answer(arguments: Namespace, filters: Filters, shown: int) -> Answer:
+    """What a recall of topics shows. `shown`: how many entries where nobody says how many."""
     if arguments.topic is None:
-        return of_query(arguments) if arguments.query else overview(arguments)
+        return overview(arguments, filters)
     if arguments.query:
         raise ConfigError("--topic and a QUERY do not go together", hint="leave out one of them")
-    return of_topic(arguments)
+    return of_topic(arguments, filters, arguments.limit or shown)
 
 
-def overview(arguments: Namespace) -> Answer:
-    """Every topic of every space, or of one."""
+def overview(arguments: Namespace, filters: Filters) -> Answer:
+    """Every topic of every space, or of one; where not every entry is asked for, those that have some."""
     now = time.time()
+    partly = arguments.shareable or any(filters._replace(space=None))
     found = [
         _summary(one, kept, now)
         for kept in homes_of(arguments)
-        for one in topics.overview(kept.folder, now, _pick(arguments, kept))
-        if one.entries or not arguments.shareable
-    ]
-    nothing = "nothing found" if arguments.shareable else "nothing was learned yet; see `memferry learn --help`"
+        for one in topics.overview(kept.folder, now, _pick(arguments, filters, kept))
+        if one.entries or not partly or (one.problem and not arguments.shareable)
+    ][: arguments.limit]
+    nothing = "nothing found" if partly else "nothing was learned yet; see `memferry learn --help`"
     return Answer({"topics": found}, _overview(found, nothing), int(any(one["problem"] for one in found)))
 
 
-def of_topic(arguments: Namespace) -> Answer:
+def of_topic(arguments: Namespace, filters: Filters, limit: int) -> Answer:
     """The entries of one topic, best first; those that are shown were accessed."""
     now = time.time()
     kept = home_with(arguments)
-    shown = topics.ranked(kept.folder, arguments.topic, now, _pick(arguments, kept))[: arguments.limit]
+    shown = topics.ranked(kept.folder, arguments.topic, now, _pick(arguments, filters, kept))[:limit]
     ids = {one.entry["id"] for one in shown if type(one.entry.get("id")) is str}
     if ids:
         access.count(kept.folder, ids, now)
@@ -52,25 +56,46 @@ def of_topic(arguments: Namespace) -> Answer:
     return Answer(document, _lines(shown) if shown else ["nothing found"])
 
 
-def of_query(arguments: Namespace) -> Answer:
-    """Entries that hold words of the query; for where there is no configuration, and so no index."""
+def hits(arguments: Namespace, filters: Filters, limit: int) -> list[dict[str, Any]]:
+    """Entries with words of the query, for where there is no index; told as the index tells of records."""
     kept = home(arguments)
-    found = topics.search(kept.folder, " ".join(arguments.query), time.time(), _pick(arguments, kept))
-    wanted = [hit for hit in found if _is_wanted(hit[2], arguments)][: arguments.limit]
-    shown = [_entry(one) | {"topic": topic, "score": shared + one.effective} for shared, topic, one in wanted]
-    return Answer(shown, _lines([one for _, _, one in wanted]) if shown else ["nothing found"])
+    found = finding.find(kept.folder, " ".join(arguments.query), time.time(), _pick(arguments, filters, kept))
+    return [_hit(hit, number) for number, hit in enumerate(found[:limit], 1)]
 
 
-def _is_wanted(one: Ranked, arguments: Namespace) -> bool:
-    entry = one.entry
-    fits_type = arguments.type is None or entry.get("type") == arguments.type
-    return fits_type and (arguments.tag is None or arguments.tag in (entry.get("tags") or ()))
+def _hit(hit: Found, number: int) -> dict[str, Any]:
+    record = hit.one.record
+    return {
+        "key": record.key,
+        "space": None,
+        "text": hit.text,
+        "snippet": hit.snippet,
+        "score": hit.score,
+        "file": record.source.file,
+        "type": record.type,
+        "tags": list(record.tags),
+        "ts": record.ts,
+        "scope": finding.scope_of(record),
+        "sensitivity": finding.sensitivity_of(record),
+        "machine": None,
+        "origins": [],
+        "held": is_private(record),
+        "why": {
+            "matched": hit.matched,
+            "matched_before": (),
+            "scores": {"words": hit.score},
+            "ranks": {"words": number},
+        },
+    }
 
 
-def _pick(arguments: Namespace, kept: Home) -> Pick:
+def _pick(arguments: Namespace, filters: Filters, kept: Home) -> Pick:
     """Which entries are asked for."""
-    if not arguments.shareable:
-        return topics.everything
+    may_be_shown = _shareable(arguments, kept) if arguments.shareable else topics.everything
+    return lambda found: [one for one in may_be_shown(found) if finding.fits(filters, one)]
+
+
+def _shareable(arguments: Namespace, kept: Home) -> Pick:
     from memferry.agent.commands import shareable
 
     settings = configured(arguments)
@@ -138,8 +163,6 @@ def _entry(one: Ranked) -> dict[str, Any]:
 
 
 def _lines(shown: Sequence[Ranked]) -> Iterator[str]:
-    from memferry.memory.records import is_private
-
     for one in shown:
         tags = "".join(f" #{tag}" for tag in one.record.tags)
         private = " · private" if is_private(one.record) else ""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -23,7 +21,6 @@ Pick: TypeAlias = "Callable[[Sequence[Record]], Sequence[Record]]"
 """Which entries of a file count."""
 
 DAY_S = 24 * 3600.0
-_WORD = re.compile(r"\w+")
 
 
 class Summary(NamedTuple):
@@ -120,22 +117,6 @@ def ranked(folder: Path, topic: str, now: float, pick: Pick = everything) -> lis
     used = [(one, access_of(entry_of(one), counts)) for one in pick(records.entries(path))]
     found = [Ranked(one, importance.effective(entry_of(one), uses, now), uses) for one, uses in used]
     return sorted(found, key=lambda one: -one.effective)
-
-
-def search(folder: Path, query: str, now: float, pick: Pick = everything) -> list[tuple[int, str, Ranked]]:
-    """Entries of all topics with words of `query`: how many of them, the topic and the entry, the best first. For
-    where there is no index yet."""
-    words = set(_WORD.findall(query.casefold()))
-    found = []
-    for file in files(folder):
-        topic = file.removesuffix(names.SUFFIX)
-        with suppress(MemferryError):  # the overview names what cannot be read
-            for one in ranked(folder, topic, now, pick):
-                said = " ".join([topic, str(one.entry.get("content")), *map(str, one.entry.get("tags") or ())])
-                shared = len(words.intersection(_WORD.findall(said.casefold())))
-                if shared:
-                    found.append((shared, topic, one))
-    return sorted(found, key=lambda hit: (-hit[0], -hit[2].effective))
 
 
 def _near(topic: str, known: Sequence[str]) -> str:

@@ -96,9 +96,7 @@ class Searcher:
 
     def search(self, wanted: Wanted) -> Answers:
         """Best first. Raises ConfigError for a query without a word."""
-        asked = terms(wanted.query)
-        if not asked:
-            raise ConfigError("there is no word to look for", hint="ask for at least one word")
+        asked = asked_of(wanted.query)
         with contextlib.ExitStack() as seen:
             for reader in self._readers:
                 seen.enter_context(reader.snapshot())
@@ -197,6 +195,13 @@ class Searcher:
         texts = [one.text for one in passages] + [one.before for one in passages]
         marked, count = self._marker.mark(asked, texts), len(passages)
         return [(own, words_in(before)) for own, before in zip(marked[:count], marked[count:], strict=True)]
+
+
+def asked_of(query: str) -> list[str]:
+    """The terms of a question. Raises ConfigError where there is none."""
+    if asked := terms(query):
+        return asked
+    raise ConfigError("there is no word to look for", hint="ask for at least one word")
 
 
 def _passage(text: str, id_: int) -> str:

@@ -23,6 +23,7 @@ from memferry.memory.drafts import Draft
 from memferry.memory.entries import Topic
 from memferry.memory.importance import Access
 from memferry.memory.where import Home
+from memferry.recall.search import Hit
 from memferry.values import iso, seconds
 from tests.agent.machines import Machine, quiet
 
@@ -326,14 +327,95 @@ def test_recall_shows_topics_and_then_the_best_of_one(alone: Path, capsys: pytes
 def test_recall_finds_words_without_a_configuration(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told(capsys, "learn", "--topic", "deploy", "--content", "Migrations run first.", "--type", "lesson")
     told(capsys, "learn", "--topic", "tides", "--content", "Tables run in UTC.", "--tag", "Migrations")
-    hits = told(capsys, "recall", "migrations", "first")
-    assert [(hit["score"] > 1, hit["topic"], hit["type"]) for hit in hits] == [
-        (True, "deploy", "lesson"), (True, "tides", "fact"),
+    hits = told(capsys, "recall", "migration", "first")
+    assert [(hit["score"], hit["file"], hit["type"]) for hit in hits] == [
+        (1.0, "deploy.json", "lesson"), (0.5, "tides.json", "fact"),
     ]  # fmt: skip
-    assert [hit["topic"] for hit in told(capsys, "recall", "run", "--type", "fact")] == ["tides"]
+    assert [hit["file"] for hit in told(capsys, "recall", "run", "--type", "fact")] == ["tides.json"]
     assert told(capsys, "recall", "ferries") == []
-    assert run(["recall", "run"]) == 0
-    assert "Tables run in UTC." in capsys.readouterr().out
+    assert run(["recall", "run", "--explain"]) == 0
+    shown = capsys.readouterr().out
+    assert "tides: Tables [run] in UTC." in shown
+    assert "words 1 (no. 2); matched run" in shown
+    assert run(["recall", "?!"]) == 2
+
+
+def test_without_a_configuration_answers_look_the_same(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    told(capsys, "learn", "--topic", "deploy", "--content", "数据库 first.", "--tag", "x", "--sensitivity", "private")
+    (hit,) = told(capsys, "recall", "数据库")
+    assert tuple(hit) == Hit._fields
+    assert (hit["text"], hit["tags"], hit["sensitivity"], hit["score"]) == ("数据库 first.", ["x"], "private", 1.0)
+    assert (hit["space"], hit["machine"], hit["origins"], hit["held"]) == (None, None, [], True)
+    assert hit["ts"] == iso(seconds(hit["ts"]) or 0.0)
+
+
+FILTERS = [
+    (["--type", "decision"], ["c"]),
+    (["--tag", "x"], ["b"]),
+    (["--scope", "project:atlas"], ["b"]),
+    (["--sensitivity", "public"], ["c"]),
+    (["--since", "2026-11-01"], ["a", "b"]),
+    (["--until", "2026-10-31"], ["c"]),
+    (["--since", "2026-11-21T12:00:00Z", "--until", "2026-11-21T12:00:00Z"], ["a"]),
+    (["--type", "fact", "--tag", "none"], []),
+]
+
+
+@pytest.mark.parametrize(("filters", "expected"), FILTERS)
+def test_filters_count_wherever_entries_are_shown(
+    alone: Path, capsys: pytest.CaptureFixture[str], filters: list[str], expected: list[str]
+) -> None:
+    write(
+        alone / "spark-memory",
+        "deploy",
+        entry("a"),
+        entry("b", 10, tags=["x"], scope="project:atlas"),
+        entry("c", 50, type="decision", sensitivity="public"),
+    )
+    write(alone / "spark-memory", "other", {"id": "d", "content": "undated", "type": "reflection"})
+    shown = told(capsys, "recall", "--topic", "deploy", *filters)["entries"]
+    assert sorted(one["id"] for one in shown) == expected
+    assert sorted(one["key"] for one in told(capsys, "recall", "says", *filters)) == expected
+    listed = [(one["topic"], one["entries"]) for one in told(capsys, "recall", *filters)["topics"]]
+    assert listed == ([("deploy", len(expected))] if expected else [])
+
+
+def test_as_many_are_shown_as_asked_for(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(12):
+        write(alone / "spark-memory", f"t{number:02}", *(entry(f"e{number}-{n}") for n in range(12)))
+    assert len(told(capsys, "recall")["topics"]) == 12
+    assert len(told(capsys, "recall", "--limit", "3")["topics"]) == 3
+    for asked in (["--topic", "t00"], ["says"]):
+        for limit, count in ((["--limit", "3"], 3), ([], 10)):
+            found = told(capsys, "recall", *asked, *limit)
+            assert len(found if asked == ["says"] else found["entries"]) == count
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        (["--topic", "deploy", "--machine", "nosuch"], "--machine is for a QUERY, not for topics"),
+        (["--tier", "core"], "--tier is for a QUERY, not for topics"),
+        (["--topic", "deploy", "--explain"], "--explain is for a QUERY"),
+        (["--topic", "deploy", "--embed"], "--embed is for a QUERY"),
+        (["says", "--machine", "nosuch"], "--machine needs an index, and so a configuration"),
+        (["says", "--tier", "core"], "--tier needs an index"),
+        (["--topic", "deploy", "--since", "nonsense"], "--since nonsense is not a time"),
+        (["--since", "99999999w"], "--since 99999999w is not a time"),
+        (["says", "--until", "2026-13-01"], "--until 2026-13-01 is not a time"),
+        (["--limit", "0"], "--limit: must be a whole number, 1 or more"),
+        (["--topic", "deploy", "--limit=-1"], "--limit: must be a whole number, 1 or more"),
+        (["--limit", "-1"], "--limit: "),
+    ],
+)
+def test_what_cannot_be_asked_for_is_not_passed_over(
+    alone: Path, capsys: pytest.CaptureFixture[str], asked: list[str], error: str
+) -> None:
+    write(alone / "spark-memory", "deploy", entry("a"))
+    assert run(["recall", *asked]) == 2
+    shown = capsys.readouterr()
+    assert error in shown.err
+    assert not shown.out
 
 
 def test_status_says_it_in_words(alone: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -388,7 +470,7 @@ def test_what_no_space_holds_is_judged_before_it_is_passed_on(
     assert run(["recall", "--topic", "none", "--shareable"]) == 2
     assert "topics: deploy\n" in capsys.readouterr().err
     if not config:
-        assert [one["content"][:10] for one in told(capsys, "recall", "db", "--shareable")] == ["Migrations"]
+        assert [one["text"][:10] for one in told(capsys, "recall", "db", "--shareable")] == ["Migrations"]
     (folder / "broken.json").write_text("[")
     for asked in ([], ["--topic", "deploy"]):
         assert run(["recall", "--shareable", *asked]) == 1
