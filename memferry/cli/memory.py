@@ -10,7 +10,7 @@ import gc
 import os
 import sys
 import time
-from argparse import REMAINDER, SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import REMAINDER, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from json import JSONEncoder
@@ -63,6 +63,7 @@ def perform(argv: Sequence[str], program: str, *, now: Callable[[], float] = tim
 
 
 def _performed(argv: Sequence[str], program: str, now: Callable[[], float]) -> dict[str, Any]:
+    argv = _without_common(argv)
     name = argv[0] if argv else ""
     if name in ("", "-h", "--help"):
         sys.stdout.write(overview(program))
@@ -121,6 +122,19 @@ def _print(document: dict[str, Any]) -> None:
 # -- arguments
 
 
+def _without_common(argv: Sequence[str]) -> list[str]:
+    """Less what every command of memferry takes, and no verb has a use for. Not left to argparse: a verb's flags may be
+    shortened, and some would be ambiguous then."""
+    kept, words = [], list(argv)
+    while words:
+        word = words.pop(0)
+        if word in ("--config", "--state") and words and not words[0].startswith("-"):
+            words.pop(0)
+        elif word not in ("--json", "--verbose", "-v", "-vv") and not word.startswith(("--config=", "--state=")):
+            kept.append(word)
+    return kept
+
+
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise MemoryRefused(message, hint=f"see `{self.prog} --help`")
@@ -143,7 +157,6 @@ def _parser(name: str, verb: VerbSpec, program: str) -> ArgumentParser:
     for flag, settings in verb.flags:
         parser.add_argument(flag, **settings)
     parser.add_argument("--root", default=root, metavar="DIR", help="the tree (MEMORY_ROOT, else .memory)")
-    parser.add_argument("--json", action="store_true", help=SUPPRESS)  # as every command takes it; it is JSON anyhow
     return parser
 
 

@@ -95,6 +95,18 @@ def test_it_is_a_command_of_memferry(command: list[str], tmp_path: Path) -> None
     assert "dream" in json.loads(refused.stdout)["error"]
 
 
+@pytest.mark.parametrize("said", ["-v", "-vv", "--json", "--config m.yaml", "--state=x", "--state x --verbose"])
+def test_it_takes_what_every_command_takes(said: str, tree: Tree) -> None:
+    given = said.split()
+    written = [["agenda", "--project", "a", "--add", "Ship it", "--ow", "bot"], ["stats"]]
+    for verb, *flags in written:
+        assert tree.ask(verb, *flags, *given)["ok"]
+        assert tree.ask(verb, *given, *flags)["ok"]
+        assert tree.ask(*given, verb, *flags)["ok"]
+    for wrong in (["stats", "--config"], ["-v", "dream"]):
+        assert not tree.ask(*wrong)["ok"]
+
+
 def test_an_answer_waits_for_nothing_heavy() -> None:
     code = "import sys, memferry.cli.memory; print(*sys.modules)"
     ran = subprocess.run(
