@@ -12,16 +12,22 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from memferry.formats.base import Snapshot
+from memferry.keys import Fingerprinter
 from memferry.memory import access, arrays, grouping, importance, locks, records, undo
 from memferry.memory.access import Counts
 from memferry.memory.arrays import Entry
 from memferry.memory.grouping import Related
 from memferry.memory.topics import access_of, entry_of
 from memferry.model import Record
+from memferry.policies import secrets
+from memferry.policies.base import Held, NothingHeld
+from memferry.policies.chain import judge
+from memferry.policies.desk import Desk
 from memferry.values import iso
 
 MERGED = frozenset({"fact", "reflection"})
@@ -88,10 +94,20 @@ def plan(snapshot: Snapshot, counts: Counts, now: float, most: int, related: Rel
     """What to do with these entries."""
     once = Counter(record.fields.get("id") for record in snapshot.records if type(record.fields) is dict)
     known = [record for record in snapshot.records if _is_understood(record) and once[record.key] == 1]
-    merges = tuple(_merges(known, counts, now, most, related))
+    alone = _held_without_a_label(snapshot.records)
+    merges = tuple(_merges((one for one in known if one.start not in alone), counts, now, most, related))
     merged = {record.start for one in merges for record in one.parts}
     faded = tuple(record for record in known if record.start not in merged and _fades(record, counts, now))
     return Digest(merges, faded, len(snapshot.records) - len(merged) - len(faded))
+
+
+def _held_without_a_label(found: Sequence[Record]) -> set[int]:
+    """Where entries stand that a sync holds although they are open: merged, they would keep others at home. As far as
+    the topic tells; by our own rules for secrets, as `learn` looks."""
+    desk = Desk(search=partial(secrets.search, engine=False))
+    verdicts = judge(found, NothingHeld(), Fingerprinter(bytes(32)), desk=desk)
+    held = (one.record for one in verdicts if isinstance(one, Held))
+    return {one.start for one in held if not records.is_private(one)}
 
 
 def _is_understood(record: Record) -> bool:

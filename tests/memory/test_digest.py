@@ -296,6 +296,28 @@ def test_what_others_have_they_have_after_a_digest(ant: Machine, bee: Machine, l
     assert all(text in bee.read("deploy.json") for text in RETRY)
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"content": "the webhook retries with password hunter2000x"},
+        {"content": "webhook retries: see prv-00000000001", "supersedes": ["prv-00000000001"]},
+        {"content": "Webhook retries. Ada told the team in confidence of her heart clinic"},
+    ],
+    ids=["a secret", "names it", "repeats it"],
+)
+def test_what_is_held_without_a_label_keeps_nothing_at_home(ant: Machine, bee: Machine, held: dict[str, Any]) -> None:
+    private = entry(
+        "prv-00000000001", content="Ada told the team in confidence of her heart clinic", sensitivity="private"
+    )
+    path = write(ant.tree, "deploy", *about_webhooks(), private, entry("h") | held)
+    quiet(ant, bee)
+    assert sorted(ids(bee.tree / "deploy.json")) == ["w0", "w1", "w2"]
+    (merge,) = digested(path).merges
+    quiet(ant, bee)
+    assert ids(bee.tree / "deploy.json") == [merge.entry["id"]]
+    assert "h" in ids(path)
+
+
 def test_entries_of_a_file_that_is_private_stay_private(tmp_path: Path) -> None:
     path = tmp_path / "deploy.json"
     path.write_text(json.dumps({"visibility": "private", "entries": about_webhooks()}))
