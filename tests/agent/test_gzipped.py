@@ -93,7 +93,7 @@ def test_what_is_no_gzip_is_named(rotated: Path) -> None:
 def test_more_than_the_limit_is_refused(rotated: Path) -> None:
     size = sum(map(len, LINES))
     assert isinstance(read(rotated, limit_bytes=size)[0], Chunk)
-    assert broken(rotated, limit_bytes=size - 1) == f"unpacks to more than {size - 1} bytes"
+    assert broken(rotated, limit_bytes=size - 1) == f"unpacks to more than {size - 1:,} bytes"
 
 
 def test_a_bomb_is_refused_early_and_in_little_memory(rotated: Path) -> None:

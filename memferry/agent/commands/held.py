@@ -10,6 +10,7 @@ from memferry.agent.commands import naming
 from memferry.agent.files import gzipped, opening, tail
 from memferry.agent.files.tree import Tree
 from memferry.agent.intake.decisions import Decision
+from memferry.agent.intake.ingest import TOO_LONG, records_in
 from memferry.agent.intake.judging import kind_of
 from memferry.agent.report import Report, delivery_report
 from memferry.agent.scope import Scope
@@ -20,6 +21,7 @@ from memferry.formats.base import Kind, Whole
 from memferry.model import Record, Source
 from memferry.policies.contents import contents_of
 from memferry.policies.desk import DECIDED, masked
+from memferry.policies.lineage import TOO_MANY
 from memferry.policies.rule import SECRETS, Do
 from memferry.policies.strings import ELSEWHERE
 
@@ -37,6 +39,11 @@ WAYS_OUT: Mapping[str, str] = {
     "redact": "it stands in a name, a number, its own id or the name of its file: change it there",
     "parse": "it cannot be read exactly: repair it in the file",
 }
+WAYS_OUT_BY_REASON: Mapping[str, str] = {
+    TOO_LONG: "split it, or raise agent.max_line_bytes and run `memferry sync-memory --force`",
+    TOO_MANY.reason: "split it",
+}
+"""Where a rule has several."""
 GONE = "it is not there any more; what repeats it is held all the same, until `memferry held allow` lets it go"
 UNREAD = "its file cannot be read now"
 
@@ -206,11 +213,12 @@ def _is_gone(agent: Agent, one: HeldRecord) -> bool:
 
 
 def _found(agent: Agent, tree: Tree, one: HeldRecord, kind: Kind) -> Record | None:
-    found = (r for r in _records(tree, one, kind) if agent.fingerprint.key(one.space, r.key) == one.id)
+    found = (r for r in _records(agent, tree, one, kind) if agent.fingerprint.key(one.space, r.key) == one.id)
     return next(found, None)
 
 
-def _records(tree: Tree, one: HeldRecord, kind: Kind) -> Sequence[Record]:
+def _records(agent: Agent, tree: Tree, one: HeldRecord, kind: Kind) -> Sequence[Record]:
+    line_bytes = agent.config.agent.max_line_bytes
     source = Source(one.space, one.file, kind.format, kind.derived)
     if isinstance(kind.reader, Whole):
         read = opening.read_stable(tree.root, one.file, tail.LINE_BYTES * 4)
@@ -218,10 +226,12 @@ def _records(tree: Tree, one: HeldRecord, kind: Kind) -> Sequence[Record]:
         return snapshot.records if snapshot else ()
     with opening.opened(tree.root, one.file) as (descriptor, _):
         if one.file.endswith(".gz"):
-            parts = gzipped.read_gz_lines(descriptor)
+            parts = gzipped.read_gz_lines(descriptor, line_bytes=line_bytes)
         else:
-            parts = tail.read_lines(descriptor, one.start, chunk_bytes=1 << 16, line_bytes=tail.LINE_BYTES)
+            parts = tail.read_lines(descriptor, one.start, chunk_bytes=1 << 16, line_bytes=line_bytes)
         for part in parts:
+            if isinstance(part, tail.Oversize) and part.start == one.start:
+                return records_in(kind.reader, source, part)
             if isinstance(part, tail.Chunk) and part.start <= one.start < part.start + len(part.lines):
                 line = part.lines[one.start - part.start :].split(b"\n")[0]
                 return kind.reader.parse(source, line + b"\n", one.start)
@@ -278,7 +288,8 @@ def _held(agent: Agent, one: HeldRecord) -> Report:
 
 
 def _way_out(one: HeldRecord) -> str:
-    return WAYS_OUT.get(one.rule) or WAYS_OUT.get(one.rule.partition(".")[0], "")
+    by_rule = WAYS_OUT.get(one.rule) or WAYS_OUT.get(one.rule.partition(".")[0], "")
+    return WAYS_OUT_BY_REASON.get(one.reason, by_rule)
 
 
 def _decision(one: Decision) -> Report:

@@ -14,12 +14,16 @@ LARGEST_RATIO = 250
 _FREE_BYTES = 16 * 1024 * 1024
 _STEP_BYTES = 1024 * 1024
 _GZIP = 31
+_UNPACK_IT = "unpack it, since a ledger may be of any size, or name it in .memferryignore"
+_REPAIR_IT = "repair it or remove it, or name it in .memferryignore"
 
 
 class Broken(NamedTuple):
-    """The file cannot be read; `reason` ends the sentence that its name begins. One that is still being written too."""
+    """The file cannot be read; `reason` ends the sentence that its name begins. One that is still being written too.
+    `hint`: what a person can do about it."""
 
     reason: str
+    hint: str
 
 
 class Unfinished(NamedTuple):
@@ -45,7 +49,7 @@ def read_gz_lines(
         for _ in _unpacked(descriptor, limit_bytes, ratio):
             pass
     except _Refused as error:
-        yield Broken(str(error))
+        yield Broken(str(error), error.hint)
         return
     yield from unproved_gz_lines(descriptor, limit_bytes=limit_bytes, ratio=ratio, line_bytes=line_bytes)
 
@@ -64,14 +68,16 @@ def unproved_gz_lines(
         for data in _unpacked(descriptor, limit_bytes, ratio):
             yield from splitter.feed(data)
     except _Refused as error:
-        yield Broken(str(error))
+        yield Broken(str(error), error.hint)
         return
     if splitter.pending_bytes:
         yield Unfinished(splitter.start, splitter.pending_bytes)
 
 
 class _Refused(Exception):
-    pass
+    def __init__(self, reason: str, hint: str) -> None:
+        super().__init__(reason)
+        self.hint = hint
 
 
 def _unpacked(descriptor: int, limit_bytes: int, ratio: int) -> Iterator[bytes]:
@@ -83,12 +89,12 @@ def _unpacked(descriptor: int, limit_bytes: int, ratio: int) -> Iterator[bytes]:
         for piece in members.feed(data):
             unpacked_bytes += len(piece)
             if unpacked_bytes > limit_bytes:
-                raise _Refused(f"unpacks to more than {limit_bytes} bytes")
+                raise _Refused(f"unpacks to more than {limit_bytes:,} bytes", _UNPACK_IT)
             if unpacked_bytes > max(_FREE_BYTES, ratio * packed_bytes):
-                raise _Refused(f"unpacks to more than {ratio} times its size")
+                raise _Refused(f"unpacks to more than {ratio} times its size", _UNPACK_IT)
             yield piece
     if not members.complete:
-        raise _Refused("ends too early: cut, or still being written")
+        raise _Refused("ends too early: cut, or still being written", f"if nobody is writing it: {_REPAIR_IT}")
 
 
 class _Members:
@@ -112,6 +118,6 @@ class _Members:
             try:
                 piece = self._member.decompress(data, _STEP_BYTES)
             except zlib.error as error:
-                raise _Refused("is damaged, or is not gzip") from error
+                raise _Refused("is damaged, or is not gzip", _REPAIR_IT) from error
             data = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
             yield piece

@@ -14,14 +14,15 @@ from pathlib import Path
 from memferry.agent.files.scan import Stat, stat_of
 from memferry.errors import MemferryError, SpaceMissing
 
+SPLIT_IT = "split it, or name it in .memferryignore"
 _FORBIDDEN = frozenset("\0\\:" if sys.platform == "win32" else "\0")
 
 
 class Unreadable(MemferryError):
     """This file cannot be read now; `reason` ends the sentence that `file` begins. `gone`: it is not there any more."""
 
-    def __init__(self, file: str, reason: str, *, gone: bool = False) -> None:
-        super().__init__(f"{file} {reason}")
+    def __init__(self, file: str, reason: str, *, gone: bool = False, hint: str = "") -> None:
+        super().__init__(f"{file} {reason}", hint=hint)
         self.file = file
         self.reason = reason
         self.gone = gone
@@ -72,7 +73,7 @@ def read_stable(
     """
     with opened(root, file) as (descriptor, before):
         if before.size > limit_bytes:
-            raise Unreadable(file, f"is larger than {limit_bytes} bytes")
+            raise Unreadable(file, f"is larger than {limit_bytes:,} bytes", hint=SPLIT_IT)
         if 0 <= now() - _changed_ns(before) / 1e9 < quiet_s:
             return None
         content = _read_all(descriptor, before.size)

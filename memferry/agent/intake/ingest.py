@@ -16,6 +16,7 @@ from memferry.formats.base import Kind, Ledger, Whole
 from memferry.keys import digest
 from memferry.model import Record, Source
 
+TOO_LONG = "longer than max_line_bytes"
 CHUNK_BYTES = 1 << 19
 """What is judged at once: twice as much takes 8 MB more, and no less time."""
 COMMIT_BYTES = 32 << 20
@@ -91,7 +92,7 @@ class Ingest:
             with self._state.transaction():
                 for part in _up_to(COMMIT_BYTES, chain((first,), parts)):
                     start.trail.advance(part, descriptor)
-                    self._storing.store(this, _records(reader, source, part), start.trail.cursor())
+                    self._storing.store(this, records_in(reader, source, part), start.trail.cursor())
         self.ending.finish([Ended(this, stat if start.trail.is_proved else stat.doubted, start.trail.cursor())])
 
     def _read_archive(self, descriptor: int, stat: Stat, path: str, kind: Kind) -> None:
@@ -99,9 +100,9 @@ class Ingest:
         source, reader = self._source(path, kind)
         for part in gzipped.read_gz_lines(descriptor, line_bytes=self._reading.max_line_bytes):
             if isinstance(part, gzipped.Broken):
-                raise opening.Unreadable(path, part.reason)
+                raise opening.Unreadable(path, part.reason, hint=part.hint)
             if isinstance(part, tail.Chunk | tail.Oversize):
-                self._storing.store(this, _records(reader, source, part))
+                self._storing.store(this, records_in(reader, source, part))
         self.ending.finish([Ended(this, stat)])
 
     def _source(self, path: str, kind: Kind) -> tuple[Source, Ledger]:
@@ -174,9 +175,9 @@ def _up_to(size: int, parts: Iterable[tail.Chunk | tail.Oversize]) -> Iterator[t
             return
 
 
-def _records(reader: Ledger, source: Source, part: tail.Chunk | tail.Oversize) -> Sequence[Record]:
+def records_in(reader: Ledger, source: Source, part: tail.Chunk | tail.Oversize) -> Sequence[Record]:
+    """A line that is too long is one that cannot be read, known by where it stands and its size."""
     if isinstance(part, tail.Chunk):
         return reader.parse(source, part.lines, part.start)
     mark = digest(f"{source.file}\0{part.start}\0{part.size_bytes}".encode())
-    problem = "longer than max_line_bytes"
-    return [Record(source, mark.hex(), mark, b"", part.start, problem=problem)]
+    return [Record(source, mark.hex(), mark, b"", part.start, problem=TOO_LONG)]
