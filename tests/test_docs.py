@@ -18,6 +18,7 @@ from memferry.backends.ssh.config import Settings
 from memferry.cli.main import COMMANDS, EXIT_CODES, command, parser, run
 from memferry.config import Agent, Config, DeletionGuard, Recall, Space, yamltext
 from memferry.errors import ConfigError, StateLocked, TargetRefused
+from memferry.formats import document, jsonl
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -148,7 +149,8 @@ def test_the_environment_is_documented() -> None:
     rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", SETTINGS_PAGE, re.MULTILINE)
     variables = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "memferry").rglob("*.py"))
-    assert variables == set(re.findall(r"environ(?:\.get\(|\[)[\"']([A-Z_]+)[\"']", sources))
+    read = re.findall(r"environ(?:\.get\(|\[)[\"']([A-Z_]+)[\"']", sources)
+    assert variables == {*read, *re.findall(r'"(XDG_[A-Z_]+)"', sources)}
 
 
 def test_the_reference_configuration_is_the_defaults() -> None:
@@ -174,6 +176,14 @@ def test_the_reference_configuration_says_every_setting_and_its_examples_can_be_
 def test_a_configuration_has_no_setting_that_is_not_documented() -> None:
     documented = {name.split(".")[0].removesuffix("[]") for name in settings()}
     assert documented == set(Config._fields) - {"source"}
+
+
+@pytest.mark.parametrize("page", [README, SETTINGS_PAGE], ids=["README", "configuration"])
+def test_the_suffixes_that_are_read_are_documented(page: str) -> None:
+    suffixes = {suffix.removesuffix(".gz") for suffix in jsonl.SUFFIXES} | {*document.SUFFIXES, ".json", ".gz"}
+    said = page.split("\n## What it reads\n")[-1] if page is README else page.split("Which files are read")[1]
+    said = said.split("\n## ")[0]
+    assert set(re.findall(r"`(\.[a-z]+)`", said)) >= suffixes
 
 
 # -- the sample of the README

@@ -67,8 +67,8 @@ def _verified(backend: Mapping[str, Any]) -> Iterator[str]:
 
 COMMANDS = {
     "restore": Command(
-        "Writes a machine's files into a folder as they were, byte for byte and with their times, minus the\n"
-        "records that were held. Versions that are in no file any more are put beside them.",
+        "Writes a machine's files into a folder as they were, with their times, minus the records that were\n"
+        "held. Versions that are in no file any more are put beside them.",
         (
             "memferry restore --machine laptop --to ~/restored",
             "memferry restore --machine laptop --to x --backend vault",

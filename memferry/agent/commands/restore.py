@@ -16,7 +16,7 @@ from memferry.policies.own import Own
 
 
 def restore(agent: Agent, arguments: Mapping[str, Any]) -> Report:
-    """A machine's files again, byte for byte, minus the records that were held."""
+    """A machine's files again, minus the records that were held."""
     to, wanted, name = Path(arguments["to"]), str(arguments["machine"]), arguments.get("backend")
     require_backends(agent.config, (name,) if name else ())
     if (around := Own(agent.config.own).around(to)) is not None:
