@@ -1,6 +1,5 @@
-"""A reader that knows what docs/vault-format.md says and nothing else finds what memferry finds.
-
-Until the tests begin, nothing of memferry is used here.
+"""A reader that knows what docs/vault-format.md says and nothing else finds what memferry finds; and memferry takes
+what such a writer writes. Neither uses anything of memferry.
 """
 
 from __future__ import annotations
@@ -285,3 +284,94 @@ def test_what_vouches_for_an_encrypted_vault_is_made_as_described(
         without = data.replace(b'"mac":"%s"' % head["mac"].encode(), b'"mac":null')
         assert head["mac"] == mac(newest[head["generation"] - 1], "head", without)
         assert [op["op"] for op in log_of(vault, folder.name, unlocked, ".age")][:1] == ["put"]
+
+
+# -- a writer that knows the page alone
+
+
+def write_log(vault: Path, machine: str, ops: Ops) -> None:
+    """With the required fields and blanks, as few machines would write it."""
+    raw = "".join(json.dumps(op) + "\n" for op in ops).encode()
+    data = zstandard.ZstdCompressor().compress(raw)
+    sha256 = hashlib.sha256(data).hexdigest()
+    first, last = ops[0]["seq"], ops[-1]["seq"]
+    name = f"{first:012}-{last:012}-{sha256[:16]}.jsonl.zst"
+    segment = {"name": name, "first": first, "last": last, "records": len(ops), "size": len(data), "raw": len(raw)}
+    head = {"version": 1, "machine": machine, "name": "owl", "epoch": "any", "installation": "any", "sequence": 1}
+    head |= {"last_seq": last, "segments": [segment | {"sha256": sha256}], "previous": None, "unknown": "accepted"}
+    folder = vault / "machines" / machine
+    (folder / "segments").mkdir(parents=True)
+    about = {"format": "memferry-vault", "version": 1, "encryption": "none", "compression": "zstd"}
+    (vault / "FORMAT").write_text(json.dumps(about))
+    (folder / "segments" / name).write_bytes(data)
+    (folder / "head.json").write_text(json.dumps(head))
+
+
+def written(*puts: tuple[str, str, str]) -> Ops:
+    """Of (format, file, body)."""
+    ops: Ops = []
+    for seq, (format_, file, body) in enumerate(puts, start=1):
+        put = {"format": format_, "file": file, "body": body, "key": ""}
+        key, digest = key_and_digest(put)
+        op = {"op": "put", "seq": seq, "hlc": f"{seq:016x}", "space": "notes", "position": 0, "unknown": "accepted"}
+        ops.append(op | put | {"key": key, "digest": digest})
+    return ops
+
+
+WRITTEN = written(
+    ("jsonl", "log.jsonl", '{"id": "one", "text": "plums"}'),
+    ("document", "plan.md", "We sail.\n"),
+    ("entries", "facts.json", '{"id":"fact","n":[1e5,1.50],"last_accessed":"now"}'),
+)
+
+
+def test_a_log_written_by_the_page_alone_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_log(tmp_path / "vault", "c" * 32, WRITTEN)
+    ant = Typed(tmp_path, "ant", capsys)
+    ant.run("pull")
+    assert ant.read("log@owl.jsonl") == '{"id": "one", "text": "plums"}\n'
+    assert ant.read("plan.md") == "We sail.\n"
+    assert json.loads(ant.read("facts.json"))[0]["id"] == "fact"
+    ant.run("verify")
+    ant.run("restore", "--machine", "owl", "--to", str(tmp_path / "restored"))
+    assert {path.name for path in (tmp_path / "restored" / "notes").iterdir()} == {"log.jsonl", "plan.md", "facts.json"}
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"op": "unknown"},
+        {"op": "file", "file": "plan.md", "keep": "all"},
+        {"op": "place", "file": "plan.md", "put": 1},
+    ],
+    ids=lambda op: op["op"],
+)
+def test_an_operation_that_is_not_described_makes_a_log_unreadable(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], last: dict[str, Any]
+) -> None:
+    write_log(tmp_path / "vault", "c" * 32, [*WRITTEN, {"seq": 9, "hlc": f"{9:016x}", "space": "notes"} | last])
+    ant = Typed(tmp_path, "ant", capsys)
+    ant.run("pull", exit_code=4)
+    ant.run("restore", "--machine", "owl", "--to", str(tmp_path / "restored"), exit_code=4)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hlc": "8" + "0" * 15},
+        {"hlc": "0" * 15 + "A"},
+        {"digest": "0" * 64},
+        {"file": "a/../plan.md"},
+        {"key": "other"},
+    ],
+    ids=["too late", "upper case", "another digest", "a way out", "another key"],
+)
+def test_a_put_that_cannot_be_what_it_claims_is_passed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], wrong: dict[str, Any]
+) -> None:
+    ops = [op | wrong if op["format"] == "document" else op for op in WRITTEN]
+    write_log(tmp_path / "vault", "c" * 32, ops)
+    ant = Typed(tmp_path, "ant", capsys)
+    ant.run("pull", exit_code=4)
+    assert not (ant.tree / "plan.md").exists()
+    assert ant.read("log@owl.jsonl")
