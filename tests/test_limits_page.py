@@ -24,7 +24,7 @@ from memferry.formats import front_matter, strict_json
 from memferry.memory import names as topics
 from memferry.memory.lifecycle import leasing
 from memferry.policies import lineage, overlap, rules
-from memferry.policies.secrets import columns, records
+from memferry.policies.secrets import records
 from memferry.recall import words
 
 VAULT = Limits()
@@ -57,7 +57,6 @@ def test_the_limits_are_those_of_the_code() -> None:
         "words of a document or an unlabelled record": f"{overlap.MOST_PLACES:,}",
         "a record in which something deserves a look for secrets": f"{records.LARGEST >> 10} KiB,"
         f" {records.MOST_STRINGS:,} strings",
-        "a table below a heading with a keyword, such as `password`": f"{columns.MOST_ROWS} lines with the heading",
         "the name of a machine, space, backend or topic": f"{topics.LONGEST} characters",
         "the name of a rule": "40 characters",
         "stars in one name of a rule's path": f"{rules.MOST_STARS}",
@@ -72,7 +71,6 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert dict(documented) == limits
     assert (tree.MAX_NAMES, tree.MAX_DEPTH) == (local.MAX_NAMES, local.MAX_DEPTH)
     assert f"after {MAX_ATTEMPTS} attempts" in section
-    assert f"the {columns.MOST_ROWS - 1} lines below it" in page("privacy.md")
 
 
 def test_the_limits_of_the_vault_format_are_those_of_the_code() -> None:

@@ -18,6 +18,12 @@ def found(text: str) -> list[str]:
     return [text[one.start : one.end] for one in secrets.found(text)]
 
 
+@pytest.mark.parametrize("rows", [10, 700, 9000])
+def test_a_table_is_searched_to_its_end_or_held_as_a_whole(rows: int) -> None:
+    table = "site,password\n" + "a.example,n/a\n" * rows + "z.example,Tiger_4821x\n"
+    assert found(table) == ["Tiger_4821x" if rows < 4000 else table]
+
+
 @pytest.mark.parametrize(
     ("text", "secret"),
     [

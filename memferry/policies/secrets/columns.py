@@ -1,4 +1,7 @@
-"""Secrets in tables: below a heading that tells, whether commas, tabs, bars or the tags of HTML part the cells."""
+"""Secrets in tables: below a heading that tells, whether commas, tabs, bars or the tags of HTML part the cells.
+
+However long a table is: every cell counts among the places that are looked at in one text.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,6 @@ from memferry.policies.secrets import linear, words
 from memferry.policies.secrets.beside import in_field
 from memferry.policies.secrets.spots import Spot
 
-MOST_ROWS = 500
-"""Below one heading."""
 _PARTS = "|\t;,"
 _EDGES = " \t\r\"'`*"
 _RULE = re.compile(r"[\s|:=-]+")
@@ -48,7 +49,7 @@ def below_headings(text: str, raw: bytes) -> Iterator[Spot | None]:
     if "<t" in text and _headings().occurs(raw):
         rows = [_html_cells(row, at) for row, at in _split(text, "</tr>")]
         for number, heading in enumerate(rows):
-            yield from _told(heading, islice(rows, number + 1, number + MOST_ROWS))
+            yield from _told(heading, islice(rows, number + 1, None))
 
 
 def _heading_lines(raw: bytes) -> Iterator[int]:
@@ -68,7 +69,7 @@ def _below(lines: Sequence[Line], number: int) -> Iterator[Spot | None]:
     part = next((one for one in _PARTS if one in line), "")
     above = next((row for row, _ in map(lines.__getitem__, range(number - 1, -1, -1)) if not _parts_only(row)), "")
     if part and above.count(part) != line.count(part):
-        below = (_cells(row, at, part) for row, at in lines[number + 1 : number + MOST_ROWS] if not _parts_only(row))
+        below = (_cells(row, at, part) for row, at in islice(lines, number + 1, None) if not _parts_only(row))
         yield from _told(_cells(line, start, part), below)
 
 
