@@ -13,6 +13,7 @@ import pytest
 from memferry.agent.files.gzipped import Broken, Unfinished, read_gz_lines
 from memferry.agent.files.opening import opened
 from memferry.agent.files.tail import Chunk, Oversize
+from tests.agent.machines import Machine
 
 LINES = [f'{{"number": {number}}}\n'.encode() for number in range(50_000)]
 
@@ -119,3 +120,12 @@ def test_a_file_damaged_between_check_and_reading_ends_with_the_reason(rotated: 
         os.truncate(rotated, stat.size // 4)
         *_, last = reading
     assert isinstance(last, Broken)
+
+
+def test_an_archive_is_one_also_in_upper_case(ant: Machine, bee: Machine) -> None:
+    (ant.tree / "LOG.JSONL.GZ").write_bytes(gzip.compress(b'{"id": "a1"}\n'))
+    ant.do("push")
+    bee.do("pull")
+    assert bee.read("LOG@ant.JSONL") == '{"id": "a1"}\n'
+    ant.do("restore", machine="ant", to=str(ant.home / "back"))
+    assert gzip.decompress((ant.home / "back/notes/LOG.JSONL.GZ").read_bytes()) == b'{"id": "a1"}\n'

@@ -111,7 +111,7 @@ def line_of(agent: Agent, one: HeldRecord) -> int | None:
     """The line in its file, from 1, where that says something."""
     tree = agent.trees.get(one.space)
     kind = kind_of(tree, one.file) if tree else None
-    if tree is None or kind is None or isinstance(kind.reader, Whole) or one.file.endswith(".gz"):
+    if tree is None or kind is None or isinstance(kind.reader, Whole) or one.file.lower().endswith(".gz"):
         return None
     if one.start > FAR:
         return None
@@ -225,7 +225,7 @@ def _records(agent: Agent, tree: Tree, one: HeldRecord, kind: Kind) -> Sequence[
         snapshot = kind.reader.parse(source, read[0]) if read else None
         return snapshot.records if snapshot else ()
     with opening.opened(tree.root, one.file) as (descriptor, _):
-        if one.file.endswith(".gz"):
+        if one.file.lower().endswith(".gz"):
             parts = gzipped.read_gz_lines(descriptor, line_bytes=line_bytes)
         else:
             parts = tail.read_lines(descriptor, one.start, chunk_bytes=1 << 16, line_bytes=line_bytes)

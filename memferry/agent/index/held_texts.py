@@ -88,7 +88,7 @@ def _records(tree: Tree, file: str, kind: Kind, wanted: Sequence[HeldRow]) -> It
         return
     with opening.opened(tree.root, file) as (descriptor, _):
         starts = [row.start for row in wanted]
-        lines = _unpacked(descriptor, starts) if file.endswith(".gz") else _lines(descriptor, starts)
+        lines = _unpacked(descriptor, starts) if file.lower().endswith(".gz") else _lines(descriptor, starts)
         for start, line in lines:
             yield from kind.reader.parse(source, line, start)
 

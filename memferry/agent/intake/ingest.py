@@ -65,7 +65,7 @@ class Ingest:
             self._wholes.read([(path, kind)])
             return
         with opening.opened(self._root, path) as (descriptor, stat):
-            if path.endswith(".gz"):
+            if path.lower().endswith(".gz"):
                 self._read_archive(descriptor, stat, path, kind)
                 return
             if was is not None:

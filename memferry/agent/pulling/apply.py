@@ -24,7 +24,7 @@ LARGEST_BYTES = 1 << 40
 @lru_cache
 def shard(file: str, machine: str) -> str:
     """Where lines of another machine's ledger go: a file of their own, so no two machines append to one file."""
-    path = PurePosixPath(file.removesuffix(".gz"))
+    path = PurePosixPath(file[:-3] if file.lower().endswith(".gz") else file)
     return str(path.with_name(f"{path.stem}@{machine}{path.suffix}"))
 
 

@@ -125,7 +125,7 @@ class Bygone:
                 yield self._by_id(snapshot.records if snapshot else ())
                 return
             with opening.opened(self._tree.root, path) as (descriptor, _):
-                lines = gzipped.read_gz_lines if path.endswith(".gz") else _lines
+                lines = gzipped.read_gz_lines if path.lower().endswith(".gz") else _lines
                 for part in lines(descriptor):
                     if isinstance(part, tail.Chunk):
                         yield self._by_id(kind.reader.parse(source, part.lines, part.start))

@@ -298,7 +298,7 @@ def _content(file: File, layouts: Layouts) -> Iterator[bytes]:
     if file.format == "entries":
         return _array(file.frame or _ARRAY, bodies)
     lines = (body + b"\n" for body in bodies)
-    return _gzipped(_larger(lines)) if file.name.endswith(".gz") else _larger(lines)
+    return _gzipped(_larger(lines)) if file.name.lower().endswith(".gz") else _larger(lines)
 
 
 def _array(frame: Sequence[str], bodies: Iterator[bytes]) -> Iterator[bytes]:
