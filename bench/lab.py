@@ -78,6 +78,12 @@ class Lab:
         """A space of entries, with one of a hundred entries."""
         return self._bench("topics", "entries", lambda bench: corpus.write_topic(bench.space / "bench.json", 100))
 
+    def another(self, bench: Bench) -> Bench:
+        """A machine with the same vault, and with nothing yet."""
+        folder = self.empty(f"another-{bench.folder.name}")
+        made = _bench(folder, "jsonl", {"vault": {"type": "local", "path": str(bench.vault)}}, machine="another")
+        return made._replace(vault=bench.vault)
+
     def synced(self, bench: Bench) -> Ran:
         """The cold sync of a bench, run at the first call."""
         if bench.folder.name not in self._synced:
@@ -108,11 +114,13 @@ class Lab:
         return self._benches[name]
 
 
-def _bench(folder: Path, format_name: str, backends: Mapping[str, Mapping[str, object]]) -> Bench:
+def _bench(
+    folder: Path, format_name: str, backends: Mapping[str, Mapping[str, object]], *, machine: str = "bench"
+) -> Bench:
     space, vault, config = folder / "space", folder / "vault", folder / "memferry.yaml"
     space.mkdir()
     settings = {
-        "machine": "bench",
+        "machine": machine,
         "state": str(folder / "state"),
         "spaces": [{"name": "bench", "path": str(space), "format": format_name}],
         "backends": backends,

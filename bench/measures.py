@@ -141,6 +141,32 @@ def _append(path: Path, line: bytes) -> None:
         file.write(line)
 
 
+# -- another machine
+
+
+def pull(lab: Lab, sizes: Sizes) -> Iterator[Figure]:
+    """What another machine wrote, for the first time, and a line at a time behind it."""
+    bench = lab.records(sizes.records)
+    lab.synced(bench)
+    other = lab.another(bench)
+    lab.say("first pull")
+    first = lab.program.memferry(other.config, "pull", "--json")
+    (shard,) = other.space.iterdir()
+    name = f"first pull of {sizes.records:,} records"
+    yield from _against_rsync(lab, bench, f"{name}, whole command", first)
+    yield Figure(f"{name}, in bytes", shard.stat().st_size / first.seconds / MEGA, "MB/s")
+    yield Figure(f"{name}, peak memory", first.peak_bytes / MEGA, "MB", at_most=200)
+    pairs = []
+    for line in islice(corpus.cleared(5), 5):
+        nothing = lab.program.memferry(other.config, "pull", "--json").seconds
+        _append(bench.ledger, line)
+        lab.program.memferry(bench.config, "push", "--json")
+        pairs.append((lab.program.memferry(other.config, "pull", "--json").seconds, nothing))
+    one, nothing = _medians(pairs)
+    name = f"pull of one new line behind {sizes.records:,} records"
+    yield Figure(name, one * 1000, "ms", "pull of nothing", nothing * 1000, at_most=2)
+
+
 # -- the service
 
 
@@ -304,5 +330,5 @@ MOST_JUDGED = 100_000
 SHOWN = 3
 
 
-_ALL = (cold, nochange, append, growth, latency, idle, start, learn, memory, policy, remote)
+_ALL = (cold, nochange, append, growth, pull, latency, idle, start, learn, memory, policy, remote)
 MEASURES = {measure.__name__: measure for measure in _ALL}

@@ -57,6 +57,7 @@ def test_a_figure_is_held_to_its_bar() -> None:
 SHOWN = {
     "cold": {"cold sync of 300 records": "records/s"},
     "nochange": {"no-change sync of 30 files, in process": "ms"},
+    "pull": {"pull of one new line behind 300 records": "ms"},
     "append": {"sync of one new line behind 300 records, in process": "ms"},
     "growth": {"one new line beside 300 records": "ms"},
     "latency": {"append to durable in the vault, p50": "ms"},
