@@ -44,6 +44,7 @@ class Lines:
         seen, there, own = self._here.catalog.seen(ids), self._here.received.lines(ids), self._own(ids)
         lines: list[Line] = []
         texts: dict[Shard, list[bytes]] = defaultdict(list)
+        begun: dict[Shard, int] = {}
         for one in arrivals:
             number = hex_number(one.put.digest)
             line = Line(self._log.id, one.put.seq, one.id, number, 0)
@@ -53,8 +54,11 @@ class Lines:
             elif others:
                 line = line._replace(shard=others[0].shard)
             else:
-                line = line._replace(shard=self._begun(one.put))
-                texts[one.put.space, self._shard_of(one.put)].append(one.put.body.encode())
+                shard = one.put.space, apply.shard(one.put.file, self._log.name)
+                if shard not in begun:
+                    begun[shard] = self._begun(shard)
+                line = line._replace(shard=begun[shard])
+                texts[shard].append(one.put.body.encode())
             there[one.id, number].append(line)
             lines.append(line)
         return lines, texts
@@ -72,12 +76,9 @@ class Lines:
         """Of shards."""
         return {self._here.received.shard(*shard) for shard in shards}
 
-    def _shard_of(self, put: Put) -> str:
-        return apply.shard(put.file, self._log.name)
-
-    def _begun(self, put: Put) -> int:
+    def _begun(self, shard: Shard) -> int:
         with self._here.state.transaction():  # before the file is there, so that nobody reads it as this machine's own
-            return self._here.received.shard(put.space, self._shard_of(put))
+            return self._here.received.shard(*shard)
 
     def _own(self, ids: Collection[int]) -> set[tuple[int, int]]:
         """Ids and digests of the versions that this machine wrote itself."""
