@@ -194,6 +194,37 @@ def test_from_whole_to_redacted_to_held(ant: Ruled) -> None:
     assert report["held"]["by_rule"] == {"secrets.email": 2}
 
 
+def test_what_would_be_redacted_is_withdrawn_if_it_repeats_what_a_new_rule_holds(ant: Ruled) -> None:
+    """A line without an id of its own has another key without its secret."""
+    ant.write("more.md", "so that not everything is gone at once")
+    ant.append("log.jsonl", {"text": f"{PRIVATE}, says you@example.org"})
+    ant.write("draft.md", f"{PRIVATE}, says you@example.org\n")
+    mails = "{name: mails, do: allow, finding: email}"
+    ant.push(mails)
+    ant.push("{name: mails, do: redact, finding: email}", "{name: draft, do: hold, path: draft.md}")
+    assert ant.bodies() == ["so that not everything is gone at once"]
+    assert b"example.org" not in ant.everything()
+    assert sorted((one["file"], one["rule"]) for one in held(ant)) == [
+        ("draft.md", "rules.draft"), ("log.jsonl", "overlap")
+    ]  # fmt: skip
+    ant.push(mails)
+    assert len(ant.bodies()) == 3
+
+
+def test_so_is_what_names_it_and_no_push_goes_on_for_ever(ant: Ruled) -> None:
+    ant.write("more.md", "so that not everything is gone at once")
+    ant.append(
+        "log.jsonl",
+        {"text": "password: hunter2000 is set", "refs": ["evt-000009"]},
+        {"id": "evt-000009", "text": "Zeus"},
+    )
+    ant.push("{name: cut, do: allow, finding: '*'}")
+    assert len(ant.bodies()) == 3
+    ant.push(REDACT, "{name: z, do: hold, text: Zeus}")
+    assert ant.bodies() == ["so that not everything is gone at once"]
+    assert b"hunter2000" not in ant.everything()
+
+
 def test_a_dry_run_of_new_rules_changes_nothing(ant: Ruled) -> None:
     ant.append("log.jsonl", {"id": "a", "text": "Zeus sleeps"})
     ant.push()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 import msgspec
 
@@ -16,6 +17,10 @@ from memferry.model import Put, Record, Source
 from memferry.policies import labels
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import recheck
+
+_OfStored: TypeAlias = tuple[int, Held]
+"""The id of a stored record, and a verdict on it. That may have another: if something is to be redacted in a record
+without an id of its own, then of what would be left."""
 
 
 class Holding:
@@ -43,15 +48,18 @@ class Holding:
         self.hold_stored(self._derived(made.held))
         self._refresh(passes)
 
-    def hold_stored(self, held: Sequence[Held]) -> None:
-        """Hold stored records, and whatever derives from them."""
+    def hold_stored(self, held: Sequence[_OfStored]) -> None:
+        """Hold stored records, and whatever derives from them, each once."""
+        done: set[int] = set()
         while held:
-            self._withdraw([one.id for one in held])
-            files = self._catalog.files.of([one.id for one in held])  # which may have other names by now
-            for one in held:
-                self._catalog.hold([(files.get(one.id, 0), one)], self._fingerprint)
+            files = self._catalog.files.of([id_ for id_, _ in held])  # which may have other names by now
+            self._withdraw([one.id for _, one in held])
+            self._withdraw([id_ for id_, one in held if id_ != one.id], WITHDRAWN)
+            for id_, one in held:
+                self._catalog.hold([(files.get(id_, 0), one)], self._fingerprint)
                 self._outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
-            held = self._derived(held)
+            done.update([id_ for id_, _ in held])
+            held = [(id_, one) for id_, one in self._derived([one for _, one in held]) if id_ not in done]
 
     def make_way(self, passes: Sequence[Pass], redacted: Sequence[Kept]) -> None:
         """A redacted version replaces none: what was cut out may stand in the ones before, so they are withdrawn, and
@@ -77,10 +85,10 @@ class Holding:
             now = known[this.known.path]
             this.known = this.known._replace(cleared=now.cleared, noted_mtime_ns=now.noted_mtime_ns, frame=now.frame)
 
-    def _withdraw(self, ids: Iterable[int]) -> None:
-        self._outcome.take_back(self._withdrawal.withdraw(self._space, list(ids), HELD))
+    def _withdraw(self, ids: Iterable[int], status: int = HELD) -> None:
+        self._outcome.take_back(self._withdrawal.withdraw_own(self._space, list(ids), status))
 
-    def _derived(self, held: Iterable[Held]) -> list[Held]:
+    def _derived(self, held: Iterable[Held]) -> list[_OfStored]:
         """Stored records that turn out to derive from what is held now. Where only versions do that were replaced
         since, they alone are withdrawn."""
         suspects = self._catalog.derived_from(held)
@@ -90,11 +98,15 @@ class Holding:
             seq: recheck(self.stored(put), self._catalog, self._fingerprint, desk=self._desk)
             for seq, put in puts.items()
         }
-        derived = {seq: verdict for seq, verdict in verdicts.items() if isinstance(verdict, Held)}
-        now = [verdict for seq, verdict in derived.items() if seq in current]
-        private = {verdict.id for verdict in now}
-        self._withdraw_replaced({seq: one.id for seq, one in derived.items() if one.id not in private})
+        derived = {seq: (self.id_of(puts[seq]), one) for seq, one in verdicts.items() if isinstance(one, Held)}
+        now = [one for seq, one in derived.items() if seq in current]
+        private = {id_ for id_, _ in now}
+        self._withdraw_replaced({seq: id_ for seq, (id_, _) in derived.items() if id_ not in private})
         return now
+
+    def id_of(self, put: Put) -> int:
+        """Under which its record is stored."""
+        return self._fingerprint.key(put.space, put.key)
 
     def _withdraw_replaced(self, versions: Mapping[int, int]) -> None:
         """Seq -> id of their records, which stay."""

@@ -52,8 +52,8 @@ def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
             with state.transaction():
                 if not dry_run:
                     _keep_aside(state, catalog, [put for put, _ in changed])
-                holding.hold_stored([verdict for _, verdict in changed if isinstance(verdict, Held)])
-                cut = [work.fingerprint.key(put.space, put.key) for put, one in changed if not isinstance(one, Held)]
+                holding.hold_stored([(holding.id_of(put), one) for put, one in changed if isinstance(one, Held)])
+                cut = [holding.id_of(put) for put, one in changed if not isinstance(one, Held)]
                 work.withdrawal.withdraw_own(tree.name, cut, WITHDRAWN)
     work.outcome.held = counted  # what is read again is counted then
     with state.transaction():
