@@ -13,9 +13,11 @@ import pytest
 from memferry.agent.commands import machines, verbs
 from memferry.agent.commands.status import status
 from memferry.agent.service import opened
+from memferry.agent.state.journal import unseal
 from memferry.backends.encryption.keys import Keys
 from memferry.cli.main import run
 from memferry.config import Config
+from memferry.model import Put
 from tests.backends.samples import unpacked
 from tests.support import config_for
 
@@ -121,6 +123,15 @@ class Machine:
         """Every byte of the vault, raw and unpacked."""
         files = {path: path.read_bytes() for path in (self.base / "vault").rglob("*") if path.is_file()}
         return b"".join([*files.values(), *(unpacked(data) for path, data in files.items() if path.suffix == ".zst")])
+
+    def strays(self) -> list[str]:
+        """Keys of stored versions that the state knows of no record, so that nobody could withdraw them."""
+        with opened(self.config, "test") as agent:
+            sql = "select id, seq from record where seq > 0 union select id, seq from version where seq > 0"
+            known = set(agent.state.rows(sql))
+            ops = [op for sealed in agent.journal.sealed(1, agent.journal.last_seq) for op in unseal(sealed)]
+            puts = [op for op in ops if isinstance(op, Put)]
+            return [put.key for put in puts if (agent.fingerprint.key(put.space, put.key), put.seq) not in known]
 
     def keep_state(self) -> Path:
         """A backup of the state directory."""

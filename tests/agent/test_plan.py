@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, KnownFile, Seen, digest_number
+import pytest
+
+from memferry.agent.state.known import FOREIGN, FORGOTTEN, HELD, WITHDRAWN, KnownFile, Seen, digest_number
 from memferry.agent.state.plan import SAME_KEY, Knowledge, Part, Plan, Stamp, plan
 from memferry.keys import digest
 from memferry.model import Cleared, Hold, Place, Put, Record, Source
@@ -92,6 +94,15 @@ def test_a_record_that_became_private_is_withdrawn_and_keeps_its_position() -> N
 
 def test_a_record_that_is_private_later_in_its_own_batch_is_withdrawn() -> None:
     assert planned(kept("a"), held("a")).withdrawn == {hash("a")}
+
+
+@pytest.mark.parametrize("before", [None, FORGOTTEN, WITHDRAWN])
+def test_a_later_version_in_the_batch_of_a_held_one_is_held(before: int | None) -> None:
+    """Even if nobody knew of it before."""
+    seen = {} if before is None else {hash("a"): Seen(1, before, 0)}
+    made = planned(held("a"), kept("a"), known=knowing(seen))
+    assert made.ops == []
+    assert [one.verdict for one in made.held] == [PRIVATE, SAME_KEY]
 
 
 def test_a_public_copy_of_a_held_key_elsewhere_is_held() -> None:

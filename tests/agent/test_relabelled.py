@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from memferry.agent.service import opened
 from tests.agent.machines import Machine
 
 NOTE = "Mila told the harbour office on Monday that the copper lantern contract will not be renewed.\n"
@@ -105,3 +106,54 @@ def test_other_machines_keep_the_version_that_does_not_repeat_it(tmp_path: Path)
     bee.sync()
     assert bee.read("x.md") == "Nothing worth a note.\n"
     assert NOTE.strip().encode() not in ant.outside()
+
+
+# -- versions of one record, some of them private
+
+
+PUBLIC = {"id": "evt-000001", "text": "The zebra crossing by the harbour office was painted on Monday."}
+SECRET = {"id": "evt-000001", "text": NOTE, "private": True}
+
+
+def lines(machine: Machine, file: str, *records: dict[str, object]) -> None:
+    write(machine, file, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_a_later_line_with_the_id_of_a_private_one_stays_at_home(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    lines(ant, "log.jsonl", SECRET, PUBLIC)
+    ant.do("push")
+    assert b"lantern" not in ant.outside()
+    assert b"zebra" not in ant.outside()
+    assert ant.strays() == []
+    lines(ant, "log.jsonl", PUBLIC)
+    ant.do("push")
+    assert b"zebra" in ant.outside()
+    lines(ant, "log.jsonl", SECRET, PUBLIC)
+    ant.do("push")
+    assert b"zebra" not in ant.outside()
+    assert ant.strays() == []
+
+
+def test_so_does_one_that_corrects_a_line_with_a_password(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    lines(ant, "log.jsonl", {"id": "evt-000001", "text": "db password: Tiger_4821x"}, PUBLIC)
+    ant.do("push")
+    assert b"zebra" not in ant.outside()
+    lines(ant, "log.jsonl", PUBLIC)
+    ant.do("push")
+    assert b"zebra" in ant.outside()
+
+
+def test_what_an_earlier_version_left_of_a_held_record_is_withdrawn_when_all_is_judged_again(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    lines(ant, "log.jsonl", PUBLIC)
+    ant.do("push")
+    with opened(ant.config, "test") as agent, agent.state.transaction():
+        agent.state.execute("update record set seq = 0 where id = ?", (agent.fingerprint.key("notes", "evt-000001"),))
+        agent.state.set_meta("judged notes", "another")
+    assert ant.strays() == ["evt-000001"]
+    lines(ant, "log.jsonl", PUBLIC | {"private": True})
+    ant.do("push")
+    assert b"zebra" not in ant.outside()
+    assert ant.strays() == []

@@ -16,7 +16,7 @@ from memferry.agent.intake.work import Work
 from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import unseal
-from memferry.agent.state.known import WITHDRAWN
+from memferry.agent.state.known import HELD, WITHDRAWN
 from memferry.model import Put
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
@@ -41,7 +41,8 @@ def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
     catalog = Catalog(state)
     counted = work.outcome.held.copy()
     for sealed in work.journal.sealed(1, work.journal.last_seq):
-        puts = [op for op in unseal(sealed) if isinstance(op, Put) and op.space == tree.name]
+        stored = [op for op in unseal(sealed) if isinstance(op, Put) and op.space == tree.name]
+        puts = _withdrawable(work, catalog, stored)
         verdicts = judge([holding.stored(put) for put in puts], catalog, work.fingerprint, desk=work.desk)
         changed = [
             (put, verdict)
@@ -60,6 +61,19 @@ def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
         catalog.files.reconsider_all(tree.name)
         state.set_meta(name, version)
     return True
+
+
+def _withdrawable(work: Work, catalog: Catalog, puts: Sequence[Put]) -> Sequence[Put]:
+    """Without those whose records count as held already, as earlier versions of memferry left some: nobody would
+    withdraw them any more, so that is done here."""
+    ids = {put.seq: work.fingerprint.key(put.space, put.key) for put in puts}
+    seen = catalog.seen(set(ids.values()))
+    left = {seq: id_ for seq, id_ in ids.items() if id_ in seen and seen[id_].seq == HELD}
+    if left:
+        with work.state.transaction():
+            work.withdrawal.withdraw_versions(work.tree.name, left)
+            work.outcome.take_back(left)
+    return [put for put in puts if put.seq not in left]
 
 
 def _may_not_leave(put: Put, verdict: Kept | Held) -> bool:

@@ -10,6 +10,7 @@ from memferry.model import Hold, Op, Place, Put
 from memferry.policies.base import Held, Kept
 
 SAME_KEY = Hold("lineage", "another version of it is held")
+UNSEEN = Seen(0, HELD, 0)
 
 
 class Stamp(NamedTuple):
@@ -129,12 +130,10 @@ class _Draft:
     def hold(self, verdict: Held) -> None:
         self.held.append(verdict)
         self.reheld.add(verdict.id)
-        seen = self.seen.get(verdict.id)
-        if seen is None:
-            return
+        seen = self.seen.get(verdict.id, UNSEEN)
+        self.seen[verdict.id] = seen._replace(seq=HELD)  # so that a later version in this batch does not leave
         if seen.seq > 0 or seen.seq == FOREIGN:  # then older versions may be this machine's own
             self.withdrawn.add(verdict.id)
-            self.seen[verdict.id] = seen._replace(seq=HELD)
         if self._had_this_place(verdict.id, seen):
             self._advance()
 
