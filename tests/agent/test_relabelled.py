@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from memferry.agent.service import opened
 from tests.agent.machines import Machine
@@ -157,3 +160,91 @@ def test_what_an_earlier_version_left_of_a_held_record_is_withdrawn_when_all_is_
     ant.do("push")
     assert b"zebra" not in ant.outside()
     assert ant.strays() == []
+
+
+def array(machine: Machine, file: str, *records: dict[str, object]) -> None:
+    write(machine, file, json.dumps(records))
+
+
+OPEN = {"id": SECRET["id"], "text": NOTE}
+WRITERS = [("jsonl", lines), ("json", array)]
+
+
+@pytest.mark.parametrize(("suffix", "written"), WRITERS, ids=["ledgers", "arrays"])
+@pytest.mark.parametrize(("first", "last"), ["ap", "pa"])
+def test_what_two_files_hold_leaves_when_the_last_of_them_lets_it_go(
+    tmp_path: Path, suffix: str, written: Callable[..., None], first: str, last: str
+) -> None:
+    ant, _ = pair(tmp_path)
+    for name in "ap":
+        written(ant, f"{name}.{suffix}", SECRET, {"id": f"of-{name}", "text": f"said {name}"})
+    ant.do("push")
+    written(ant, f"{first}.{suffix}", OPEN, {"id": f"of-{first}", "text": f"said {first}"})
+    for _ in range(3):
+        ant.do("push", force=True)
+        assert b"lantern" not in ant.outside()
+    written(ant, f"{first}.{suffix}", OPEN | {"more": "edited"}, {"id": f"of-{first}", "text": f"said {first}"})
+    ant.do("push")
+    assert b"lantern" not in ant.outside()
+    written(ant, f"{last}.{suffix}", OPEN, {"id": f"of-{last}", "text": f"said {last}"})
+    ant.do("push")
+    told = [json.loads(op["body"]) for op in ant.stored() if "lantern" in op.get("body", "")]
+    assert OPEN in told
+    assert OPEN | {"more": "edited"} in told
+    assert ant.strays() == []
+    with opened(ant.config, "test") as agent:
+        assert agent.state.rows("select * from held_too") == []
+
+
+@pytest.mark.parametrize(("suffix", "written"), WRITERS, ids=["ledgers", "arrays"])
+def test_a_public_version_elsewhere_waits_for_the_private_one(
+    tmp_path: Path, suffix: str, written: Callable[..., None]
+) -> None:
+    """However often it is edited."""
+    ant, _ = pair(tmp_path)
+    written(ant, f"p.{suffix}", SECRET)
+    ant.do("push")
+    for text in ("zebra one", "zebra two", "zebra three"):
+        written(ant, f"a.{suffix}", PUBLIC | {"text": text})
+        ant.do("push")
+        assert b"zebra" not in ant.outside()
+    written(ant, f"p.{suffix}", OPEN)
+    ant.do("push")
+    told = {json.loads(op["body"])["text"] for op in ant.stored() if op.get("key") == OPEN["id"]}
+    assert {"zebra three", NOTE} <= told
+
+
+def test_a_line_that_waits_for_one_in_its_own_file_waits_for_those_in_others_too(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    lines(ant, "p.jsonl", SECRET)
+    ant.do("push")
+    ant.append("p.jsonl", PUBLIC)
+    ant.do("push")
+    for text in ("zebra one", "zebra two"):
+        lines(ant, "a.jsonl", PUBLIC | {"text": text})
+        ant.do("push")
+    assert b"zebra" not in ant.outside()
+
+
+def test_a_private_entry_whose_array_was_renamed_is_let_go_under_its_new_name(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    array(ant, "p.json", SECRET)
+    ant.do("push")
+    (ant.tree / "p.json").rename(ant.tree / "q.json")
+    ant.do("push")
+    array(ant, "q.json", OPEN)
+    ant.do("push")
+    assert b"lantern" in ant.outside()
+
+
+def test_a_file_without_the_line_does_not_hold_it_where_another_let_it_go(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    lines(ant, "a.jsonl", SECRET)
+    lines(ant, "p.jsonl", SECRET)
+    ant.do("push")
+    lines(ant, "p.jsonl", OPEN)
+    ant.do("push")
+    assert b"lantern" not in ant.outside()
+    lines(ant, "a.jsonl", {"id": "else", "text": "else"})
+    ant.do("push")
+    assert b"lantern" in ant.outside()

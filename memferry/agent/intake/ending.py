@@ -46,6 +46,8 @@ class Ending:
             noted = {now.id: one.stat.mtime_ns for now, one in news}
             known = [now._replace(noted_mtime_ns=noted.get(now.id, now.noted_mtime_ns)) for now in known]
             self._catalog.files.save_all(map(self._compared, known, files))
+            read = {now.id: one.this.held for now, one in zip(known, files, strict=True) if one.this.again}
+            self._storing.released |= self._catalog.hold_no_more(read)
             self._work.state.clear_problems("file", [f"{now.space}/{now.path}" for now in known])
 
     def _at_end(self, one: Ended) -> KnownFile:

@@ -10,7 +10,7 @@ import msgspec
 from memferry.agent.intake.judging import kind_of
 from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.known import HELD, WITHDRAWN, digest_number
-from memferry.agent.state.plan import Plan
+from memferry.agent.state.plan import SAME_KEY, Plan
 from memferry.formats import registry
 from memferry.formats.again import parse_alone
 from memferry.model import Put, Record, Source
@@ -41,15 +41,23 @@ class Holding:
         self._catalog.files.save_all(this.known for this in passes)  # a withdrawal may change what is known of them
         self._withdraw(made.withdrawn)
         met = [(this.known.id, held) for this, part in zip(passes, made.parts, strict=True) for held in part.held]
-        self._catalog.hold(met, self._fingerprint)
-        for this, part in zip(passes, made.parts, strict=True):
-            if this.again:
-                this.held.update(held.id for held in part.held)
-        self.hold_stored(self._derived(made.held))
+        self._catalog.hold(met, self._fingerprint, self._lifted(passes, made))
+        derived = self.hold_stored(self._derived(made.held))
+        for this in passes:
+            this.held |= derived if this.again else set()
         self._refresh(passes)
 
-    def hold_stored(self, held: Sequence[_OfStored]) -> None:
-        """Hold stored records, and whatever derives from them, each once."""
+    def _lifted(self, passes: Sequence[Pass], made: Plan) -> set[tuple[int, int]]:
+        """Id and file of what a file that is read again does not hold any more, but another one does."""
+        lifted: set[tuple[int, int]] = set()
+        for this, part in zip(passes, made.parts, strict=True):
+            if this.again:
+                this.held.update(held.id for held in part.held if held.verdict != SAME_KEY)
+                lifted.update((held.id, this.known.id) for held in part.held if held.id not in this.held)
+        return lifted
+
+    def hold_stored(self, held: Sequence[_OfStored]) -> set[int]:
+        """Hold stored records, and whatever derives from them, each once. Returns their ids."""
         done: set[int] = set()
         while held:
             files = self._catalog.files.of([id_ for id_, _ in held])  # which may have other names by now
@@ -60,6 +68,7 @@ class Holding:
                 self._outcome.held[(one.verdict.rule, one.verdict.reason)] += 1
             done.update([id_ for id_, _ in held])
             held = [(id_, one) for id_, one in self._derived([one for _, one in held]) if id_ not in done]
+        return done
 
     def make_way(self, passes: Sequence[Pass], redacted: Sequence[Kept]) -> None:
         """A redacted version replaces none: what was cut out may stand in the ones before, so they are withdrawn, and

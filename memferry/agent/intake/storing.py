@@ -130,7 +130,9 @@ class Storing:
             bases,
             self._catalog.foreign_files([id_ for id_, one in seen.items() if one.seq < 0]),
             reheld,
-            self._catalog.held_in({id_: files[id_] for id_, one in seen.items() if one.seq == HELD and id_ in files}),
+            self._catalog.held_only_in(
+                {id_: files[id_] for id_, one in seen.items() if one.seq == HELD and id_ in files}
+            ),
             frozenset().union(*missing),
         )
 

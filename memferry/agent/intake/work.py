@@ -77,8 +77,8 @@ class Work:
 @dataclass(slots=True)
 class Pass:
     """One pass over one file. `known`: its row so far; `position`: the next free one; `again`: it was read before, so a
-    private version that is not met again has lost its label; `held`: then, the ids met as held; `present`: of an array
-    whose owner removes entries, all ids met; `kept`: whether anything of a whole file may leave; `wrote`: whether
+    private version that is not met again has lost its label; `held`: then, the ids that it holds; `present`: of an
+    array whose owner removes entries, all ids met; `kept`: whether anything of a whole file may leave; `wrote`: whether
     operations were queued."""
 
     known: KnownFile

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from memferry.agent.state.database import State
 from memferry.agent.state.files import Files
 from memferry.agent.state.known import HELD, Seen
-from memferry.agent.state.plan import Plan
+from memferry.agent.state.plan import SAME_KEY, Plan
 from memferry.agent.state.sieve import Sieve
 from memferry.keys import Fingerprinter
 from memferry.policies.base import Held, Kept
@@ -22,6 +22,7 @@ INSERTS = {
     "version": "insert or ignore into version values(?, ?, ?)",
     "place": "insert or replace into place values(?, ?, ?)",
     "held": "insert or replace into held values(?, ?, ?, ?, ?)",
+    "held_too": "insert into held_too values(?, ?, ?) on conflict(id, file) do update set own = max(own, excluded.own)",
     "ref": "insert or ignore into ref values(?, ?)",
     "echo": "insert or ignore into echo values(?, ?)",
     "passage": "insert or ignore into passage values(?, ?, ?, ?)",
@@ -190,22 +191,49 @@ class Catalog:
         suspects = {row[0] for row in (*named, *repeated)}
         return {id_: [seq for seq, _ in versions] for id_, versions in self._all_versions(suspects).items()}
 
-    def hold(self, met: Sequence[tuple[int, Held]], fingerprint: Fingerprinter) -> None:
+    def hold(
+        self, met: Sequence[tuple[int, Held]], fingerprint: Fingerprinter, lifted: Collection[tuple[int, int]] = ()
+    ) -> None:
         """Remember verdicts on records, each with the file it was met in; their digests are stored as keyed
-        fingerprints only."""
+        fingerprints only. `lifted`: id and file, where that file says so no more, but another one does."""
         held = [one for _, one in met]
         rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
-        self._discount([one.id for one in held])
+        self._state.execute_many("delete from held_too where id = ? and file = ?", sorted(lifted))
+        shown = self._by_place(met, lifted)
+        self._discount([one.id for _, one in shown])
         self._add("held", (
-            (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for file, one in met
+            (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for file, one in shown
         ))  # fmt: skip
-        self._count(Counter((file, rules[one.verdict]) for file, one in met))
+        self._count(Counter((file, rules[one.verdict]) for file, one in shown))
         self.remember_passages(held)
         self._state.execute_many(
             "insert or ignore into held_name values(?, ?)", sorted((name, one.id) for one in held for name in one.also)
         )
         self._add("record", ((one.id, 0, HELD, 0) for one in held))
         self._tell_index(one.id for one in held)
+
+    def _by_place(
+        self, met: Sequence[tuple[int, Held]], lifted: Collection[tuple[int, int]]
+    ) -> Sequence[tuple[int, Held]]:
+        """One verdict for each record, which `held` gets: where it was held last. Its other files are remembered apart,
+        for it stays at home until none of them says so any more."""
+        before = self._held_before([one.id for _, one in met])
+        if not before and len({one.id for _, one in met}) == len(met):
+            return met
+        same = self._rule(SAME_KEY.rule, SAME_KEY.reason)
+        last = {id_: (file, rule != same) for id_, (file, rule) in before.items()}
+        shown: dict[int, tuple[int, Held]] = {}
+        too: list[tuple[int, int, int]] = []
+        for file, one in met:
+            where, own = last.get(one.id, (file, False))
+            if own and one.verdict == SAME_KEY and (one.id, where) not in lifted:
+                too += [(one.id, file, False)] if file != where else []
+                continue
+            too += [(one.id, where, own)] if file != where else []
+            last[one.id] = file, one.verdict != SAME_KEY
+            shown[one.id] = file, one
+        self._add("held_too", too)
+        return [*shown.values()]
 
     def _tell_index(self, ids: Iterable[int]) -> None:
         self._state.execute_many("insert into held_change(id) values(?)", ((id_,) for id_ in ids))
@@ -219,20 +247,48 @@ class Catalog:
         """By what their texts are recognised in others."""
         self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
 
-    def held_in(self, files: Mapping[int, int]) -> frozenset[int]:
-        """Those held ids that were last met in the file that `files` gives for them."""
-        rows = self._state.among("select id, file from held where id in (select value from json_each(?))", files)
-        return frozenset(id_ for id_, where in rows if where == files[id_])
+    def held_only_in(self, files: Mapping[int, int]) -> frozenset[int]:
+        """Those held ids that no other file holds than the one that `files` gives for them. One that is gone still does
+        if it was the last to."""
+        before = self._held_before(files)
+        same = self._rule(SAME_KEY.rule, SAME_KEY.reason) if before else 0
+        sql = (
+            "select held_too.id, file from held_too join file on file.id = file where own and not gone"
+            " and held_too.id in (select value from json_each(?))"
+        )
+        elsewhere = {id_ for id_, file in self._state.among(sql, before) if file != files[id_]}
+        return frozenset(
+            id_ for id_, (file, rule) in before.items() if id_ not in elsewhere and (file == files[id_] or rule == same)
+        )
+
+    def hold_no_more(self, read: Mapping[int, Collection[int]]) -> bool:
+        """These files were read from their beginnings, and held these ids. What others hold that they held, too, waits
+        for others only. Returns whether files are to be read again for that."""
+        sql = "select id, file from held_too where own and file in (select value from json_each(?))"
+        lifted = [(id_, file) for id_, file in self._state.among(sql, read) if id_ not in read[file]]
+        self._state.execute_many("delete from held_too where id = ? and file = ?", lifted)
+        self._reconsider_where({id_ for id_, _ in lifted})
+        return bool(lifted)
+
+    def _reconsider_where(self, ids: Collection[int]) -> None:
+        """All files in which a version of one of these stands that is held."""
+        if ids:
+            for table in ("held", "held_too"):
+                sql = f"select file from {table} where id in (select value from json_each(?))"
+                self.files.reconsider_these({row[0] for row in self._state.among(sql, ids)})
 
     def holds_of(self, file: int) -> bool:
         """Whether a record of this file was held when it was last read."""
-        return self._state.one("select 1 from holding where file = ? and count > 0 limit 1", file) is not None
+        sqls = ("select 1 from holding where file = ? and count > 0 limit 1", "select 1 from held_too where file = ?")
+        return any(self._state.one(sql, file) is not None for sql in sqls)
 
     def release(self, ids: Collection[int]) -> None:
         """These are no longer held: what they said counts as public from now on."""
         if ids:
             self._discount(ids)
             self._tell_index(ids)
+            self._reconsider_where(ids)
+            self._state.among("delete from held_too where id in (select value from json_each(?))", ids)
             self._state.among("delete from held where id in (select value from json_each(?))", ids)
             self._state.among("delete from held_name where id in (select value from json_each(?))", ids)
             self._state.among("delete from passage where id in (select value from json_each(?))", ids)
@@ -251,9 +307,16 @@ class Catalog:
 
     def _discount(self, ids: Collection[int]) -> None:
         """These are about to be held for another reason, or no longer."""
-        sql = "select file, rule from held where id in (select value from json_each(?))"
-        before = self._state.among(sql, self._likely("record", ids))  # what is held is a known record, too
+        before = self._held_before(ids).values()
         self._count({known: -count for known, count in Counter(before).items()})
+
+    def _held_before(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
+        """Id -> file and rule of those that are held."""
+        likely = self._likely("record", ids)  # what is held is a known record, too
+        if not likely:
+            return {}
+        sql = "select id, file, rule from held where id in (select value from json_each(?))"
+        return {id_: (file, rule) for id_, file, rule in self._state.among(sql, likely)}
 
     def _rule(self, rule: str, reason: str) -> int:
         self._state.execute("insert or ignore into rule(rule, reason) values(?, ?)", (rule, reason))

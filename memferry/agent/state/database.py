@@ -14,7 +14,7 @@ from typing import NamedTuple
 from memferry.errors import StateError
 from memferry.looking import SQLITE_ERRORS, closed_on_error, said
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 
 SCHEMA = """
@@ -43,6 +43,8 @@ create table member(file integer, id integer, primary key(file, id)) without row
 create table rule(id integer primary key, rule text not null, reason text not null, unique(rule, reason));
 create table held(id integer primary key, digest integer not null, file integer not null, start integer not null,
   rule integer not null);
+-- Other files in which it was met, too. `own`: as held, not only as another version of what is held.
+create table held_too(id integer, file integer, own integer not null, primary key(id, file)) without rowid;
 create table holding(file integer, rule integer, count integer not null, primary key(file, rule)) without rowid;
 create table passage(mark integer, whole integer, length integer, id integer,
   primary key(mark, whole, length, id)) without rowid;

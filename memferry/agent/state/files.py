@@ -216,7 +216,7 @@ class Files:
         self._state.execute(
             "update file set stat = null, cursor = null, content = null where space = ? and id in ("
             "select holding.file from holding join rule on rule.id = holding.rule"
-            " where holding.count > 0 and rule.rule in ('lineage', 'overlap'))",
+            " where holding.count > 0 and rule.rule in ('lineage', 'overlap') union select file from held_too)",
             (space,),
         )
 

@@ -26,8 +26,8 @@ class Knowledge(NamedTuple):
     """What is known of a batch's records before it. `lying`: place -> id of the record that lies there, and the
     digest of its version; `holes`: places of its files in use once, where nothing is stored any more; `bases`: full hex
     digests of stored versions that the batch may replace; `foreign`: files that records of other machines lie in;
-    `reheld`: ids whose held version was met again in this reading of their file; `own_holds`: ids whose held version
-    was last met in the very file where they are met now; `missing`: places of entries that their owner took out."""
+    `reheld`: ids whose held version was met again in this reading of their file; `own_holds`: ids that no other file
+    holds than the one where they are met now; `missing`: places of entries that their owner took out."""
 
     seen: Mapping[int, Seen]
     lying: Mapping[int, tuple[int, int]]
