@@ -104,6 +104,10 @@ class Rules:
                 return one.rule
         return None
 
+    def tell_apart(self, one: str, other: str) -> bool:
+        """Whether a rule is about one of two files and not about the other."""
+        return any(ready.is_for(one) != ready.is_for(other) for ready in self._rules)
+
     def cuts(self, record: Record, contents: Contents) -> Sequence[Pattern]:
         """Regular expressions whose matches are to be cut out of this record."""
         return [
@@ -165,8 +169,12 @@ class _Ready:
         return (
             (not self.rule.space or self._fits("space", source.space))
             and (not self.rule.format or self._fits("format", source.format))
-            and (self._path is None or self._path.match_file(source.file))
+            and self.is_for(source.file)
         )
+
+    def is_for(self, file: str) -> bool:
+        """As far as its path decides that."""
+        return self._path is None or bool(self._path.match_file(file))
 
     def _fits(self, condition: str, value: object) -> bool:
         glob = self._globs[condition]

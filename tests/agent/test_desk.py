@@ -225,6 +225,41 @@ def test_so_is_what_names_it_and_no_push_goes_on_for_ever(ant: Ruled) -> None:
     assert b"hunter2000" not in ant.everything()
 
 
+def test_a_ledger_that_is_renamed_is_judged_by_its_new_name_before_that_is_told(ant: Ruled) -> None:
+    drafts = "{name: drafts, do: hold, path: drafts/}"
+    ant.write("more.md", "so that not everything is gone at once")
+    ant.log("one line", "another line")
+    ant.push(drafts)
+    assert len(ant.bodies()) == 3
+    moved = ant.tree / "drafts" / "log.jsonl"
+    moved.parent.mkdir()
+    (ant.tree / "log.jsonl").rename(moved)
+    ant.push(drafts)
+    assert ant.bodies() == ["so that not everything is gone at once"]
+    assert b"drafts/" not in ant.outside()
+    assert ant.status()["spaces"][0]["held"] == 2
+    moved.rename(ant.tree / "log.jsonl")
+    ant.push(drafts)
+    assert len(ant.bodies()) == 3
+
+
+def test_a_rule_about_some_lines_of_a_renamed_ledger_leaves_the_others(ant: Ruled, tmp_path: Path) -> None:
+    rule = "{name: drafts, do: hold, path: drafts/, text: Zeus}"
+    ant.write("more.md", "so that not everything is gone at once")
+    ant.log("one line", "Zeus sleeps", "another line")
+    ant.push(rule)
+    (ant.tree / "drafts").mkdir()
+    (ant.tree / "log.jsonl").rename(ant.tree / "drafts" / "log.jsonl")
+    ant.push(rule)
+    assert b"Zeus" not in ant.outside()
+    ant.do("restore", machine="ant", to=str(tmp_path / "out"))
+    restored = tmp_path / "out" / "notes"
+    assert sorted(path.name for path in restored.iterdir()) == ["drafts", "more.md"]
+    left = (restored / "drafts" / "log.jsonl").read_text().splitlines()
+    assert [json.loads(line)["text"] for line in left] == ["one line", "another line"]
+    assert ant.push(rule)["new"] == 0
+
+
 def test_a_dry_run_of_new_rules_changes_nothing(ant: Ruled) -> None:
     ant.append("log.jsonl", {"id": "a", "text": "Zeus sleeps"})
     ant.push()

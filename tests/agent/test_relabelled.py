@@ -248,3 +248,19 @@ def test_a_file_without_the_line_does_not_hold_it_where_another_let_it_go(tmp_pa
     lines(ant, "a.jsonl", {"id": "else", "text": "else"})
     ant.do("push")
     assert b"lantern" in ant.outside()
+
+
+def test_a_ledger_that_is_renamed_to_a_secret_takes_its_lines_back(tmp_path: Path) -> None:
+    ant, _ = pair(tmp_path)
+    lines(ant, "log.jsonl", PUBLIC)
+    ant.do("push")
+    secret = "ghp_1A2b3C4d5E6f7G8h9I0jKlMnOpQrStUvWx12"
+    (ant.tree / "log.jsonl").rename(ant.tree / f"token-{secret}.jsonl")
+    ant.do("push")
+    assert secret.encode() not in ant.outside()
+    assert b"zebra" not in ant.outside()
+    (ant.tree / f"token-{secret}.jsonl").rename(ant.tree / "log.jsonl")
+    ant.do("push")
+    assert b"zebra" in ant.outside()
+    assert secret.encode() not in ant.outside()
+    assert ant.strays() == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
@@ -69,7 +70,7 @@ class Ingest:
                 self._read_archive(descriptor, stat, path, kind)
                 return
             if was is not None:
-                self._rename(descriptor, stat, was, path)
+                self._rename(descriptor, stat, was, path, kind)
             self._read_ledger(descriptor, stat, path, kind)
 
     # -- ledgers
@@ -120,16 +121,37 @@ class Ingest:
                 self._outcome.gaps += 1
                 self._state.count("possible gaps")
 
-    def _rename(self, descriptor: int, stat: Stat, was: str, path: str) -> None:
+    def _rename(self, descriptor: int, stat: Stat, was: str, path: str, kind: Kind) -> None:
         """The same ledger under a new name keeps what is known of it."""
         known = self._catalog.files.find(self._space, was)
         if known is None or not self._goes_on(descriptor, stat, known):
             return
         with self._state.transaction():
             self._catalog.files.displace(self._space, path)
-            self._catalog.files.save(known._replace(path=path, gone=False))
-            if known.cleared:
-                self._work.tell(known, was=was, path=path)
+            if self._is_judged_alike(was, path, kind):
+                self._catalog.files.save(known._replace(path=path, gone=False))
+                if known.cleared:
+                    self._work.tell(known, was=was, path=path)
+            else:
+                self._start_again(known, path)
+
+    def _start_again(self, known: KnownFile, path: str) -> None:
+        """Under its new name all of a ledger is read once more; that name is told by the lines that leave under it, if
+        any do."""
+        if known.cleared:
+            self._work.tell(known, keep=0, gone=True)
+        laid = self._catalog.files.relay(known._replace(path=path, gone=False), 0)
+        self._catalog.files.save(laid._replace(stat=None, cursor=None, position=0, cleared=False, noted_mtime_ns=None))
+
+    def _is_judged_alike(self, was: str, path: str, kind: Kind) -> bool:
+        """Whether names decide nothing: not by rules, nor by what is found in them, nor by what links lead to."""
+        before, desk = self._work.tree.kind(was), self._work.desk
+        if before is None or (before.format, before.derived) != (kind.format, kind.derived):
+            return False
+        if posixpath.dirname(was) != posixpath.dirname(path) or desk.rules.tell_apart(was, path):
+            return False
+        sources = [Source(self._space, file, kind.format, kind.derived) for file in (was, path)]
+        return not any(desk.find([Record(source, "", b"", b"{}", 0, {}) for source in sources]))
 
     def _goes_on(self, descriptor: int, stat: Stat, known: KnownFile) -> bool:
         """Whether an open file begins with what was read of a known ledger: its inode alone proves nothing."""
