@@ -10,10 +10,12 @@ from memferry.model import Record, Source
 
 
 class Snapshot(NamedTuple):
-    """A whole file, parsed. `frame`: the bytes (before, between, after) a JSON array's entries, else None."""
+    """A whole file, parsed. `frame`: the bytes (before, between, after) a JSON array's entries, else None.
+    `around`: what these say, as a record under the file's path; it is judged and held like others, and never stored."""
 
     records: Sequence[Record]
     frame: tuple[str, str, str] | None = None
+    around: Record | None = None
 
 
 class Ledger(Protocol):

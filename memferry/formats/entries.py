@@ -42,9 +42,11 @@ class Entries(Whole):
         if found.elements is None:
             return Snapshot((_single(source, content, found),), NO_FRAME)
         frame = _frame(text, found)
-        around = Around((frame[0] + frame[2]).encode(), found.members) if found.members else None
+        body = (frame[0] + frame[2]).encode()
+        around = Around(body, found.members) if found.members else None
         records = [_entry(source, text, number, one, around) for number, one in enumerate(found.elements)]
-        return Snapshot(_told_apart(records), frame)
+        framing = Record(source, source.file, hashlib.sha256(body).digest(), body, 0, found.members)
+        return Snapshot(_told_apart(records), frame, framing)
 
     def render(self, bodies: Sequence[bytes], frame: tuple[str, str, str] | None) -> bytes:
         """Laid out as `frame` says; without one, an entry a line."""

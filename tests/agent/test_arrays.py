@@ -195,3 +195,33 @@ def test_entries_behind_those_that_go_need_not_move_up(tmp_path: Path) -> None:
         ant.do("push")
     assert [op for op in ant.stored() if op["op"] == "place"] == []
     assert restored(ant, tmp_path / "back", "last.json") == entries
+
+
+BATCH = {"id": "batch-000001", "summary": "the harbour contract ends quietly on the second Friday of May"}
+
+
+@pytest.mark.parametrize("left", ["", "A"])
+def test_what_surrounds_entries_is_known_as_private_itself(tmp_path: Path, left: str) -> None:
+    ant = Machine(tmp_path, "ant")
+    (ant.tree / "list.json").write_text(json.dumps(BATCH | {"private": True, "entries": named(left)}))
+    ant.write("week.md", f"# Week\n\nI heard that {BATCH['summary']}.\n")
+    ant.append("log.jsonl", {"id": "x", "text": "see there", "refs": ["batch-000001"]})
+    ant.append("log.jsonl", {"id": "y", "text": "see there", "refs": ["list.json"]}, {"id": "z", "text": "else"})
+    ant.do("push")
+    assert ant.bodies() == ['{"id": "z", "text": "else"}']
+    assert b"harbour contract" not in b"".join(path.read_bytes() for path in ant.state.glob("state.db*"))
+
+
+@pytest.mark.parametrize("later", [BATCH, {}])
+def test_what_surrounds_entries_is_free_when_its_label_is_gone(tmp_path: Path, later: dict[str, object]) -> None:
+    ant = Machine(tmp_path, "ant")
+    (ant.tree / "list.json").write_text(json.dumps(BATCH | {"private": True, "entries": named("A")}))
+    ant.write("week.md", f"# Week\n\nI heard that {BATCH['summary']}.\n")
+    ant.append("log.jsonl", {"id": "y", "text": "see there", "refs": ["list.json"]})
+    ant.do("push")
+    assert ant.bodies() == []
+    (ant.tree / "list.json").write_text(json.dumps(later | {"entries": named("A")}))
+    ant.do("push")
+    ant.do("push")
+    assert len(ant.bodies()) == 3
+    assert ant.do("held")["total"] == 0

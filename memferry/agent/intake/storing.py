@@ -14,6 +14,7 @@ from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.journal import SEVERAL, seal
 from memferry.agent.state.known import HELD, KNOWN, Seen, digest_number, hex_number
 from memferry.agent.state.plan import Knowledge, Part, Plan, Reached, Stamp, plan
+from memferry.formats.base import Snapshot
 from memferry.model import Op, Record, Sealed
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
@@ -57,16 +58,27 @@ class Storing:
                 this.known = this.known._replace(cursor=cursor, position=this.position, placed=placed)
             self._catalog.files.save(this.known)
 
-    def store_whole(self, read: Sequence[tuple[Pass, Sequence[Record]]]) -> None:
+    def store_whole(self, read: Sequence[tuple[Pass, Snapshot]]) -> None:
         """The same for all that some files hold; of documents, as if they were lines of one ledger."""
-        verdicts = self._judged([record for _, records in read for record in records])
-        left = iter(verdicts)
-        batch = [(this, list(islice(left, len(records)))) for this, records in read]
+        around = [(this, one.around) for this, one in read if one.around is not None]
+        records = [record for _, one in read for record in one.records]
+        verdicts = iter(self._judged([*records, *(record for _, record in around)]))
+        batch = [(this, list(islice(verdicts, len(one.records)))) for this, one in read]
         for this, own in batch:
             this.present.update([one.id for one in own])
             this.kept = any(isinstance(one, Kept) for one in own)
         with self._state.transaction():
+            if around:
+                self._judge_around([(this, verdict) for (this, _), verdict in zip(around, verdicts, strict=True)])
             self._carry_out_all(batch)
+
+    def _judge_around(self, judged: Sequence[tuple[Pass, Kept | Held]]) -> None:
+        """What surrounds entries is held like a record, but there is nothing to store of it."""
+        free = {one.id: this.known.id for this, one in judged if isinstance(one, Kept)}
+        released = self._catalog.held_only_in(free)
+        self._catalog.let_go(released)
+        self.released |= bool(released)
+        self._carry_out_all([(this, [one]) for this, one in judged if isinstance(one, Held)])
 
     def _carry_out_all(self, batch: _Batch) -> None:
         self._make_way([this for this, _ in batch], [one for _, verdicts in batch for one in verdicts])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from memferry.agent.files import opening
@@ -12,8 +12,8 @@ from memferry.agent.intake.storing import Storing
 from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.known import KnownFile
 from memferry.errors import MemferryError
-from memferry.formats.base import Kind, Whole
-from memferry.model import Record, Source
+from memferry.formats.base import Kind, Snapshot, Whole
+from memferry.model import Source
 
 LIMIT_BYTES = 64 << 20
 
@@ -46,7 +46,7 @@ class Wholes:
         with self._state.transaction():
             known = self._files.meet_all(self._space, {one.path: one.kind.format for one in taken})
             read = [new for one in taken if (new := self._parsed(one, known[one.path])) is not None]
-            self._storing.store_whole([(ended.this, records) for ended, records in read])
+            self._storing.store_whole([(ended.this, snapshot) for ended, snapshot in read])
             self._ending.finish([ended for ended, _ in read])
 
     def _taken(self, path: str, kind: Kind) -> _Taken | None:
@@ -62,7 +62,7 @@ class Wholes:
             return None
         return _Taken(path, kind, *read)
 
-    def _parsed(self, taken: _Taken, known: KnownFile) -> tuple[Ended, Sequence[Record]] | None:
+    def _parsed(self, taken: _Taken, known: KnownFile) -> tuple[Ended, Snapshot] | None:
         """What is new in a file; None: nothing, or nothing that could be taken."""
         path, kind, content, stat = taken
         assert isinstance(kind.reader, Whole)
@@ -79,7 +79,7 @@ class Wholes:
             self._refuse_broken(known, taken)
             return None
         self._outcome.read_bytes += len(content)
-        return Ended(Pass(known, kind), stat, content=mark, frame=snapshot.frame), snapshot.records
+        return Ended(Pass(known, kind), stat, content=mark, frame=snapshot.frame), snapshot
 
     def _was_blank(self, known: KnownFile) -> bool:
         """Whether a document was blank before, too."""

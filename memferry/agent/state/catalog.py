@@ -293,6 +293,12 @@ class Catalog:
             self._state.among("delete from held_name where id in (select value from json_each(?))", ids)
             self._state.among("delete from passage where id in (select value from json_each(?))", ids)
 
+    def let_go(self, ids: Collection[int]) -> None:
+        """As `release`, of what was held and has never been stored: nothing is known of it any more."""
+        if ids:
+            self.release(ids)
+            self._state.among("delete from record where id in (select value from json_each(?))", ids)
+
     def remember(self, kept: Sequence[Kept]) -> None:
         """How stored records will be found when what they derive from becomes private."""
         self._add("ref", ((ref, one.id) for one in kept for ref in one.refs))
