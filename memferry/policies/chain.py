@@ -132,7 +132,7 @@ def _name(case: Case, fingerprint: Fingerprinter, around: _Around) -> None:
     case.ordinary = record.text is None and not record.source.derived and labels.is_labelled(record, said)
     if record.around is not None:
         said = said.with_those_of(around.contents(record))
-    case.said = said
+    case.said = said.with_text(lineage.title(record))
     named = lineage.names(record, said)
     if len(named) > lineage.MOST_NAMES:
         case.verdict = lineage.TOO_MANY

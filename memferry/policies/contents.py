@@ -35,6 +35,12 @@ class Contents(msgspec.Struct, frozen=True, gc=False):
         objects, telling = self.objects + other.objects, self.telling + other.telling
         return Contents(objects, telling, self.names + other.names, self.texts + other.texts)
 
+    def with_text(self, text: str) -> Contents:
+        """As if it said this, too."""
+        if not is_prose(text):
+            return self
+        return Contents(self.objects, self.telling, self.names, [*self.texts, text])
+
 
 NOTHING = Contents([], [], [], [])
 

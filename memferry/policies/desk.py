@@ -103,7 +103,10 @@ class Desk(NamedTuple):
             return True
         patterns = self.rules.cuts(record, contents) if self.rules.cut else ()
         texts = Texts(record)
-        return any(texts.have(one) and any(_hits(one, text) for text in texts.each) for one in patterns)
+        return any(
+            bool(_hits(one, record.source.file)) or (texts.have(one) and any(_hits(one, text) for text in texts.each))
+            for one in patterns
+        )
 
     # -- redacting
 

@@ -82,6 +82,13 @@ def own_names(record: Record) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in found if name and name != record.key))
 
 
+def title(record: Record) -> str:
+    """What the name of a document says, folder by folder; of other records, whose files are named for many, nothing."""
+    if record.key != record.source.file:
+        return ""
+    return posixpath.splitext(record.key)[0].replace("/", "\n").replace("-", " ").replace("_", " ")
+
+
 def is_note(record: Record) -> bool:
     """Whether it is a note about other records, in sentences that are the same in every such note."""
     return _own_name(record) is not None

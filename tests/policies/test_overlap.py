@@ -56,6 +56,16 @@ def test_a_sentence_is_one_as_a_key_and_where_a_time_belongs(fields: dict[str, o
     assert rules(lines({"id": "a", "private": True, **fields}, public(PROSE, "b"))) == ["labels.private", "overlap"]
 
 
+@pytest.mark.parametrize("name", [f"{PROSE}.md", f"people/{PROSE.replace(' ', '-')}.md", f"{PROSE.lower()}/notes.txt"])
+def test_the_name_of_a_document_may_be_a_copy(name: str) -> None:
+    known = MemoryKnown()
+    known.learn(judge(HELD, known, FINGERPRINT))
+    assert rules([doc("see the other page", name)], known) == ["overlap"]
+    (kept,) = judge([doc("see the other page", name)], MemoryKnown(), FINGERPRINT)
+    assert isinstance(kept, Kept)
+    assert set(kept.echoes) & set(known.by_mark)
+
+
 def test_characters_of_a_script_without_spaces_are_a_sentence_there_too() -> None:
     secret = "备用钥匙在旧面包店后门旁边的第三个花盆下面"
     assert rules(lines(private("x", "a", type=secret), public(secret, "b"))) == ["labels.visibility", "overlap"]

@@ -107,6 +107,13 @@ def test_what_cannot_be_cut_is_held() -> None:
     assert verdicts(in_a_number, desk("[{name: n, do: redact, text: '12345678'}]")) == ["redact.left"]
 
 
+def test_what_stands_in_the_name_of_a_file_cannot_be_cut() -> None:
+    at = desk("[{name: c, do: redact, text: 'C-[0-9]{6}'}]")
+    records = [doc("nothing", "C-104423.md"), doc("C-104423", "a/C-104424.md"), doc("C-104423", "b.md")]
+    assert verdicts(records, at) == ["redact.left", "redact.left", "redacted"]
+    assert verdicts(lines({"id": "a"}, file="C-104425.jsonl"), at) == ["redact.left"]
+
+
 def test_what_is_left_is_searched_again() -> None:
     """A search that sees the second secret only when the first is gone."""
 
@@ -150,9 +157,9 @@ def test_what_was_redacted_is_found_no_more() -> None:
     (once,) = kept([doc("password: hunter2000, mail me@example.org")])
     assert verdicts([doc(once.record.body)], desk()) == ["leaves"]
     at = desk("[{name: any, do: redact, text: '[a-z]+'}]")
-    (left,) = judged([doc("abc def")], at)
+    (left,) = judged([doc("abc def", "1.MD")], at)
     assert isinstance(left, Kept)
-    assert verdicts([doc(left.record.body)], at) == ["leaves"]
+    assert verdicts([doc(left.record.body, "1.MD")], at) == ["leaves"]
 
 
 def test_an_imitated_marker_hides_nothing() -> None:

@@ -10,7 +10,7 @@ import pytest
 from memferry.policies import secrets
 from memferry.policies.secrets import look, table, triage
 from memferry.policies.strings import ELSEWHERE, strings_of
-from tests.policies.held import doc, lines
+from tests.policies.held import array, doc, lines
 from tests.scanning import strangers
 from tests.scanning.corpus import Case, made
 from tests.scanning.measure import measure, records
@@ -213,6 +213,19 @@ def test_personal_data_is_found_where_it_is_asked_for() -> None:
     some = secrets.search(found, secrets=False, personal=tuple(texts))
     said = {n: {(one.rule, _said(found[n], one)) for one in findings} for n, findings in some.items()}
     assert said == {n: {(kind, what)} for n, (kind, (_, what)) in enumerate(texts.items())}
+
+
+def test_personal_data_is_found_around_a_record_and_in_the_name_of_its_file() -> None:
+    records = [
+        *array('{"customer": "ann.lee@harbor-mail.org", "entries": [{"id": "a", "text": "called again"}]}'),
+        doc("called again", "mail/ann.lee@harbor-mail.org.md"),
+        doc("called again", "mail/20261121134459.md"),
+    ]
+    found = secrets.search(records, secrets=False, personal=("email", "card"))
+    assert {n: {(one.rule, one.text) for one in some} for n, some in found.items()} == {
+        0: {("email", ELSEWHERE)},
+        1: {("email", ELSEWHERE)},
+    }
 
 
 def _said(record: object, one: object) -> str:

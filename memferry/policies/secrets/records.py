@@ -67,7 +67,20 @@ def _is_too_large(record: Record) -> bool:
 
 
 def _perhaps_personal(records: Sequence[Record], kinds: Sequence[str]) -> list[int]:
-    return [number for number, record in enumerate(records) if personal.may_hold(record.body, kinds)]
+    """By what they say, by what surrounds them, and by the names of their files."""
+
+    def may_hold(text: bytes) -> bool:
+        return personal.may_hold(text, kinds)
+
+    files = {record.source.file: _as_text(record.source.file).encode("utf-8", "replace") for record in records}
+    around = {id(record.around): record.around for record in records if record.around is not None}
+    loud = {key for key, value in around.items() if may_hold(value.body)}
+    telling = {file for file, text in files.items() if may_hold(text)}
+    return [
+        number
+        for number, one in enumerate(records)
+        if id(one.around) in loud or one.source.file in telling or may_hold(one.body)
+    ]
 
 
 def _personal(records: Mapping[int, Record], wanted: Wanted) -> Iterator[tuple[_Text, Finding]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-VERSION = 7
+VERSION = 8
 """Of these rules. Records that passed older ones are judged again."""
 
 
