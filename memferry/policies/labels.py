@@ -111,6 +111,15 @@ def _labels(fields: Mapping[object, object], shape: Shape) -> Hold | None:
     return None
 
 
+LOOKS_HELD = re.compile(
+    r'"(?:private|is_private|confidential)"\s*:\s*(?!\s|false)'
+    rf'|"(?:visibility|sensitivity)"\s*:\s*(?!\s|"(?:{"|".join(KEPT_VISIBILITY | KEPT_SENSITIVITY)})")'
+    r'|"(?:tags?|labels?)"\s*:[^\]}:]{0,400}\bprivate\b|<\s{0,32}private',
+    re.IGNORECASE,
+)
+"""What looks like a label that holds, in JSON that cannot be read."""
+
+
 # -- tags
 
 _PRIVATE = folded("private")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 
 from memferry.model import Hold, Record
-from memferry.policies import links
+from memferry.policies import damaged, links
 from memferry.policies.contents import Contents
 from memferry.policies.shapes import DIASYNC, shape_of
 
@@ -77,6 +77,8 @@ def own_names(record: Record) -> tuple[str, ...]:
     """By what others name it, besides its key: any id that it has, as text; of a document what links may say too."""
     fields = record.fields
     found = [str(fields[key]) for key in _own_keys(record) if type(fields[key]) in _IDS] if type(fields) is dict else []
+    if record.problem is not None:
+        found += damaged.names(record)
     if record.key == record.source.file:
         found += links.names_of(record.key)
     return tuple(dict.fromkeys(name for name in found if name and name != record.key))

@@ -9,16 +9,15 @@ without a label at every word.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import NamedTuple, TypeAlias
 
 from memferry.keys import Fingerprinter
 from memferry.model import Hold, Record
+from memferry.policies import damaged
 from memferry.policies.base import Passage
-from memferry.policies.contents import SHORTEST, Contents
+from memferry.policies.contents import Contents
 from memferry.policies.letters import Letters, anchors, is_prose, letters_of, word_starts
 
 REPEATS_HELD = Hold("overlap", "it repeats the text of a record that is held")
@@ -34,7 +33,6 @@ STRIDE = 4
 
 MOST_PLACES = 80_000
 """Of a candidate that is looked at word by word; a Chinese character is one."""
-DAMAGED_BYTES = 1 << 20
 
 
 class TooLong(Exception):
@@ -85,8 +83,8 @@ texts may begin alike, so a candidate must not look at each."""
 def passages(record: Record, contents: Contents, fingerprint: Fingerprinter) -> tuple[Passage, ...]:
     """What of a held record is remembered. A short text counts if it is the longest that the record has: beside a
     longer one, a phrase like "cheaper than before" is nothing to be recognised by."""
-    damaged = record.problem is not None and record.text is None
-    texts = _damaged_texts(record) if damaged else contents.texts + contents.names
+    is_damaged = record.problem is not None and record.text is None
+    texts = damaged.texts(record) if is_damaged else contents.texts + contents.names
     found: list[Passage] = []
     for number, text in enumerate(sorted(filter(is_prose, texts), key=len, reverse=True)):
         if text is record.text:
@@ -230,26 +228,3 @@ def _stands(
         if sources - {own} and (length == PASSAGE or end in word_starts(letters.text)):
             return True
     return False
-
-
-# -- damaged records
-
-_QUOTED = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)', re.DOTALL)
-
-
-def _damaged_texts(record: Record) -> list[str]:
-    """What can be made out of a record that could not be parsed: the strings of a line, the text of a document."""
-    raw = record.body[:DAMAGED_BYTES]
-    text = raw.decode("utf-16" if raw.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8", "replace")
-    if record.key == record.source.file:
-        return [text]
-    return [_unescaped(quoted) for quoted in _QUOTED.findall(text) if len(quoted) >= SHORTEST]
-
-
-def _unescaped(quoted: str) -> str:
-    if "\\" not in quoted:
-        return quoted
-    try:
-        return str(json.loads(f'"{quoted}"', strict=False))
-    except ValueError:
-        return quoted

@@ -167,6 +167,12 @@ def _new_key(key: str) -> Key:
 _known_key = lru_cache(_REMEMBERED)(_new_key)
 
 
+def is_own(key: str) -> bool:
+    """Whether it holds an id of the record itself, or may."""
+    words = _key(key).words
+    return words in OWN or words in OWN_AT_A_PINCH
+
+
 def _looks_like_a_label(name: str) -> bool:
     """`name`: folded."""
     if name.isascii():

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from memferry.agent.commands import verbs
 from memferry.agent.commands.doctor import doctor
+from memferry.agent.service import opened
 from tests.agent.machines import Machine
 
 Entries = Sequence[dict[str, object]]
@@ -225,3 +227,48 @@ def test_what_surrounds_entries_is_free_when_its_label_is_gone(tmp_path: Path, l
     ant.do("push")
     assert len(ant.bodies()) == 3
     assert ant.do("held")["total"] == 0
+
+
+# -- arrays that are not whole
+
+SECRET = "the harbour contract ends quietly on the second Friday of May"
+BROKEN = (
+    '[{"id": "A", "content": "what everybody may hear of the new timetable"}, {"id": "B-000001", %s, "content": "%s"},'
+)
+
+
+@pytest.mark.parametrize(
+    "label", ['"private": true', '"visibility":"Privat"', '"tags": ["x", "private"]', '"private": 1']
+)
+def test_what_is_private_in_a_broken_array_is_recognised(tmp_path: Path, label: str) -> None:
+    ant = Machine(tmp_path, "ant")
+    ant.write("list.json", BROKEN % (label, SECRET))
+    ant.write("other.md", "He told us what everybody may hear of the new timetable.")
+    ant.write("week.md", f"I heard that {SECRET}.")
+    ant.append("log.jsonl", {"id": "y", "text": "see there", "refs": ["B-000001"]})
+    ant.do("push")
+    assert ant.bodies() == ["He told us what everybody may hear of the new timetable."]
+    ant.write("list.json", json.dumps([{"id": "B-000001", "content": SECRET}]))
+    ant.do("push")
+    ant.do("push")
+    assert len(ant.bodies()) == 4
+
+
+def test_a_broken_array_without_labels_holds_nothing(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant")
+    ant.write("list.json", json.dumps([{"id": "B-000001", "private": False, "content": SECRET}]))
+    ant.write("week.md", f"I heard that {SECRET}.")
+    ant.do("push")
+    ant.write("list.json", BROKEN % ('"private": false, "visibility": "team"', SECRET))
+    ant.do("push")
+    assert len(ant.bodies()) == 2
+
+
+def test_a_line_that_is_too_long_is_recognised_and_named(tmp_path: Path) -> None:
+    ant = Machine(tmp_path, "ant")
+    ant.append("a.jsonl", {"id": "evt-000001", "private": True, "text": SECRET, "more": "x y z " * 1000})
+    ant.append("b.jsonl", {"id": "evt-000002", "text": "see there", "refs": ["evt-000001"]})
+    ant.write("week.md", f"I heard that {SECRET}.")
+    with opened(ant.config._replace(agent=ant.config.agent._replace(max_line_bytes=2048)), "test") as agent:
+        verbs.perform(agent, "push", {})
+    assert ant.bodies() == []

@@ -20,7 +20,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from memferry.agent.files import tail
 from memferry.agent.files.opening import Unreadable, opened
-from memferry.agent.files.tail import Chunk, Cursor, Oversize, Restart, Splitter, Trail, read_lines, resume
+from memferry.agent.files.tail import (
+    OVERSIZE_HEAD_BYTES,
+    Chunk,
+    Cursor,
+    Oversize,
+    Restart,
+    Splitter,
+    Trail,
+    read_lines,
+    resume,
+)
 from memferry.keys import Fingerprinter
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
@@ -79,11 +89,20 @@ def test_lines_are_cut_at_newlines_only() -> None:
 
 def test_an_endless_line_costs_no_memory() -> None:
     splitter = Splitter(line_bytes=1000)
-    for _ in range(1000):
-        assert list(splitter.feed(b"x" * 1000)) == []
-    assert splitter.pending_bytes == 1_000_000
-    assert sum(map(len, splitter._parts)) <= 1000
-    assert list(splitter.feed(b"\nnext\n")) == [Oversize(0, 1_000_001), Chunk(1_000_001, b"next\n")]
+    for _ in range(300):
+        assert list(splitter.feed(b"x" * 10_000)) == []
+    assert splitter.pending_bytes == 3_000_000
+    assert sum(map(len, splitter._parts)) == OVERSIZE_HEAD_BYTES
+    found = list(splitter.feed(b"\nnext\n"))
+    assert found == [Oversize(0, 3_000_001, b"x" * OVERSIZE_HEAD_BYTES), Chunk(3_000_001, b"next\n")]
+
+
+def test_the_head_of_a_line_that_is_too_long_is_the_same_however_it_comes() -> None:
+    line = bytes(range(32, 127)) * 3
+    for step in range(1, len(line) + 2):
+        splitter = Splitter(line_bytes=50)
+        fed = [part for at in range(0, len(line) + 1, step) for part in splitter.feed((line + b"\n")[at : at + step])]
+        assert fed == [Oversize(0, len(line) + 1, line)]
 
 
 # -- a reader that keeps what a state would keep

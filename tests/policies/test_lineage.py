@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from memferry.model import Record
-from memferry.policies import lineage
+from memferry.policies import damaged, lineage
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
 from tests.policies.held import (
@@ -221,3 +223,51 @@ def test_too_many_names_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lineage, "MOST_NAMES", 5)
     assert rules([doc(" ".join(f"item-2026112102-{number}" for number in range(6)))]) == ["lineage"]
     assert rules([doc(" ".join(f"item-2026112102-{number}" for number in range(5)))]) == [None]
+
+
+# -- records that could not be parsed
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"id":"evt-00001","visibility":"public","visibility":"private","text":"x"}',
+        b'{"id":"evt-00001","visibility":"private","text":"Anna told me something',
+        b'{"text": "x", "visibility":"private", "uuid" : "evt\\u002d00001", ',
+        b'{"memory_id":"evt-00001","n":NaN}',
+        b'{"id":"evt-00001',
+    ],
+)
+def test_who_names_a_line_that_cannot_be_read_is_held(raw: bytes) -> None:
+    records = lines(raw, {"id": "b", "refs": ["evt-00001"]}, {"id": "c", "refs": ["evt-00009"]})
+    assert rules(records) == ["parse", "lineage", None]
+
+
+@pytest.mark.parametrize(
+    "front",
+    [
+        "---\nid: note-000001\nprivate: true\nprivate: false\n---\n",
+        "---\r\n  'id': \"note-000001\"  # its name\r\nprivate: [\r\n---\r\n",
+        "+++\nid = 'note-000001'\nprivate = yes\n+++\n",
+        '---json\n{"a": 1, "id": "note-000001", "a": 2}\n---\n',
+        '{"id": "note-000001", "private": tru}\n',
+        "---\nid: note-000001\n",
+    ],
+)
+def test_who_names_a_document_whose_front_matter_cannot_be_read_is_held(front: str) -> None:
+    assert rules([doc(f"{front}some text"), *lines({"id": "b", "refs": ["note-000001"]})]) == ["parse", "lineage"]
+
+
+def test_what_a_broken_record_costs_is_bounded() -> None:
+    started = time.perf_counter()
+    for raw in (
+        b" " * 100_000 + b"\n" * 100_000,
+        b'"' * 500_000,
+        b'"id":"' * 90_000,
+        b'"a"' + b" " * 900_000,
+        b"a" * 900_000,
+    ):
+        damaged.names(lines(b"{" + raw.replace(b"\n", b" "))[0])
+        damaged.names(doc(b"---\n" + raw))
+        damaged.private_part(b"[" + raw)
+    assert time.perf_counter() - started < 20

@@ -28,6 +28,7 @@ HEAD_BYTES = 4096
 BLOCK_BYTES = 64 * 1024
 CHUNK_BYTES = 2 * 1024 * 1024
 LINE_BYTES = 16 * 1024 * 1024
+OVERSIZE_HEAD_BYTES = 1024 * 1024
 PROVED_ALWAYS_BYTES = 4 * 1024 * 1024
 PROVED_BYTES_PER_S = 16 * 1024 * 1024
 """A whole comparison reads half a GB a second or more: this much of it hardly shows."""
@@ -42,10 +43,12 @@ class Chunk(NamedTuple):
 
 
 class Oversize(NamedTuple):
-    """A complete line that is too long to be read; `size_bytes` counts its newline."""
+    """A complete line that is too long to be read; `size_bytes` counts its newline. `head`: its first bytes, at most
+    OVERSIZE_HEAD_BYTES, which may say by what others name or repeat it."""
 
     start: int
     size_bytes: int
+    head: bytes
 
 
 # -- the pure part
@@ -54,7 +57,7 @@ class Oversize(NamedTuple):
 class Splitter:
     """Cuts a stream at b"\\n", and nowhere else, into whole lines. However it is fragmented, the lines are the same.
 
-    Keeps at most `line_bytes` of a line that is not complete yet; a longer one (without its newline) is only counted.
+    Keeps at most `line_bytes` of a line that is not complete yet; of a longer one (without its newline) only its head.
     """
 
     def __init__(self, start: int = 0, *, line_bytes: int = LINE_BYTES) -> None:
@@ -77,8 +80,8 @@ class Splitter:
         begin = 0
         size_bytes = self.pending_bytes + piece.index(b"\n") + 1
         if size_bytes - 1 > self._line_bytes:
-            yield self._emit(Oversize(self.start, size_bytes), size_bytes)
             begin = piece.index(b"\n") + 1
+            yield self._emit(Oversize(self.start, size_bytes, self._head(piece[: begin - 1])), size_bytes)
         if begin < end:
             lines = b"".join((*self._parts, piece[begin:end]))
             yield self._emit(Chunk(self.start, lines), len(lines))
@@ -93,9 +96,15 @@ class Splitter:
     def _hold(self, rest: bytes) -> None:
         self.pending_bytes += len(rest)
         if self.pending_bytes > self._line_bytes:
-            self._parts.clear()
+            self._parts = [self._head(rest)]
         elif rest:
             self._parts.append(rest)
+
+    def _head(self, rest: bytes) -> bytes:
+        """Of a line that is too long."""
+        if len(self._parts) == 1 and len(self._parts[0]) == OVERSIZE_HEAD_BYTES:
+            return self._parts[0]
+        return b"".join((*self._parts, rest[:OVERSIZE_HEAD_BYTES]))[:OVERSIZE_HEAD_BYTES]
 
 
 class Cursor(msgspec.Struct, frozen=True):

@@ -202,4 +202,4 @@ def records_in(reader: Ledger, source: Source, part: tail.Chunk | tail.Oversize)
     if isinstance(part, tail.Chunk):
         return reader.parse(source, part.lines, part.start)
     mark = digest(f"{source.file}\0{part.start}\0{part.size_bytes}".encode())
-    return [Record(source, mark.hex(), mark, b"", part.start, problem=TOO_LONG)]
+    return [Record(source, mark.hex(), mark, part.head, part.start, problem=TOO_LONG)]

@@ -72,6 +72,12 @@ class Storing:
                 self._judge_around([(this, verdict) for (this, _), verdict in zip(around, verdicts, strict=True)])
             self._carry_out_all(batch)
 
+    def hold_beside(self, this: Pass, records: Sequence[Record]) -> None:
+        """What could not be read of a file."""
+        if records:
+            with self._state.transaction():
+                self._carry_out_all([(this, self._judged(records))])
+
     def _judge_around(self, judged: Sequence[tuple[Pass, Kept | Held]]) -> None:
         """What surrounds entries is held like a record, but there is nothing to store of it."""
         free = {one.id: this.known.id for this, one in judged if isinstance(one, Kept)}

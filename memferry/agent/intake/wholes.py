@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from memferry.agent.files import opening
@@ -13,7 +13,9 @@ from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.known import KnownFile
 from memferry.errors import MemferryError
 from memferry.formats.base import Kind, Snapshot, Whole
-from memferry.model import Source
+from memferry.keys import digest
+from memferry.model import Record, Source
+from memferry.policies.damaged import private_part
 
 LIMIT_BYTES = 64 << 20
 
@@ -97,10 +99,21 @@ class Wholes:
 
     def _refuse_broken(self, known: KnownFile, taken: _Taken) -> None:
         """Half-written or broken: the last good version stays, and the next change is looked at again."""
+        this = Pass(known, taken.kind)
+        self._storing.hold_beside(this, _remains(known, taken))
         hint = "repair the file; its last good version is kept" if known.cleared else "repair the file, or remove it"
-        self._refuse(known, taken, "is not complete (it does not parse)", hint)
+        self._refuse(this.known, taken, "is not complete (it does not parse)", hint)
 
     def _refuse(self, known: KnownFile, taken: _Taken, text: str, hint: str) -> None:
         self._files.save(known._replace(format=taken.kind.format, stat=taken.stat))
         self._outcome.failed[f"{self._space}/{taken.path}"] = (text, hint)
         self._state.report_problem("file", f"{self._space}/{taken.path}", text, hint)
+
+
+def _remains(known: KnownFile, taken: _Taken) -> Sequence[Record]:
+    """What of a broken array may be private is recognised elsewhere until it is repaired."""
+    part = private_part(taken.content)
+    if not part:
+        return ()
+    source = Source(known.space, known.path, taken.kind.format, taken.kind.derived)
+    return (Record(source, known.path, digest(part), part, 0, problem="is not complete (it does not parse)"),)
