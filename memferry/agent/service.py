@@ -133,12 +133,17 @@ class Agent:
         with contextlib.closing(ingest), no_collection(), self.gate.watched():
             if rejudge(work, self.judging.version, dry_run=scope.dry_run):
                 files = None
-            if files is None:
-                cycle.run(all_files=scope.force or scope.thorough)
-                if outcome.unsettled and not scope.dry_run:
-                    self._wait_and_read(cycle, tree, outcome)
-            else:
-                cycle.run_some(files)
+            try:
+                if files is None:
+                    cycle.run(all_files=scope.force or scope.thorough)
+                    if outcome.unsettled and not scope.dry_run:
+                        self._wait_and_read(cycle, tree, outcome)
+                else:
+                    cycle.run_some(files)
+            except Halted:
+                ingest.look_again()
+                raise
+            ingest.look_again()
 
     def _wait_and_read(self, cycle: Cycle, tree: Tree, outcome: Outcome) -> None:
         """A file that was written a moment ago: give its writer the time it may need, once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -100,7 +100,14 @@ class Holding:
     def _derived(self, held: Iterable[Held]) -> list[_OfStored]:
         """Stored records that turn out to derive from what is held now. Where only versions do that were replaced
         since, they alone are withdrawn."""
-        suspects = self._catalog.derived_from(held)
+        return self._judged_again(self._catalog.derived_from(held))
+
+    def hold_if_derived(self, ids: Collection[int]) -> None:
+        """Hold those of these stored records that derive from what is held."""
+        if ids:
+            self.hold_stored(self._judged_again(self._catalog.seqs_of(ids)))
+
+    def _judged_again(self, suspects: Mapping[int, Sequence[int]]) -> list[_OfStored]:
         current = {seen.seq for seen in self._catalog.seen(suspects).values()}
         puts = self._journal.puts([seq for seqs in suspects.values() for seq in seqs])
         verdicts = {

@@ -45,6 +45,10 @@ class Ingest:
     def close(self) -> None:
         self._storing.close()
 
+    def look_again(self) -> None:
+        """At what was stored before something was held that it repeats. Call before anything of it is sent."""
+        self._storing.second_look.take()
+
     def has_released(self) -> bool:
         """Whether since it was last asked something has become free: then what was held because of it is to be judged
         again."""

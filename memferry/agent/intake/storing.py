@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from memferry.agent.files import tail
 from memferry.agent.intake.holding import Holding
+from memferry.agent.intake.second_look import SecondLook
 from memferry.agent.intake.work import Pass, Work
 from memferry.agent.state.journal import SEVERAL, seal
 from memferry.agent.state.known import HELD, KNOWN, Seen, digest_number, hex_number
@@ -39,6 +40,7 @@ class Storing:
         self._outcome = work.outcome
         self._desk = work.desk
         self._holding = Holding(work)
+        self.second_look = SecondLook(work)
         self.released = False
         self._sealer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="memferry-seal")
 
@@ -198,6 +200,7 @@ class Storing:
             self._journal.append(sealing(), passes[0].known.id if len(passes) == 1 else SEVERAL)
         if made.held:
             self._holding.hold(passes, made)
+        self.second_look.note()
         self.released |= bool(made.released)
         self._outcome.take(made)
         return made.parts

@@ -38,6 +38,7 @@ class Catalog:
     def __init__(self, state: State, *, alone: bool = False) -> None:
         self._state = state
         self.files = Files(state)
+        self._learned = False
         self._sieves = {table: Sieve(state, table, column) for table, column in SIEVED.items()} if alone else {}
 
     def _among(self, table: str, columns: str, marks: Collection[int]) -> list[tuple]:  # type: ignore[type-arg]
@@ -149,7 +150,7 @@ class Catalog:
         self._state.among("delete from redacted where id in (select value from json_each(?))", [o.id for o in changed])
         rows = [(one.id, one.removed_id) for one in changed if one.record.redacted]
         self._state.execute_many("insert into redacted values(?, ?)", rows)
-        self._add("passage", ((p.mark, p.whole, p.length, o.removed_id) for o in changed for p in o.removed))
+        self._learn((p.mark, p.whole, p.length, o.removed_id) for o in changed for p in o.removed)
 
     def redacted(self, ids: Collection[int]) -> Collection[int]:
         """Those of which the file has an original that was never sent."""
@@ -188,8 +189,11 @@ class Catalog:
         marks = {mark for one in held for passage in one.passages for mark in (passage.mark, passage.whole)}
         named = self._among("ref", "id", [name for one in held for name in (one.id, *one.also)])
         repeated = self._among("echo", "id", marks)
-        suspects = {row[0] for row in (*named, *repeated)}
-        return {id_: [seq for seq, _ in versions] for id_, versions in self._all_versions(suspects).items()}
+        return self.seqs_of({row[0] for row in (*named, *repeated)})
+
+    def seqs_of(self, ids: Collection[int]) -> dict[int, list[int]]:
+        """Of every version that is stored of these."""
+        return {id_: [seq for seq, _ in versions] for id_, versions in self._all_versions(ids).items()}
 
     def hold(
         self, met: Sequence[tuple[int, Held]], fingerprint: Fingerprinter, lifted: Collection[tuple[int, int]] = ()
@@ -245,7 +249,17 @@ class Catalog:
 
     def remember_passages(self, held: Iterable[Held]) -> None:
         """By what their texts are recognised in others."""
-        self._add("passage", ((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages))
+        self._learn((p.mark, p.whole, p.length, one.id) for one in held for p in one.passages)
+
+    def _learn(self, passages: Iterable[tuple[int, int, int, int]]) -> None:
+        before = self._state.database.total_changes
+        self._add("passage", passages)
+        self._learned |= self._state.database.total_changes > before
+
+    def has_learned(self) -> bool:
+        """Whether since it was last asked a passage has become known."""
+        learned, self._learned = self._learned, False
+        return learned
 
     def held_only_in(self, files: Mapping[int, int]) -> frozenset[int]:
         """Those held ids that no other file holds than the one that `files` gives for them. One that is gone still does
