@@ -200,6 +200,25 @@ def hash_of(case: Case) -> int:
     return sum(map(ord, str(case.value)))
 
 
+@pytest.mark.parametrize(
+    ("fields", "found"),
+    [
+        ({"args": ["-y", "pg", "--password", "Tiger_4821"]}, True),
+        ({"mcpServers": {"pg": {"command": "npx", "args": ["--api-key", "q8w7e6r5t4y3u2i1"]}}}, True),
+        ({"args": ["--pin", "47112"]}, True),
+        ({"password": {"value": "Tiger_4821"}}, True),
+        ({"credentials": {"password": {"current": "Tiger_4821"}}}, True),
+        ({"secret": {"stringValue": "Tiger_4821"}}, True),
+        ({"args": ["--password", "--verbose", "--token-file", "/run/secrets/token", "--max-tokens", "4096"]}, False),
+        ({"args": ["--password", "$DB_PASSWORD", "--api-key", "<your-key>", "--host", "db-7.internal"]}, False),
+        ({"password": {"type": "string", "default": "", "description": "of the database", "minLength": 12}}, False),
+        ({"token": {"value": None, "current": "none", "default": "changeme"}}, False),
+    ],
+)
+def test_a_value_behind_an_option_or_below_a_name_is_found(fields: dict[str, object], found: bool) -> None:
+    assert bool(secrets.search(lines(fields))) is found
+
+
 def test_personal_data_is_found_where_it_is_asked_for() -> None:
     texts = {
         "email": ("write to ann.lee@harbor-mail.org today", "ann.lee@harbor-mail.org"),

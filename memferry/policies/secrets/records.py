@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
@@ -200,18 +201,29 @@ _BETWEEN_FOLDERS = "\x1f"
 
 _NAMES = frozenset({"name", "key", "label", "field", "variable", "var", "header", "title"})
 _VALUES = frozenset({"value", "val", "content", "data", "text"})
+_ITSELF = frozenset({"value", "val", "current", "default", "plain", "plaintext", "raw", "string", "stringvalue"})
+"""Below a name, the keys that say no more than it does."""
+_OPTION = re.compile(r"--[A-Za-z][\w-]{1,40}\Z")
 
 
 def _fields(strings: Sequence[String]) -> list[str]:
-    """The name under which each string stands: its key, those above it, or a `name` beside its `value`."""
+    """The name under which each string stands: its key, those above it, a `name` beside its `value`, or the option of a
+    command before it."""
     named = {one.path[:-1]: one.value for one in strings if not one.key and one.path and one.path[-1] in _NAMES}
+    named |= {(*one.path[:-1], one.path[-1] + 1): one.value.lstrip("-") for one in strings if _is_option(one)}  # type: ignore[operator]
     return [_field(one, named) for one in strings]
+
+
+def _is_option(string: String) -> bool:
+    return bool(string.path) and type(string.path[-1]) is int and _OPTION.match(string.value) is not None
 
 
 def _field(string: String, named: Mapping[tuple[str | int, ...], str]) -> str:
     if string.key or not string.path:
         return ""
+    if string.path in named and not string.value.startswith("-"):
+        return named[string.path]
     if string.path[-1] in _VALUES and string.path[:-1] in named:
         return named[string.path[:-1]][:100]
     keys = [step for step in string.path if isinstance(step, str)]
-    return keys[-1] if keys else ""
+    return next((key for key in reversed(keys) if key.lower() not in _ITSELF), keys[-1]) if keys else ""

@@ -38,6 +38,7 @@ _BEHIND = (
 
 NEAR_WORDS = (
     f"{TELLING}(?:{'|'.join(_BEHIND)})",
+    rf'-[\w-]{{0,40}}{TELLING}[\w-]*"\s*,\s*"',
     rf"[,;\t]{TELLING}\w*(?:[,;\t\n]|\\[nt])",
     rf"{TELLING}\w*</t[hd]",
     r"[A-Z](?:PASS|KEY)[\"']?\s?[=:]",
