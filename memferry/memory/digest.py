@@ -164,7 +164,7 @@ def _consolidated(parts: Sequence[Entry], label: str, counts: Counts, now: float
     times = sorted(str(one[name]) for one in parts for name in ("created_at", "updated_at") if one.get(name))
     content = _together([one["content"] for one in parts])
     supersedes = _distinct(name for one in parts for name in (*one.get("supersedes", []), one["id"]))
-    mark = hashlib.sha256(json.dumps([content, sorted(supersedes)]).encode()).hexdigest()
+    mark = hashlib.sha256(json.dumps(sorted(supersedes)).encode()).hexdigest()  # not of words, which may be cut out
     return {
         "id": f"dig-{mark[:24]}",
         "agent": _common(parts, "agent", "memferry"),

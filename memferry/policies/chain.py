@@ -153,9 +153,12 @@ def _search(cases: Sequence[Case], fingerprint: Fingerprinter, policies: Policie
         for case, found in looked_at if desk.rules.cut else [pair for pair in looked_at if pair[1]]:
             case.verdict = desk.verdict(case.record, case.contents, found)
             if case.verdict is None and desk.is_to_be_cut(case.record, case.contents, found):
-                case.cut = desk.cut(case.record, found)
-                case.verdict = NOT_CUT if case.cut is None else None
-                to_cut += [case] if case.cut is not None else []
+                left = desk.cut(case.record, found)
+                if isinstance(left, Hold):
+                    case.verdict = left
+                else:
+                    case.cut = left
+                    to_cut.append(case)
         _judge_what_is_left(to_cut, fingerprint, policies, desk)
     except ScannerBroken:
         raise

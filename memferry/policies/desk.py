@@ -3,13 +3,14 @@ is held. And cutting out of a record what is to be redacted; what is left is a r
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import msgspec
 
 from memferry.model import Hold, Record
-from memferry.policies import redact
+from memferry.policies import hashes, redact, telling
 from memferry.policies.base import Search
 from memferry.policies.contents import Contents, contents_of
 from memferry.policies.findings import TOO_LARGE
@@ -26,6 +27,7 @@ Reparse: TypeAlias = Callable[[Record, bytes], Record | None]
 DECIDED = "you decided so"
 """Why something is held that a person wants to keep."""
 NOT_CUT = Hold("redact.left", "what is to be cut out does not stand in a text of it that can be changed")
+TOLD = Hold("redact.left", "a hash in it would let guesses of what is cut out be tested")
 UNSEARCHED = "there is too much in it to look for secrets in time"
 CONTEXT = 40
 """Characters shown on either side of a finding."""
@@ -116,10 +118,10 @@ class Desk(NamedTuple):
             return None
         left = redact.without_blocks(record.body.decode())
         made = self.reparse(record, left.text.encode()) if left.cut else None
-        return None if made is None else (_marked(made), left.cut)
+        return None if made is None or telling.tells(made, record, left.cut) else (_marked(made), left.cut)
 
-    def cut(self, record: Record, found: Sequence[Found]) -> Record | None:
-        """The record with what is to be redacted cut out; None where that cannot be done."""
+    def cut(self, record: Record, found: Sequence[Found]) -> Record | Hold:
+        """The record with what is to be redacted cut out; a verdict where that cannot be done."""
         contents, strings = contents_of(record), strings_of(record)
         stretches = self._matches(record, contents, strings)
         for one in found:
@@ -127,7 +129,21 @@ class Desk(NamedTuple):
                 stretches.setdefault(one.number, []).append(Stretch(one.start, one.end, one.name))
         body = self._rewritten(record, strings, stretches)
         made = None if body is None else self.reparse(record, body.encode())
-        return None if made is None or made.body == record.body else _marked(made)
+        made = made and self._with_its_own_hashes(made)
+        if made is None or made.body == record.body:
+            return NOT_CUT
+        secrets = [strings[number].value[one.start : one.end] for number, some in stretches.items() for one in some]
+        return TOLD if telling.tells(made, record, secrets) else _marked(made)
+
+    def _with_its_own_hashes(self, record: Record) -> Record | None:
+        """A DiaSync record whose hashes are of what is left of it."""
+        renewed, raw, strings = hashes.renewed(record.fields), record.body.decode(), strings_of(record)
+        places = _places(record, strings, raw) if renewed else {}
+        if places is None:
+            return None
+        numbers = {one.path[0]: number for number, one in enumerate(strings) if len(one.path) == 1 and not one.key}
+        changed = [(places[numbers[name]], json.dumps(value)) for name, value in renewed.items()]
+        return self.reparse(record, redact.put_together(raw, sorted(changed)).encode()) if changed else record
 
     def _matches(self, record: Record, contents: Contents, strings: Sequence[String]) -> dict[int, list[Stretch]]:
         """What the user's own patterns match, by the number of the string."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,10 +13,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from memferry.memory.lifecycle import records
 from memferry.model import Record
 from memferry.policies import secrets
 from memferry.policies.base import Held, Kept
 from memferry.policies.findings import Finding
+from memferry.policies.hashes import content_hash, idempotency_key
 from memferry.policies.redact import MARKER, Marker, Stretch, is_marker, merged, without_blocks
 from memferry.policies.strings import strings_of
 from tests.policies.desks import desk, judged, redacting, verdicts
@@ -112,6 +115,55 @@ def test_what_stands_in_the_name_of_a_file_cannot_be_cut() -> None:
     records = [doc("nothing", "C-104423.md"), doc("C-104423", "a/C-104424.md"), doc("C-104423", "b.md")]
     assert verdicts(records, at) == ["redact.left", "redact.left", "redacted"]
     assert verdicts(lines({"id": "a"}, file="C-104425.jsonl"), at) == ["redact.left"]
+
+
+TEXT = "password: hunter2000 is what he told me"
+
+
+@pytest.mark.parametrize("name", ["md5", "sha1", "sha256", "blake2b"])
+@pytest.mark.parametrize("length", [None, 24])
+def test_a_hash_of_what_was_there_holds_it(name: str, length: int | None) -> None:
+    """Whoever has it can try all passwords."""
+
+    def hashed(content: str) -> str:
+        return hashlib.new(name, content.encode()).hexdigest()[:length]
+
+    fields = {"id": "x-1", "text": TEXT}
+    whole = {"id": "x-1", "text": TEXT, "checksum": hashed(json.dumps(fields, sort_keys=True))}
+    compact = {**fields, "sum": hashed(json.dumps(fields, separators=(",", ":"))).upper(), "other": "ab" * 16}
+    text = {**fields, "meta": {"id": f"n-{hashed(TEXT)}"}}
+    inner = {"id": "x-1", "event": fields, "mark": hashed(json.dumps(fields))}
+    secret = {**fields, "hashes": [hashed("hunter2000")]}
+    assert verdicts(lines(whole, compact, text, inner, secret), redacting()) == ["redact.left"] * 5
+    assert verdicts([doc(f"# T\n{TEXT}\n{hashed('hunter2000')}\n")], redacting()) == ["redact.left"]
+    front = f"---\nsum: {hashed(TEXT)}\n---\n{TEXT}\n"
+    assert verdicts([doc(front)], redacting()) == ["redact.left"]
+
+
+def test_a_hash_of_something_else_does_not() -> None:
+    fields = {"id": "x-1", "text": TEXT, "commit": hashlib.sha1(b"else").hexdigest(), "id_of": "0" * 32}
+    assert verdicts(lines(fields), redacting()) == ["redacted"]
+    assert verdicts([doc(f"# T\n{TEXT}\n{hashlib.sha1(b'else').hexdigest()}\n")], redacting()) == ["redacted"]
+
+
+def test_more_hashes_than_can_be_tried_hold_it() -> None:
+    marks = {str(number): hashlib.sha1(b"%d" % number).hexdigest() for number in range(60)}
+    assert verdicts(lines({"id": "x-1", "text": TEXT, **marks}), redacting()) == ["redact.left"]
+    nested: object = {"text": TEXT, "commit": "ab" * 20}
+    for _ in range(20):
+        nested = [nested]
+    assert verdicts(lines({"id": "x-1", "nested": nested}), redacting()) == ["redacted"]
+
+
+def test_the_hashes_of_diasync_are_made_anew_from_what_is_left() -> None:
+    who = records.Who("project:atlas", "atlas", "main", "run-1", "global", "agent")
+    event = records.event("note", who, {"summary": TEXT}, event_id="evt-1", ts="2026-11-21T00:00:00Z", lc=1)
+    (one,) = kept(lines(event))
+    left = json.loads(one.record.body)
+    assert left["payload"]["summary"].startswith("password: [redacted:password:")
+    assert left["hash"] == content_hash(left) != event["hash"]
+    assert left["idempotency_key"] == idempotency_key(left) != event["idempotency_key"]
+    assert {**left, **{name: event[name] for name in ("hash", "idempotency_key", "payload")}} == event
 
 
 def test_what_is_left_is_searched_again() -> None:

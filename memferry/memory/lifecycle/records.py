@@ -7,11 +7,7 @@ from json import JSONEncoder
 from typing import Any, NamedTuple, TypeAlias
 
 from memferry.memory.lifecycle.words import compact, unique
-
-try:
-    from _sha1 import sha1  # type: ignore[import-not-found]  # as `random` does it: hashlib loads all of OpenSSL
-except ImportError:
-    from hashlib import sha1
+from memferry.policies.hashes import content_hash, idempotency_key, sha1_of
 
 Fields: TypeAlias = dict[str, Any]
 
@@ -39,7 +35,6 @@ REQUIRED_OF_OBJECT = (
     "event_refs", "visibility", "owner", "hash",
 )  # fmt: skip
 
-_canonical = JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _LINE_ENDS = {ord(char): f"\\u{ord(char):04x}" for char in "\x85\u2028\u2029"}
 _compact = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -63,22 +58,6 @@ def line(fields: Mapping[str, object]) -> bytes:
     return text.encode() + b"\n"
 
 
-def digest(fields: Mapping[str, object], *without: str) -> str:
-    """`sha1:...` of the fields in canonical JSON. The format asks for SHA-1; nothing rests on it but a check."""
-    body = {name: value for name, value in fields.items() if name not in without}
-    return f"sha1:{sha1(_canonical(body).encode(), usedforsecurity=False).hexdigest()}"
-
-
-def content_hash(fields: Mapping[str, object]) -> str:
-    """What the `hash` of a record must be."""
-    return digest(fields, "hash")
-
-
-def idempotency_key(fields: Mapping[str, object]) -> str:
-    """What the `idempotency_key` of an event must be: the same for the same event told twice."""
-    return digest(fields, "hash", "idempotency_key", "event_id")
-
-
 def hashed(fields: Fields) -> Fields:
     """`fields` with their hash behind them."""
     return fields | {"hash": content_hash(fields)}
@@ -87,7 +66,7 @@ def hashed(fields: Fields) -> Fields:
 def derived_id(prefix: str, ts: str, *sources: str) -> str:
     """The id of what is made from `sources`: the same wherever and however often that is done."""
     text = "\n".join(sources).encode()
-    return f"{prefix}-{compact(ts)}-{sha1(text, usedforsecurity=False).hexdigest()[:8]}"
+    return f"{prefix}-{compact(ts)}-{sha1_of(text)[:8]}"
 
 
 def event(

@@ -16,8 +16,6 @@ from memferry.memory.lifecycle.records import (
     REQUIRED_OF_EVENT,
     REQUIRED_OF_OBJECT,
     Fields,
-    content_hash,
-    idempotency_key,
 )  # fmt: skip
 from memferry.memory.lifecycle.words import (
     EVENT_TYPES,
@@ -29,6 +27,7 @@ from memferry.memory.lifecycle.words import (
     is_date,
     seconds_of,
 )  # fmt: skip
+from memferry.policies.hashes import content_hash, idempotency_key
 from memferry.values import iso
 
 _TEXTS = re.compile(
