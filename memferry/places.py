@@ -10,6 +10,8 @@ APP = "memferry"
 CONFIG_FILE = "memferry.yaml"
 DATABASE = "state.db"
 """In the state folder: what this machine remembers."""
+SECRET_FILE = "secret.key"
+"""Beside it: the key of this machine's fingerprints."""
 DECISIONS = "decisions.jsonl"
 """Beside it: what a person decided about single findings."""
 

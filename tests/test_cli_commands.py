@@ -326,6 +326,22 @@ def test_what_may_be_passed_on_waits_until_what_was_withdrawn_is_out_of_the_inde
     assert demo.json("recall", "zanzibar", "--shareable") == []
 
 
+def test_what_may_be_passed_on_is_what_the_files_say_now(demo: Demo, capsys: pytest.CaptureFixture[str]) -> None:
+    note = demo.base / "sample" / "notes" / "ferry.md"
+    note.write_text("the zanzibar ferry")
+    demo.text("push")
+    assert demo.json("recall", "zanzibar", "--shareable") != []
+    note.write_text("---\nprivate: true\n---\nthe zanzibar ferry")
+    with StateLock(demo.base / "state", "another"):
+        capsys.readouterr()
+        run(["--config", str(demo.base / "memferry.yaml"), "recall", "zanzibar", "--shareable"])
+        shown = capsys.readouterr()
+        assert shown.out == "nothing found\n"
+        assert "answers were left out: their files cannot be read, or were changed and not read yet" in shown.err
+    assert demo.json("recall", "zanzibar", "--shareable") == []
+    assert demo.json("recall", "zanzibar") != []
+
+
 @pytest.mark.parametrize(("text", "said"), [("---\nprivate: true\n---\nthe zanzibar ferry", False), ("open", True)])
 def test_recall_beside_a_busy_service_tells_only_of_what_is_missing(
     demo: Demo, capsys: pytest.CaptureFixture[str], text: str, *, said: bool

@@ -77,6 +77,8 @@ def _recall(arguments: Namespace) -> Answer:
         arguments, settings, Wanted(" ".join(arguments.query), arguments.limit or SHOWN, _filters(arguments, names))
     )
     _tell(found.notices)
+    if arguments.shareable:
+        found = _looked_at_again(settings, found)
     hits = [_named(hit, names) for hit in found.hits]
     return Answer(hits, _found(hits, explain=arguments.explain))
 
@@ -105,6 +107,16 @@ def _answers(arguments: Namespace, settings: Config, wanted: Wanted) -> Answers:
         return asked.search(wanted)
 
 
+def _looked_at_again(settings: Config, found: Answers) -> Answers:
+    """Without what its file may not let leave any more, if that was not read meanwhile: memferry is at other work."""
+    from memferry.agent.index.leaving import leaving
+
+    hits = leaving(settings, found.hits)
+    if len(hits) < len(found.hits):
+        _tell(["answers were left out: their files cannot be read, or were changed and not read yet"])
+    return found._replace(hits=hits)
+
+
 def _needs_a_model(arguments: Namespace, settings: Config) -> bool:
     """It takes long to load: better in the process that stays than in this one, and then again there."""
     if (arguments.tier or settings.recall.tier) not in ("best", "model"):
@@ -128,16 +140,18 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
     if arguments.embed and _service_runs(settings.state):
         return ["the service makes vectors by itself, beside its other work"]
     if arguments.rebuild or arguments.embed:
-        ask(arguments, "index", {"rebuild": arguments.rebuild} | ({"embed": None} if arguments.embed else {}))
-        return _left_out(lag(settings.state))
+        embed = {"embed": None} if arguments.embed else {}
+        done = ask(arguments, "index", {"rebuild": arguments.rebuild, "fresh": arguments.shareable} | embed)
+        return _unread(done) + _left_out(lag(settings.state))
     due = lag(settings.state)
     must = arguments.shareable and due.may_tell_what_is_withdrawn
-    if due.own > SOON and not must and _service_runs(settings.state):
+    if due.own > SOON and not arguments.shareable and _service_runs(settings.state):
         return [f"up to {due.own:,} records are not in the index yet; the service is indexing them"]
     try:
-        if due or must:
-            ask(arguments, "index", {}, patience_s=A_MOMENT_S)
+        if due or arguments.shareable:
+            done = ask(arguments, "index", {"fresh": arguments.shareable}, patience_s=A_MOMENT_S)
             due = lag(settings.state) if due.unread else due
+            return _unread(done) + _left_out(due)
     except StateLocked:
         if must:
             raise
@@ -147,6 +161,11 @@ def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
             raise
         return [f"{error}; {error.hint}"]
     return _left_out(due)
+
+
+def _unread(done: Mapping[str, Any]) -> list[str]:
+    """Where a label may have changed that nobody saw."""
+    return [f"{why}; what became private there may be among the answers" for why in done.get("halted", ())]
 
 
 def _left_out(due: Lag) -> list[str]:

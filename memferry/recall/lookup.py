@@ -212,6 +212,10 @@ class Reader:
         rows = self._among("id, type, ts, importance, used, head", ids, "and current")
         return {row[0]: Facts._make(row[1:]) for row in rows}
 
+    def names(self, ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+        """Space and key of records, by entry id."""
+        return {id_: (space, key) for id_, space, key in self._among("id, space, key", ids)}
+
     def texts(self, ids: Iterable[int]) -> dict[int, str]:
         """Of records, by entry id."""
         return dict(self._among("id, text", ids))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any, NamedTuple, Self
 
@@ -15,6 +15,7 @@ from memferry.recall import rank
 from memferry.recall.base import CORE, Passage, Scores, Tier
 from memferry.recall.expected import asks_for_something
 from memferry.recall.fuse import fuse
+from memferry.recall.kept_here import Name
 from memferry.recall.layout import HELD_FROM, PASSAGE_BITS
 from memferry.recall.lookup import Filters, Found, Reader
 from memferry.recall.marks import Marker, snippet, words_in
@@ -70,17 +71,19 @@ class Answers(NamedTuple):
 class Searcher:
     """Asks one or several parts of the index as if they were one. Whoever made it closes it, and with it `readers`.
 
-    Without the part for held records nothing of those is looked at.
+    Without the part for held records nothing of those is looked at. `kept`: which of the records are to be left out.
     """
 
     def __init__(
         self, readers: Sequence[Reader], tier: Tier = CORE, settings: Recall = Recall(),  # noqa: B008  # frozen
-        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC),
+        now: Callable[[], datetime.datetime] = lambda: datetime.datetime.now(datetime.UTC), *,
+        kept: Callable[[Collection[Name]], Collection[Name]] | None = None,
     ) -> None:  # fmt: skip
         self._readers = readers
         self._tier = tier
         self._settings = settings
         self._now = now
+        self._kept = kept
         self._marker = Marker()
 
     def __enter__(self) -> Self:
@@ -110,7 +113,7 @@ class Searcher:
             lists |= self._by_meaning(wanted, full)
         except EmbedderBroken as error:  # full text still answers
             notices = (f"{error}; this is full text alone",)
-        fused = fuse(lists.values())
+        fused = self._without_kept(fuse(lists.values()))
         return Answers(self._hits(wanted, asked, fused, {name: scores for name, (scores, _) in lists.items()}), notices)
 
     # -- candidates
@@ -146,6 +149,14 @@ class Searcher:
     def _admitted(self, near: Scores, filters: Filters) -> dict[int, float]:
         known: set[int] = set().union(*(reader.admitted(near, filters) for reader in self._readers))
         return {id_: score for id_, score in near.items() if id_ in known}
+
+    def _without_kept(self, fused: Scores) -> Scores:
+        if self._kept is None or not fused:
+            return fused
+        ids = {id_ >> PASSAGE_BITS for id_ in fused}
+        names = {id_: name for reader in self._readers for id_, name in reader.names(ids).items()}
+        kept = self._kept({*names.values()})
+        return {id_: score for id_, score in fused.items() if names.get(id_ >> PASSAGE_BITS) not in kept}
 
     # -- hits
 

@@ -42,11 +42,15 @@ create table tokens(id integer primary key, packed blob not null);
 
 
 class Unread(NamedTuple):
-    """A passage without a vector. `digest`: 16 bytes of its text's SHA-256."""
+    """A passage without a vector, of a record of this `space`, `key` and `file`. `digest`: 16 bytes of its text's
+    SHA-256."""
 
     id: int
     before: int | None
     text: str
+    space: str
+    key: str
+    file: str
 
     @property
     def digest(self) -> bytes:
@@ -120,13 +124,13 @@ class Vectors:
         """Passages of at most `limit` records that have no vectors yet, the newest records first. `below`: of those
         records whose first passage has a smaller id."""
         rows = self._rows(
-            "select id, before, head, text from source.entry where current and id < ? and not exists"
+            "select id, before, head, text, space, key, file from source.entry where current and id < ? and not exists"
             f" (select 1 from passage where passage.id = source.entry.id << {PASSAGE_BITS}) order by id desc limit ?",
             below >> PASSAGE_BITS, limit,
         )  # fmt: skip
         return [
-            Unread(id_ << PASSAGE_BITS | number, before << PASSAGE_BITS if before is not None else None, text)
-            for id_, before, head, whole in rows
+            Unread(id_ << PASSAGE_BITS | number, before << PASSAGE_BITS if before is not None else None, text, *origin)
+            for id_, before, head, whole, *origin in rows
             for number, text in reversed(list(enumerate(passages(head, whole)[:LONGEST_RECORD])))
         ]
 

@@ -119,6 +119,41 @@ def test_a_server_never_gets_what_is_held(ant: Embedded) -> None:
         assert held == ["secret.md"], "its words still find it"
 
 
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_server_gets_nothing_that_its_file_no_longer_lets_leave(ant: Embedded, *, beside: bool) -> None:
+    """`beside`: in the service's thread, which does not read files itself."""
+    ant.write("3.md", "EXCLUDED by now, and it was carried before.\n")
+    ant.write("5.md", "DELETED by now, maybe moved to where it is private.\n")
+    ant.do("push")
+    ant.do("index")
+    ant.write("0.md", "---\nprivate: true\n---\nLuna is a cat of two months.\n")
+    ant.write(".memferryignore", "3.md\n")
+    (ant.tree / "5.md").unlink()
+    ant.write("6.md", "---\nprivate: true\n---\nDELETED by now, maybe moved to where it is private.\n")
+    with Server() as server:
+        ant.recall = json.dumps({"model": server.url, "endpoint_model": "m"})
+        assert (Embedding(ant.config).finish() if beside else ant.do("index", embed=None)["embedded"]) == 2
+        said = " ".join(server.texts)
+        assert "invoice" in said
+        assert [word for word in ("Luna", "EXCLUDED", "DELETED") if word in said] == []
+        ant.write("0.md", "Luna may be known.\n")
+        ant.do("push")
+        assert ant.do("index", embed=None)["embedded"] == 1
+        assert "Luna may be known." in server.texts[-1]
+
+
+def test_a_server_gets_nothing_that_is_held_here_whoever_wrote_it(ant: Embedded) -> None:
+    with Server() as server:
+        bee = Embedded(ant.base, "bee")
+        bee.do("pull")
+        bee.write("0.md", "---\nprivate: true\n---\nLuna is a cat of two months.\n")
+        bee.do("push")
+        bee.recall = json.dumps({"model": server.url, "endpoint_model": "m"})
+        bee.do("index", embed=None)
+        assert "invoice" in " ".join(server.texts)
+        assert "Luna" not in " ".join(server.texts)
+
+
 def test_another_model_begins_anew_and_then_takes_the_place_of_the_first(ant: Embedded) -> None:
     ant.do("index", embed=None)
     ant.recall = "{model: use-multilingual}"

@@ -134,6 +134,23 @@ def test_what_one_machine_withdrew_of_another_is_not_found(tmp_path: Path) -> No
     assert not any(text in bytes_of(cat, INDEX) for text in (b"ferry 0", b"ferry 1"))
 
 
+def test_what_is_held_here_is_not_passed_on_whoever_wrote_it(tmp_path: Path) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.write("n.md", "the zebra ferry")
+    ant.write("e.json", '[{"id": "ent-000001", "text": "the zebra harbour"}]')
+    ant.write("m.md", "the zebra market")
+    ant.sync()
+    bee.sync()
+    bee.write("n.md", "---\nprivate: true\n---\nthe zebra ferry")
+    bee.write("e.json", '[{"id": "ent-000001", "text": "the zebra harbour", "private": true}]')
+    bee.sync()
+    assert sorted(keys(find(bee, "zebra", shareable=True))) == ["m.md"]
+    assert {"n.md", "ent-000001"} <= set(keys(find(bee, "zebra")))
+    (bee.state / "secret.key").unlink()
+    with pytest.raises(IndexBroken, match="cannot be told"):
+        find(bee, "zebra", shareable=True, up_to_date=False)
+
+
 def test_what_is_held_is_found_here_and_lies_in_a_part_of_its_own(ant: Machine) -> None:
     ant.write("log.jsonl", line(1, "the harbour is open") + line(2, "zanzibar harbour fees", private=True))
     ant.write("secret.md", "---\nprivate: true\n---\nzanzibar again")

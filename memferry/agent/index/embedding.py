@@ -6,8 +6,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
+from memferry.agent.index.leaving import leaving
 from memferry.config import Config
 from memferry.errors import ConfigError, EmbedderBroken, IndexBroken, MemferryError
 from memferry.progress import Progress, silent
@@ -79,7 +81,8 @@ class Embedding:
         done = 0
         for index, held in self._parts():
             with contextlib.closing(Vectors(beside(index, choice.label), index, held=held)) as vectors:
-                done += embed(vectors, worker, limit=limit, progress=progress, stop=self._over.is_set)
+                may = partial(leaving, self._config)
+                done += embed(vectors, worker, limit=limit, progress=progress, stop=self._over.is_set, leaving=may)
                 whole = not vectors.waiting()
             if whole:
                 self._drop_others(index, choice.label)

@@ -20,8 +20,8 @@ from memferry.config import Config
 from memferry.errors import StateError
 from memferry.keys import Fingerprinter
 from memferry.model import Identity
+from memferry.places import SECRET_FILE as SECRET_FILE
 
-SECRET_FILE = "secret.key"
 _SECRET_BYTES = 32
 _NAMELESS = "machine"
 _SECRET_MARK = "secret"

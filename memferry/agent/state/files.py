@@ -47,6 +47,13 @@ def _row(file: KnownFile) -> tuple[object, ...]:
     return (space, path, format_, packed, encoded, content, json.dumps(layouts), *rest, id_)
 
 
+def stats_of(rows: Sequence[tuple[str, bytes]]) -> dict[str, Stat]:
+    """By path, of rows of path and `stat`."""
+    # Ten thousand files are compared by every scan: unpacked in one go.
+    unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
+    return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
+
+
 class Files:
     """Reads and writes what the state knows of files. Call inside a transaction of the state."""
 
@@ -60,9 +67,7 @@ class Files:
             rows = self._state.rows(sql, space)
         else:
             rows = self._state.rows(f"{sql} and path in (select value from json_each(?))", space, json.dumps(paths))
-        # Ten thousand files are compared by every scan: unpacked in one go.
-        unpacked = _STAT.iter_unpack(b"".join([row[1] for row in rows]))
-        return dict(zip([row[0] for row in rows], map(partial(tuple.__new__, Stat), unpacked), strict=True))
+        return stats_of(rows)
 
     def find(self, space: str, path: str) -> KnownFile | None:
         """What is known of a file; None: it was never met. Raises StateError for a damaged row."""

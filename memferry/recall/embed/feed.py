@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from typing import TypeAlias
 
 from memferry.progress import Progress, silent
 from memferry.recall.embed import wire
@@ -22,14 +23,19 @@ def never() -> bool:
     return False
 
 
+Leaving: TypeAlias = Callable[[Sequence[Unread]], Sequence[Unread]]
+"""Those of the passages that may leave this machine, as its files say now."""
+
+
 def embed(
     vectors: Vectors, worker: Worker, *, limit: int | None = None, progress: Progress = silent,
-    stop: Callable[[], bool] = never,
+    stop: Callable[[], bool] = never, leaving: Leaving = list,
 ) -> int:  # fmt: skip
     """Give vectors to at most `limit` records that have none, until `stop` says so; returns how many got them. What is
     read is committed as it goes, so that nothing is read twice after a stop. EmbedderBroken: the rest waits.
 
-    The one place where texts of the index go to a model: those that are held never go to one that is elsewhere.
+    The one place where texts of the index go to a model: those that are held never go to one that is elsewhere, nor
+    does what is not `leaving` any more. That waits, until the index knows why.
     """
     if vectors.held and worker.choice.remote:
         return 0
@@ -41,8 +47,9 @@ def embed(
     for unread in _batches(vectors, total):
         if stop():
             break
-        _read(vectors, worker, vectors.adopt(unread))
-        done += _records(unread)
+        ready = leaving(unread) if worker.choice.remote else unread
+        _read(vectors, worker, vectors.adopt(ready))
+        done += _records(ready)
         progress("vectors", done, total)
     if not vectors.waiting():
         vectors.forget_the_unowned()
