@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memferry.agent.state import clock
+from memferry.backends.operations import is_time
 
 NOW = 1_800_000_000.0
 seconds = st.floats(0, 4e9)
@@ -26,8 +27,8 @@ def test_five_minutes_are_forgiven() -> None:
 
 def test_a_value_is_a_number_that_sqlite_can_keep() -> None:
     last = "7" + "f" * 15
-    assert clock.is_value(last)
-    assert not clock.is_value("8" + "0" * 15)
+    assert is_time(last)
+    assert not is_time("8" + "0" * 15)
     assert clock.latest(last) == last
 
 
@@ -48,5 +49,5 @@ def test_a_majority_that_is_ahead_means_that_this_clock_is_behind() -> None:
 
 
 def test_what_is_no_value_is_told() -> None:
-    assert clock.is_value(clock.reading(NOW))
-    assert not any(map(clock.is_value, ("", "z" * 16, "0" * 17, "0" * 15 + "\n", "A" * 16)))
+    assert is_time(clock.reading(NOW))
+    assert not any(map(is_time, ("", "z" * 16, "0" * 17, "0" * 15 + "\n", "A" * 16)))

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 
 from memferry.backends.base import Entry, HeadSeen
 from memferry.backends.local import LocalStore
 from memferry.backends.memory import MemoryStore
 from memferry.backends.vault.backend import Vault
 from memferry.backends.vault.segments import Limits
-from memferry.errors import TargetRefused
-from memferry.model import Identity, Op
+from memferry.errors import Damaged, TargetRefused
+from memferry.model import Identity, Op, Sealed
 from tests.backends.samples import ME, OTHER, Journal, contents, put, puts, retract, seal
 
 LIMITS = Limits(target_bytes=600, small_bytes=200)
@@ -66,6 +67,30 @@ class Site:
 
     def segments(self, prefix: str = MINE) -> list[str]:
         return sorted(key for key in self.store.values if key.startswith(prefix) and key.endswith(".zst"))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"op": "sing"}, "is none: Invalid value 'sing' - at `$.op`"),
+        ({"position": "x"}, "is none: Expected `int`, got `str` - at `$.position`"),
+        ({"hlc": "8" + "0" * 15}, "has no time"),
+        ({"digest": "0" * 64}, "is not what its digest says"),
+        ({"file": "../out.jsonl"}, "names the file '../out.jsonl'"),
+    ],
+)
+def test_an_operation_that_nobody_can_take_in_is_named(fields: dict[str, object], why: str) -> None:
+    """The log is whole; something else wrote it."""
+    op = msgspec.to_builtins(put(1)) | fields
+    raw = msgspec.json.Encoder().encode_lines([{name: value for name, value in op.items() if value != "none"}])
+    vault = Vault(MemoryStore(), ME, name="vault", limits=LIMITS)
+    vault.deliver([Sealed(1, 1, 1, len(raw), zstandard.ZstdCompressor().compress(raw), ())])
+    (finding,) = vault.verify({})
+    assert (finding.problem, finding.machine) == ("changed", ME.id)
+    assert f"holds operation 1, which {why}" in finding.detail
+    if why.startswith("is none"):
+        with pytest.raises(Damaged, match=r"covers operation 1, which is none: .*`\$\.(op|position)`"):
+            list(vault.read(ME.id))
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from memferry.agent.pulling import incoming
 from memferry.agent.pulling.clocks import Clocks
 from memferry.agent.pulling.here import Here
 from memferry.agent.pulling.lines import Arrival, Lines
@@ -15,7 +14,7 @@ from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.pulling.withdrawn import Withdrawn
 from memferry.agent.state import clock
 from memferry.agent.state.known import hex_number
-from memferry.backends import names
+from memferry.backends import names, operations
 from memferry.backends.base import MachineLog
 from memferry.model import Op, Put, Retract, Settle, Sighting
 
@@ -61,13 +60,13 @@ class Taking:
     # -- what can be believed
 
     def _is_strange(self, op: Op) -> bool:
-        why = incoming.flaw(op)
+        why = operations.flaw(op)
         if why is not None:
             self._complain(op.seq, why)
         return why is not None
 
     def _is_true(self, one: Arrival) -> bool:
-        true = incoming.is_true(one.put, one.kind)
+        true = operations.is_true(one.put, one.kind)
         if not true:
             self._complain(one.put.seq, "is not what its digest says")
         return true

@@ -6,7 +6,6 @@ The number that it is fits SQLite's 63 bits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeAlias
 
@@ -17,13 +16,7 @@ LEEWAY_MS = 5 * 60 * 1000
 Sightings: TypeAlias = Mapping[str, Sequence[tuple[int, str]]]
 """Machine id -> (through, hlc): its operations up to seq `through` were there at `hlc` already."""
 
-_VALUE = re.compile(r"[0-7][0-9a-f]{15}")
 _LAST = (1 << 63) - 1
-
-
-def is_value(text: str) -> bool:
-    """Whether `text` is a clock value at all."""
-    return _VALUE.fullmatch(text) is not None
 
 
 def reading(seconds: float) -> str:

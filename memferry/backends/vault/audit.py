@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from memferry.backends import names
+from memferry.backends import names, operations
 from memferry.backends.base import Entry, Finding, HeadSeen, Store
 from memferry.backends.vault import head as heads
 from memferry.backends.vault.head import Segment, StoredHead
@@ -129,8 +129,12 @@ class Audit:
 
     def _segment(self, machine: str, segment: Segment, view: _View) -> Iterator[Finding]:
         try:
-            for _ in self._reader.lines(machine, segment):
-                pass
+            for seq, line in self._reader.lines(machine, segment):
+                if why := operations.flaw_of(line):
+                    key = names.segments_prefix(machine) + segment.name
+                    detail = f"{key} in {self._reader.name} holds operation {seq}, which {why}"
+                    yield Finding("changed", machine, key, detail)
+                    return
         except Damaged as error:
             problem = error.problem
             if problem in ("changed", "truncated") and self._is_of_another_place(error.key, view):

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
-import msgspec
-
-from memferry.backends import names
+from memferry.backends import names, operations
 from memferry.backends.base import Gathering, Store
 from memferry.backends.encryption.age import Undecryptable
 from memferry.backends.vault import head as heads
@@ -20,7 +18,6 @@ from memferry.model import Identity, Op
 
 _LOOKS = 3
 _log = logging.getLogger(__name__)
-_parse: Callable[[bytes], Op] = msgspec.json.Decoder(Op).decode
 
 
 class Reader:
@@ -250,9 +247,10 @@ class Reader:
 
     def _parsed(self, machine: str, seq: int, line: bytes) -> Op:
         try:
-            return _parse(line)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise self.damaged("changed", self.head_key(machine), f"covers operation {seq}, which is none") from error
+            return operations.decoded(line)
+        except operations.UNDECODABLE as error:
+            why = f"covers operation {seq}, which is none: {names.shown(str(error))[:200]}"
+            raise self.damaged("changed", self.head_key(machine), why) from error
 
     def nothing_yet(self) -> NotFound:
         """The error that there is no vault to speak of."""
