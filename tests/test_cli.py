@@ -214,8 +214,12 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path) -> None:
 def test_status_imports_little(tmp_path: Path) -> None:
     """What would make it slow: a YAML parser, structs, a log, the watcher, another process's tools."""
     config = tmp_path / "m.yaml"
-    config.write_text("state: state\nspaces: []\npolicy: {rules: [{name: z, do: hold, text: Zeus}]}\n")
-    assert run(["--config", str(config), "push"]) == 0  # from now on its rules are known to be usable
+    config.write_text(
+        "state: state\nspaces: []\npolicy: {rules: [{name: z, do: hold, text: Zeus}]}\n"
+        "backends:\n  v: {type: local, path: v}\n  s: {type: ssh, host: h, path: p, port: 22}\n"
+        "  q: {type: qdrant, path: q, shards: 1}\n"
+    )
+    assert run(["--config", str(config), "push", "--backend", "v"]) == 0  # from now on its rules are known to be usable
     code = "import sys; from memferry.cli.main import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
     arguments = [sys.executable, "-c", code, "--config", str(config), "status"]
     subprocess.run(arguments, capture_output=True, check=True, timeout=60)

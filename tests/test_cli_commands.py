@@ -225,11 +225,16 @@ def test_without_a_backend_nothing_is_called_carried(tmp_path: Path, capsys: pyt
     ant.log("a1")
     path = ant.config.source
     path.write_text(re.sub(r"backends:\n.*\n", "", path.read_text()))
-    assert run(["--config", str(path), "push"]) == 0
+    assert run(["--config", str(path), "push"]) == 1
     shown = capsys.readouterr().out
     assert re.search(r"^to carry  1 new", shown, re.MULTILINE)
     assert "no backend is configured, so nothing was carried anywhere" in shown
     assert "waits in the journal: add a backend" in shown
+    assert run(["--config", str(path), "status"]) == 0
+    assert "no backend is configured, so nothing is carried anywhere" in capsys.readouterr().out
+    for command in ("verify", "pull"):
+        assert run(["--config", str(path), command]) == 1
+        assert "no backend is configured, so there is nothing" in capsys.readouterr().out
 
 
 def test_status_before_anything_was_carried(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,7 +56,7 @@ class SyncReport:
         """0: all done. 1: something needs a person. 4: a target was refused."""
         codes = [int(str(one.get("exit_code", 0))) for one in (*self.backends.values(), *self.pulled.values())]
         left = self.failed or self.halted or any(backend.get("refused") for backend in self.backends.values())
-        return max(int(bool(left)), *codes, 0)
+        return max(int(bool(left) or not self.backends), *codes, 0)
 
 
 def sync_report(outcome: Outcome, halted: Sequence[str], *, dry_run: bool) -> SyncReport:

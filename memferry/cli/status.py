@@ -25,13 +25,18 @@ def _status(arguments: Namespace) -> Answer:
 def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     if found["state"] == "new":
         yield f"nothing has been carried yet; run `memferry push` ({found['config']})"
+        yield from _notices(found)
         yield from rows((f"entries {one['space']}", ", ".join(_learned(one))) for one in found["memory"])
         yield from _troubles(found)
         return
     yield from rows(_facts(found))
+    yield from _notices(found)
+    yield from _troubles(found)
+
+
+def _notices(found: Mapping[str, Any]) -> Iterator[str]:
     for one in found["notices"]:
         yield f"  {moment(one['since'])}: {one['text']}"
-    yield from _troubles(found)
 
 
 def _facts(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

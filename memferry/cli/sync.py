@@ -91,6 +91,8 @@ def _sync_memory(arguments: Namespace) -> Answer:
 def _pull(arguments: Namespace) -> Answer:
     report = ask(arguments, "pull", {"dry_run": arguments.dry_run, "backends": arguments.backends})
     lines = [*_pulled(report["backends"], report["dry_run"]), *_passed_over(report["passed_over"])]
+    if not report["backends"]:
+        lines += problem("no backend is configured, so there is nothing to pull from", "add one to the configuration")
     return Answer(report, [*lines, *_halted(report["halted"])], report["exit_code"])
 
 

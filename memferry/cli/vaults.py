@@ -47,6 +47,9 @@ def _describe_verify(parser: ArgumentParser) -> None:
 def _verify(arguments: Namespace) -> Answer:
     report = ask(arguments, "verify", {"backends": arguments.backends, "repair": arguments.repair})
     lines = [line for backend in report["backends"] for line in _verified(backend)]
+    lines = lines or [
+        *problem("no backend is configured, so there is nothing to verify", "add one to the configuration")
+    ]
     return Answer(report, lines, report["exit_code"])
 
 

@@ -108,7 +108,7 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         "backends": pulled,
         "passed_over": [{"space": space.name, "path": str(space.path), "next_step": FIND_IT} for space in away],
         "halted": [text for text in halted if text not in told],
-        "exit_code": max(codes, default=0),
+        "exit_code": max(codes, default=1),  # without a backend somebody must add one
     }
 
 

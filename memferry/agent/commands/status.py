@@ -49,7 +49,7 @@ def _new(config: Config) -> dict[str, object]:
         "spaces": [],
         "memory": _memory(config),
         "backends": [],
-        "notices": [],
+        "notices": nowhere(config),
         "problems": problems,
         "problems_total": len(problems),
     }
@@ -79,7 +79,7 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
         "last_push": max((one["acknowledged_at"] or 0.0 for one in backends), default=0.0) or None,
         "conflicts": database.execute("select count(*) from conflict").fetchone()[0],
         "counters": dict(database.execute("select name, value from counter order by name")),
-        "notices": json.loads(meta.get("notices") or "[]"),
+        "notices": json.loads(meta.get("notices") or "[]") + nowhere(config),
         "problems": shown,
         "problems_total": total,
         "last_runs": [
@@ -89,6 +89,12 @@ def _read(database: sqlite3.Connection, config: Config) -> dict[str, object]:
             )
         ],
     }  # fmt: skip
+
+
+def nowhere(config: Config) -> list[dict[str, Any]]:
+    """The notice that nothing can be carried, which nothing else would tell: some only learn and recall."""
+    text = "no backend is configured, so nothing is carried anywhere"
+    return [] if config.backends else [{"since": time.time(), "text": text}]
 
 
 def _state(problems: list[dict[str, Any]]) -> str:

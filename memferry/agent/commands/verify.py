@@ -13,6 +13,9 @@ from memferry.agent.service import Agent
 from memferry.backends.base import Finding, HeadSeen, Repaired, Verifiable
 from memferry.errors import BackendError, TargetRefused
 
+NONE_TO_CHECK = 1
+"""Without a backend nothing is found, nor is all well."""
+
 
 def verify(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Check every backend against its heads and against what this machine saw; with `repair`, mend from the journal."""
@@ -21,7 +24,7 @@ def verify(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     reports = [_verify_one(agent, name, bool(arguments.get("repair"))) for name in backends or agent.config.backends]
     return {
         "backends": [report._asdict() for report in reports],
-        "exit_code": max((r.exit_code for r in reports), default=0),
+        "exit_code": max((r.exit_code for r in reports), default=NONE_TO_CHECK),
     }
 
 
