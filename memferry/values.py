@@ -31,5 +31,17 @@ def seconds(text: object, *, zone_h: int = 0) -> float | None:
 
 def iso(at: float) -> str:
     """Seconds since 1970 as they are written everywhere: `2026-11-21T10:00:00Z`."""
+    if at < 0:
+        return _iso_before_1970(at)
     year, month, day, hour, minute, second, *_ = time.gmtime(at)
     return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+
+
+def _iso_before_1970(at: float) -> str:
+    """`time.gmtime` of Windows knows none of it."""
+    from datetime import UTC, datetime, timedelta
+
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    earliest = (datetime.min.replace(tzinfo=UTC) - epoch).total_seconds()
+    moment = epoch + timedelta(seconds=max(at // 1, earliest))
+    return f"{moment.replace(tzinfo=None).isoformat()}Z"

@@ -258,6 +258,9 @@ def test_the_entry_point_is_where_the_package_says() -> None:
     ("text", "wanted"),
     [
         ("12h", "2026-11-20T12:00:00Z"),
+        ("9999w", "1835-04-04T00:00:00Z"),
+        ("1969-12-31T23:59:59.5", "1969-12-31T23:59:59Z"),
+        ("0001-01-01T00:00:00+23:00", "0001-01-01T00:00:00Z"),
         ("7d", "2026-11-14T00:00:00Z"),
         ("2w", "2026-11-07T00:00:00Z"),
         ("2026-11-01", "2026-11-01T00:00:00Z"),
@@ -268,6 +271,12 @@ def test_the_entry_point_is_where_the_package_says() -> None:
 )
 def test_since_takes_dates_and_times_ago(text: str, wanted: str) -> None:
     assert since(text, now=1795219200) == wanted  # 2026-11-21T00:00:00Z
+
+
+def test_a_number_that_no_part_can_take_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in ("9" * 20, "9" * 5000):
+        assert run(["recall", "x", "--limit", number]) == 2
+        assert "--limit: must be a whole number, 1 or more, of at most 9 digits" in capsys.readouterr().err
 
 
 def test_until_means_a_date_with_its_whole_day() -> None:

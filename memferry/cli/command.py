@@ -86,12 +86,15 @@ def absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
+MOST_DIGITS = 9
+
+
 def number_from(least: int) -> Callable[[str], int]:
-    """A type of argument: a whole number of at least so much."""
+    """A type of argument: a whole number of at least so much, and none that some part cannot take."""
 
     def number(text: str) -> int:
-        if not text.isdecimal() or int(text) < least:
-            raise ArgumentTypeError(f"must be a whole number, {least} or more")
+        if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < least:
+            raise ArgumentTypeError(f"must be a whole number, {least} or more, of at most {MOST_DIGITS} digits")
         return int(text)
 
     return number
