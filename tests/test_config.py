@@ -14,9 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memferry import config, places
-from memferry.config import Agent, Config, DeletionGuard, Space, yamltext
+from memferry.backends.qdrant import settings as qdrant
+from memferry.backends.registry import GROUP, OFFERS
+from memferry.backends.ssh import config as ssh
+from memferry.config import Agent, Config, DeletionGuard, Space, backends, yamltext
+from memferry.config.settings import FORMATS
 from memferry.config.yamltext import Memo
 from memferry.errors import ConfigError
+from memferry.formats.registry import formats_by_name
 
 Loader = Callable[[str], Config]
 
@@ -43,7 +48,8 @@ def test_an_empty_file_means_the_defaults(load: Loader, tmp_path: Path) -> None:
     assert load("") == Config(source=tmp_path / "memferry.yaml", state=Path(places.state_folder({})))
 
 
-def test_everything_that_can_be_said(load: Loader, tmp_path: Path) -> None:
+def test_everything_that_can_be_said(load: Loader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_others", lambda: ["other"])
     read = load(
         "machine: laptop\nstate: here\n"
         "spaces:\n"
@@ -66,7 +72,8 @@ def test_everything_that_can_be_said(load: Loader, tmp_path: Path) -> None:
     assert read.agent == Agent(debounce_ms=5, scan_interval_s=0.5, deletion_guard=DeletionGuard(count=3))
 
 
-def test_settings_of_backends_are_not_printed(load: Loader) -> None:
+def test_settings_of_backends_are_not_printed(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_others", lambda: ["other"])
     assert "s3cret" not in repr(load("backends: {hub: {type: other, token: s3cret}}"))
 
 
@@ -135,6 +142,23 @@ def test_the_platforms_folders_are_those_of_platformdirs(monkeypatch: pytest.Mon
         ("agent: {deletion_guard: {fraction: 2}}", "agent.deletion_guard.fraction: must be between 0 and 1", "half"),
         ("backends: {vault: {path: x}}", "backends.vault: it has no type", "type: local"),
         ("backends: {vault: {type: local}}", "backends.vault: a local vault needs a path", "add `path:`"),
+        ("backends:\n  v: {type: local, path: x, pth: y}", "line 2: backends.v.pth: there is no setting", "'path'"),
+        ("backends: {v: {type: locl, path: x}}", "backends.v.type: there is no type 'locl'", "mean 'local'"),
+        ("backends: {v: {type: local, path: x, encryption: gpg}}", "v.encryption: cannot be 'gpg'", "none, age"),
+        ("backends: {v: {type: ssh, path: x}}", "backends.v: host is missing", "add it"),
+        ("backends: {v: {type: ssh, host: a b, path: x}}", "backends.v.host: cannot be 'a b'", ""),
+        ("backends: {v: {type: ssh, host: h, path: x, port: 99999}}", "v.port: must be a number from 1 to", "22"),
+        ("backends: {v: {type: ssh, host: h, path: x, port: a}}", "v.port: must be a whole number, and is text", ""),
+        ("backends: {v: {type: ssh, host: h, path: x, password: a}}", "no setting 'password'", "ssh-add"),
+        ("backends: {v: {type: ssh, host: h, path: x, request_timeout_s: 601}}", "request_timeout_s: must be", "30"),
+        ("backends: {v: {type: qdrant}}", "backends.v: it needs either `url`, of a server, or `path`", "6333"),
+        ("backends: {v: {type: qdrant, path: x, shards: 0}}", "backends.v.shards: must be more than 0", ""),
+        ("backends: {v: {type: qdrant, path: x, grpc: maybe}}", "v.grpc: must be true or false, and is text", ""),
+        ("backends: {v: {type: qdrant, path: x, quantize_above: -1}}", "v.quantize_above: must be 0 or more", ""),
+        ("backends: {v: {type: qdrant, path: x, payload: txt}}", "v.payload: cannot be 'txt'", "mean 'text'"),
+        ("backends: {v: {type: qdrant, path: x, per_spce: true}}", "no setting 'per_spce'", "mean 'per_space'"),
+        ("spaces: [{name: a, path: x, format: json}]", "spaces[0].format: cannot be 'json'", "mean 'jsonl'"),
+        ("recall: {device: gpu}", "recall.device: cannot be 'gpu'", ""),
         ("backends: {vault: /x}", "backends.vault: must be settings", ""),
         ("backends: {1: {type: local, path: x}}", "backends.1: its name is not text", "quote it: '1'"),
         ("backends: {'a b': {type: local, path: x}}", "backends.a b: 'a b' cannot be a name", ""),
@@ -248,3 +272,12 @@ def test_the_state_is_guessed_as_it_is_read(tmp_path: Path, text: str, state: st
 def test_an_unsaid_state_is_the_platforms(tmp_path: Path) -> None:
     environ = {"XDG_STATE_HOME": str(tmp_path)} if sys.platform == "linux" else {}
     assert config.guess_state("machine: a", tmp_path / "m.yaml", environ) == Path(places.state_folder(environ))
+
+
+def test_what_is_known_without_an_import_is_what_there_is() -> None:
+    assert tuple(formats_by_name()) == FORMATS
+    assert {*backends._TYPES} == {*OFFERS}
+    assert backends.ENTRY_POINTS == GROUP
+    assert {*backends._SSH} == {*ssh.Settings._fields, "encryption"}
+    assert qdrant.Settings._fields == backends._QDRANT
+    assert backends.PAYLOADS == qdrant.PAYLOADS

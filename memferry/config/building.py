@@ -11,17 +11,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memferry import places
+from memferry.config.backends import backends, secret
 from memferry.config.node import Node, nearest
-from memferry.config.settings import PERSONAL, SECRETS, TIERS, Agent, Config, DeletionGuard, Policy, Recall, Space
+from memferry.config.settings import (
+    FORMATS,
+    PERSONAL,
+    SECRETS,
+    TIERS,
+    Agent,
+    Config,
+    DeletionGuard,
+    Policy,
+    Recall,
+    Space,
+)
 from memferry.config.yamltext import Document
 from memferry.errors import ConfigError
 from memferry.policies.own import Own
-from memferry.secret import ENVIRONMENT, FILE, Secret
 
 if TYPE_CHECKING:
     from memferry.policies.rule import Rule
 
-_FILES_OF_SSH = ("identity_file", "ssh_config", "known_hosts")
+_DEVICE = re.compile(r"auto|cpu|mps|(?:cuda|xpu|npu|hpu)(?::[0-9]{1,3})?")
+_DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def build(document: Document, path: Path, environ: Mapping[str, str], *, state: str | None = None) -> Config:
@@ -36,7 +48,7 @@ def build(document: Document, path: Path, environ: Mapping[str, str], *, state: 
         state=_state(environ, state, fields.get("state")),
         machine=fields["machine"].name() if "machine" in fields else None,
         spaces=spaces,
-        backends=_backends(fields["backends"], environ) if "backends" in fields else {},
+        backends=backends(fields["backends"], environ) if "backends" in fields else {},
         policy=_policy(fields["policy"]) if "policy" in fields else Policy(),
         agent=_agent(fields["agent"]) if "agent" in fields else Agent(),
         recall=_recall(fields["recall"], environ) if "recall" in fields else Recall(),
@@ -70,7 +82,7 @@ def _space(node: Node) -> Space:
     return Space(
         name=fields["name"].name() if "name" in fields else _name_by_remote(node, path),
         path=path,
-        format=fields["format"].text() if "format" in fields else None,
+        format=fields["format"].among(FORMATS) if "format" in fields else None,
         exclude=fields["exclude"].texts() if "exclude" in fields else (),
         include=fields["include"].texts() if "include" in fields else (),
         opt_in=fields["opt_in"].flag() if "opt_in" in fields else False,
@@ -125,38 +137,6 @@ def _refuse_memferrys_own(node: Node, config: Config) -> None:
             )
 
 
-def _backends(node: Node, environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    return {name: _backend(name, settings, environ) for name, settings in node.mapping().items()}
-
-
-def _backend(name: str, node: Node, environ: Mapping[str, str]) -> dict[str, Any]:
-    Node(name, node.place, node.lines, node.file).name()
-    settings = node.mapping()
-    if "type" not in settings:
-        raise node.error("it has no type", "add one, for instance `type: local`")
-    values = {key: setting.value for key, setting in settings.items()}
-    if settings["type"].text() == "local":
-        if "path" not in settings:
-            raise node.error("a local vault needs a path", "add `path:` with the folder to keep it in")
-        values["path"] = str(settings["path"].path())
-    if settings["type"].text() == "ssh":
-        values |= {key: str(settings[key].path()) for key in _FILES_OF_SSH if key in settings}
-    if settings["type"].text() == "qdrant":
-        values |= {"path": str(settings["path"].path())} if "path" in settings else {}
-        values |= {"api_key": _secret(settings["api_key"], environ)} if "api_key" in settings else {}
-    return values
-
-
-def _secret(node: Node, environ: Mapping[str, str]) -> Secret:
-    """Never the secret itself: this file is shared, copied and shown."""
-    text = node.text()
-    if name := text.removeprefix(ENVIRONMENT) if text.startswith(ENVIRONMENT) else "":
-        return Secret(text, environ.get(name))
-    if path := text.removeprefix(FILE) if text.startswith(FILE) else "":
-        return Secret(FILE + str(node._replace(value=path).path()))
-    raise node.error("a secret does not belong in this file", "write `env:NAME` or `file:PATH`, where it lies")
-
-
 def _policy(node: Node) -> Policy:
     fields = node.fields(*Policy._fields)
     return Policy(
@@ -204,8 +184,10 @@ def _recall(node: Node, environ: Mapping[str, str]) -> Recall:
             raise fields[name].error("must be more than 0", "remove the line to use the default")
     if "tier" in fields:
         values["tier"] = fields["tier"].among(TIERS)
+    if "device" in fields and not _DEVICE.fullmatch(values["device"]):
+        raise fields["device"].error(f"cannot be {values['device']!r}", nearest(values["device"], _DEVICES))
     if "api_key" in fields:
-        values["api_key"] = _secret(fields["api_key"], environ)
+        values["api_key"] = secret(fields["api_key"], environ)
     if "model" in fields:
         values["model"] = _model(fields["model"])
     return Recall(**values)

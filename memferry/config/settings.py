@@ -11,6 +11,8 @@ from memferry.secret import Secret
 if TYPE_CHECKING:
     from memferry.policies.rule import Rule
 
+FORMATS = ("brand", "diasync", "document", "entries", "files", "jsonl")
+"""Of spaces (`formats.registry`), known without importing them."""
 TIERS = ("best", "core", "semantic", "model")
 SECRETS = ("on", "own", "off")
 """How secrets are looked for: by memferry's own rules and the engine, by its own rules alone, not at all."""
