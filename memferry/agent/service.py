@@ -7,7 +7,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 
@@ -47,6 +47,7 @@ from memferry.keys import Fingerprinter
 from memferry.model import Identity
 from memferry.places import DATABASE
 from memferry.policies.own import Own
+from memferry.policies.paths import still_hold
 from memferry.progress import Progress, silent
 
 RUNS_KEPT = 100
@@ -84,17 +85,25 @@ class Agent:
 
     def look_at_spaces(self) -> None:
         """Which spaces are there, and which of their files are carried: markers and disks come and go."""
-        own = Own(self.config.own)
-        found: dict[str, Tree] = {}
+        self.trees.clear()
         self.unreadable.clear()
-        for space in self.config.spaces:
+        self._look_at(self.config.spaces)
+
+    def look_at_markers(self, files: Mapping[str, Sequence[str]]) -> None:
+        """Read the rules of a space anew where a marker above these files of it came, went or changed."""
+        old = [name for name, tree in self.trees.items() if not still_hold(tree.root, tree.rules, files.get(name, ()))]
+        for name in old:
+            del self.trees[name]
+        self._look_at([space for space in self.config.spaces if space.name in old])
+
+    def _look_at(self, spaces: Sequence[Space]) -> None:
+        own = Own(self.config.own)
+        for space in spaces:
             try:
                 if os.path.isdir(space.path):
-                    found[space.name] = tree_of(space, own)
+                    self.trees[space.name] = tree_of(space, own)
             except SpaceMissing as error:
                 self.unreadable[space.name] = error
-        self.trees.clear()
-        self.trees.update(found)
 
     # -- reading
 

@@ -1,7 +1,7 @@
 """Which files of a space are read at all: excludes, ignore files, markers, hidden folders.
 
 Patterns are those of gitignore, relative to the folder that states them. `PathRules` is pure; `read_rules` makes one
-from what lies on disk.
+from what lies on disk, and `still_hold` says whether it is still that.
 """
 
 from __future__ import annotations
@@ -35,12 +35,14 @@ IGNORED = Hold("paths.ignore", f"ignored by {IGNORE_FILE}")
 OFF = Hold("paths.off", f"its folder is marked {OFF_MARKER}")
 NOT_ON = Hold("paths.opt-in", f"no folder above it is marked {ON_MARKER}")
 HIDDEN = Hold("paths.hidden", "hidden, and not included in the configuration")
+UNSEEN = Hold("paths.unseen", "nobody could look yet for what its folder says about it")
 
 
 class PathRules:
     """The rules of one space. `exclude`, `include`: patterns of its configuration; `include` brings back what is hidden
     and what the format leaves out, never what is excluded. `markers`: path -> text of the marker files found in it.
-    `hidden`: whether files and folders with a leading dot are read like others. `own`: paths of what is memferry's."""
+    `hidden`: whether files and folders with a leading dot are read like others. `own`: paths of what is memferry's.
+    `folders`: in which markers were looked for, the top one empty; None: in all."""
 
     def __init__(
         self,
@@ -51,8 +53,9 @@ class PathRules:
         markers: Mapping[str, str] | None = None,
         hidden: bool = True,
         own: Collection[str] = (),
+        folders: Collection[str] | None = None,
     ) -> None:
-        markers = markers or {}
+        self.markers = markers = markers or {}
         self._exclude = _spec(exclude, "exclude")
         self._include = _spec(include, "include")
         self._opt_in = opt_in
@@ -66,6 +69,7 @@ class PathRules:
         }
         self._hidden = hidden
         self._own = frozenset(f"{_composed(path)}/" for path in own)
+        self._folders = folders
 
     def verdict(self, file: str) -> Hold | None:
         """`file`: a path inside the space, `/`-separated. None: it may be read."""
@@ -83,6 +87,12 @@ class PathRules:
             return IGNORED
         shown = self._hidden or not _is_hidden(file) or _matches(self._include, file)
         return None if shown else HIDDEN
+
+    def verdict_here(self, file: str) -> Hold | None:
+        """The same of a file that is there now. Its folder may have come after the markers were read, or could not be
+        listed then and can be now: what it says about its files is not known."""
+        is_seen = self._folders is None or file.rpartition("/")[0] in self._folders
+        return self.verdict(file) or (None if is_seen else UNSEEN)
 
     def is_own(self, path: str) -> bool:
         """Whether a file or folder is memferry's, or lies in what is."""
@@ -117,14 +127,15 @@ def read_rules(
     """The rules of the space at `root`, with the markers that lie in it now; links are not followed. `own`: what is
     memferry's on this machine. Other vaults and states in the tree are known by what they contain.
 
-    SpaceMissing where an ignore file cannot be read or a pattern in it is none: then nobody knows what it would keep
-    back. So is a root that is a vault.
+    SpaceMissing where the root or an ignore file cannot be read or a pattern in it is none: then nobody knows what it
+    would keep back. So is a root that is a vault.
     """
     own = own or Own()
     found = set(own.below(root))
     rules = PathRules(exclude, include, opt_in=opt_in, hidden=False, own=found)
     markers: dict[str, str] = {}
-    for folder, folders, names in os.walk(root):
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root):  # passes over what cannot be listed, which is then not `seen`
         inside = Path(folder).relative_to(root).as_posix()
         prefix = "" if inside == "." else f"{inside}/"
         tails = own.tails(folder)
@@ -135,10 +146,31 @@ def read_rules(
         found.update(prefix + tail for tail in tails)
         folders[:] = [name for name in folders if rules.descends(prefix + name)]
         markers |= {prefix + name: _text(Path(folder, name)) for name in MARKERS.intersection(names)}
+        seen.add(prefix[:-1])
+    if not seen:
+        raise SpaceMissing(f"{root} cannot be read", hint="try again; nothing counts as deleted")
     try:
-        return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False, own=found)
+        return PathRules(exclude, include, opt_in=opt_in, markers=markers, hidden=False, own=found, folders=seen)
     except ConfigError as error:
         raise SpaceMissing(f"{root}: {error}", hint=error.hint) from error
+
+
+def still_hold(root: Path, rules: PathRules, files: Iterable[str]) -> bool:
+    """Whether the markers above these files are what they were when `rules` were read."""
+    folders = {file.rpartition("/")[0] for file in files}
+    above = {"", *(above for folder in folders if folder for above in _folders_above(f"{folder}/"))}
+    markers = (folder + name for folder in above for name in MARKERS)
+    try:
+        return all(_there(root / marker) == rules.markers.get(marker) for marker in markers)
+    except SpaceMissing:
+        return False
+
+
+def _there(marker: Path) -> str | None:
+    """Its text; None: there is none."""
+    if not os.path.lexists(marker) or os.path.isdir(marker):
+        return None
+    return _text(marker)
 
 
 def _not_the_root(root: Path, inside: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -313,3 +314,43 @@ def test_nor_once_that_array_is_removed(ant: Machine) -> None:
     assert in_vault(ant) == ["other.md"]
     assert CANARY.encode() not in ant.outside()
     assert ant.status()["problems"] == []
+
+
+def test_a_folder_that_comes_with_its_ignore_file_while_others_are_read_is_not_carried(ant: Machine) -> None:
+    ant.write("other.md", "# Garden\n\nroses\n")
+    boiler = ant.write("note.md", f"# Boiler\n\n{CANARY}\n").rename(ant.home / "note.md")
+    with opened(ant.config, "test") as agent:
+        (ant.tree / "boiler").mkdir()
+        boiler.rename(ant.tree / "boiler/note.md")
+        ant.write("boiler/.memferryignore", "*\n")
+        agent.ingest_all(Scope())
+        deliver(agent)
+    assert in_vault(ant) == ["other.md"]
+    (ant.tree / "boiler/.memferryignore").unlink()
+    ant.do("push")
+    assert in_vault(ant) == ["other.md", "boiler/note.md"]
+
+
+@pytest.mark.parametrize("marker", [b"boiler/\n", b"\xff"], ids=["excluded", "nobody knows"])
+def test_what_an_ignore_file_says_that_comes_while_it_is_queued_counts(ant: Machine, marker: bytes) -> None:
+    ant.write("boiler/note.md", f"# Boiler\n\n{CANARY}\n")
+    ant.write("other.md", "# Garden\n\nroses\n")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        (ant.tree / ".memferryignore").write_bytes(marker)
+        deliver(agent)
+    assert CANARY.encode() not in ant.outside()
+    (ant.tree / ".memferryignore").unlink()
+    ant.do("push")
+    assert sorted(in_vault(ant)) == ["boiler/note.md", "other.md"]
+
+
+def test_a_folder_that_is_removed_while_its_files_are_queued_is_still_sent(ant: Machine) -> None:
+    ant.write("boiler/note.md", "# Boiler\n\nwarm\n")
+    ant.write("other.md", "# Garden\n\nroses\n")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        shutil.rmtree(ant.tree / "boiler")
+        ant.write(".memferryignore", "nothing/\n")
+        deliver(agent)
+    assert sorted(in_vault(ant)) == ["boiler/note.md", "other.md"]

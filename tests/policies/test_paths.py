@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memferry.errors import ConfigError, SpaceMissing
-from memferry.policies.paths import EXCLUDED, HIDDEN, IGNORED, NOT_ON, OFF, PathRules, read_rules
+from memferry.policies.paths import EXCLUDED, HIDDEN, IGNORED, NOT_ON, OFF, UNSEEN, PathRules, read_rules, still_hold
 
 
 def test_excludes_are_gitignore_patterns() -> None:
@@ -90,6 +92,48 @@ def test_rules_are_read_from_the_tree(tmp_path: Path) -> None:
     assert rules.verdict("d/x.md") == EXCLUDED
     assert rules.verdict(".x.md") == HIDDEN
     assert rules.verdict("b/x.md") is None
+
+
+def test_what_a_folder_says_that_nobody_could_look_into_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("a", "b", "b/c"):
+        (tmp_path / folder).mkdir()
+    listed = os.scandir
+
+    def scandir(path: str) -> object:
+        if Path(path).name == "b":
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+        return listed(path)
+
+    monkeypatch.setattr("os.scandir", scandir)
+    rules = read_rules(tmp_path)
+    monkeypatch.undo()
+    (tmp_path / "later").mkdir()
+    assert [file for file in ("x.md", "a/x.md") if rules.verdict_here(file)] == []
+    assert {rules.verdict_here(file) for file in ("b/x.md", "b/c/x.md", "later/x.md")} == {UNSEEN}
+    assert rules.verdict("later/x.md") is None
+    assert rules.verdict_here("later/.x.md") == HIDDEN
+    assert not rules.leaves_out("b")
+
+
+def test_nor_of_a_root_that_cannot_be_listed(tmp_path: Path) -> None:
+    with pytest.raises(SpaceMissing):
+        read_rules(tmp_path / "gone")
+
+
+def test_rules_hold_until_a_marker_above_a_file_comes_goes_or_changes(tmp_path: Path) -> None:
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "a/.memferryignore").write_text("old\n")
+    rules = read_rules(tmp_path)
+    (tmp_path / "c/.memferry-off").touch()
+    assert still_hold(tmp_path, rules, ["x.md", "a/b/x.md", "gone/x.md"])
+    assert not still_hold(tmp_path, rules, ["x.md", "c/x.md"])
+    for change in (lambda path: path.write_text("new\n"), lambda path: path.write_bytes(b"\xff"), Path.unlink):
+        change(tmp_path / "a/.memferryignore")
+        assert not still_hold(tmp_path, rules, ["a/b/x.md"])
+        assert still_hold(tmp_path, rules, ["x.md"])
 
 
 def test_an_ignore_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         _, halted = agent.ingest_all(Scope(dry_run=dry_run))
         pulled = pull_report(take_in(agent, backends, dry_run=dry_run))
         if not dry_run:
+            agent.look_at_spaces()  # folders came with it
             agent.ingest_all(Scope())
             agent.indexing.take_in_pulled()
     codes = [int(str(one["exit_code"])) for one in pulled.values()]

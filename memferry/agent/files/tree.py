@@ -31,6 +31,10 @@ class Tree(NamedTuple):
         read by what it looks like."""
         return self.format.kind(file) or (BY_SUFFIX.kind(file) if self.rules.includes(file) else None)
 
+    def leaves_out(self, file: str) -> bool:
+        """Whether a file that was read is not carried any more. One that is gone was read by the rules of its time."""
+        return (self.rules.verdict_here if os.path.lexists(self.root / file) else self.rules.verdict)(file) is not None
+
 
 def tree_of(space: Space, own: Own) -> Tree:
     """A space whose folder is there. `own`: what is memferry's on this machine. Raises SpaceMissing where it cannot be

@@ -143,7 +143,7 @@ class Cycle:
         kind = self._tree.kind(file)
         if kind is None:
             return None
-        verdict = self._tree.rules.verdict(file)
+        verdict = self._tree.rules.verdict_here(file)
         if verdict is not None:
             self._outcome.excluded[f"{self._tree.name}/{file}"] = verdict.reason
             return None

@@ -26,6 +26,7 @@ def look_again(agent: Agent, outcome: Outcome, first: int, last: int) -> bool:
     queued: defaultdict[str, list[str]] = defaultdict(list)
     for space, file in sorted(agent.journal.files(first, last)):
         queued[space].append(file)
+    agent.look_at_markers(queued)
     changed: defaultdict[str, list[str]] = defaultdict(list)
     gone: set[str] = set()
     for space in queued.keys() & agent.trees.keys():
@@ -65,13 +66,14 @@ def _may_be_private(tree: Tree, file: str) -> bool:
 
 
 def _not_carried(agent: Agent, queued: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
-    """Space and path of what was excluded, or taken out of the configuration, since it was queued."""
+    """Space and path of what was excluded, or taken out of the configuration, since it was queued; of what nobody can
+    say it, too."""
     configured = {space.name for space in agent.config.spaces}
     for space, files in queued.items():
         tree = agent.trees.get(space)
         if tree is not None:
-            yield from ((space, file) for file in files if tree.rules.verdict(file) is not None)
-        elif space not in configured:
+            yield from ((space, file) for file in files if tree.leaves_out(file))
+        elif space not in configured or space in agent.unreadable:
             yield from ((space, file) for file in files)
 
 
