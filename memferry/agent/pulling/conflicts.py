@@ -44,6 +44,7 @@ class Conflicts:
             if tuple(called) in keep:
                 continue
             if copy is None or space not in self._trees:
+                self._state.wipe()
                 self._state.execute("delete from conflict where name = ?", (name,))
             else:
                 yield Edit(space, copy, "removed", RemoveDocument(digest(body.encode()).hex()), frozenset([id_]))

@@ -138,6 +138,7 @@ class Reconcile:
                     self._received.know_bytes({(edit.space, edit.file): 0})
                 case RemoveDocument():
                     self._received.release_file(edit.space, edit.file)
+                    self._state.wipe()
                     self._state.execute("delete from conflict where space = ? and copy = ?", (edit.space, edit.file))
                 case WriteDocument() if edit.how == "conflict copy":
                     self._state.execute(

@@ -17,6 +17,9 @@ from memferry.looking import SQLITE_ERRORS, closed_on_error, said
 SCHEMA_VERSION = 6
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 
+PATIENCE_S = 10
+"""So long another program may have the database to itself."""
+
 SCHEMA = """
 create table meta(name text primary key, value) without rowid;
 
@@ -128,6 +131,7 @@ class State:
         self.clock = clock
         self.database = _open(path)
         self._depth = 0
+        self._is_to_wipe = False
 
     def close(self) -> None:
         with contextlib.suppress(*SQLITE_ERRORS):
@@ -153,6 +157,20 @@ class State:
             raise
         finally:
             self._depth -= 1
+        self._wipe()
+
+    def wipe(self) -> None:
+        """What this transaction deletes or replaces was withdrawn: it must not survive in the log either."""
+        self._is_to_wipe = True
+
+    def _wipe(self) -> None:
+        """Whoever reads just now keeps the log as it is, until a later transaction is through."""
+        if not self._is_to_wipe:
+            return
+        with contextlib.suppress(StateError):  # what is in the way of it shows with the next commit
+            self.execute("pragma busy_timeout = 0")
+            self._is_to_wipe = self.one("pragma wal_checkpoint(truncate)") != (0, 0, 0)
+        self.execute(f"pragma busy_timeout = {PATIENCE_S * 1000}")
 
     @contextlib.contextmanager
     def rehearsal(self) -> Iterator[None]:
@@ -163,7 +181,9 @@ class State:
             yield
         finally:
             self._depth -= 1
-            self.execute("rollback")
+            self._is_to_wipe = False
+            with contextlib.suppress(StateError):  # SQLite has done it already where the disk is full
+                self.execute("rollback")
 
     # -- statements
 
@@ -250,7 +270,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connected = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
+    connected = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=PATIENCE_S)
     with closed_on_error(connected) as database:
         for pragma in (
             "journal_mode = wal",

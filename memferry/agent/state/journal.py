@@ -231,6 +231,7 @@ class Journal:
         if len(kept) == sealed.count:
             return
         (file,) = self._state.rows("select file from journal where first = ?", sealed.first)[0]
+        self._state.wipe()
         self._state.execute("delete from journal where first = ?", (sealed.first,))
         self.append_ops(kept, file)
 

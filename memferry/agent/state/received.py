@@ -237,6 +237,7 @@ class Received:
         ids = []
         for op in self.bury(ops):
             line = self.line(op)
+            self._state.wipe()
             self._state.execute("delete from rival where machine = ? and seq = ?", op)
             self._state.execute("delete from arrived where machine = ? and seq = ?", op)
             if line is not None:
