@@ -11,6 +11,7 @@
     ├─ IndexBroken          the local index cannot be used: recall stops, carrying goes on exit 1
     ├─ EmbedderBroken       a model cannot be loaded or asked: full text goes on        exit 1
     ├─ MemoryRefused        the memory's life cycle cannot do that; nothing was written exit 1
+    ├─ Unforeseen           a bug in memferry                                           exit 70
     └─ BackendError         carries backend, key, hint
        ├─ TransientError      try again later
        ├─ PreconditionFailed  look again and re-plan: NotFound, AlreadyExists, VersionMismatch
@@ -23,6 +24,8 @@ A record that cannot be read is no exception: it is a value, a `Record` with a `
 """
 
 from __future__ import annotations
+
+import os
 
 
 class MemferryError(Exception):
@@ -150,3 +153,37 @@ class ForkedLog(TargetRefused):
 
     Nothing was overwritten. Who owns the state reads the log, continues behind it under a new epoch, or takes a new id.
     """
+
+
+class Unforeseen(MemferryError):
+    """A bug in memferry: told by its kind and its place, since its text and its traceback may show content."""
+
+    exit_code = 70
+
+    def __init__(self, error: BaseException) -> None:
+        text = f"fault: {type(error).__name__} at {place(error)}"
+        super().__init__(text, hint="this should not happen; please report it with this line")
+
+
+def told(error: Exception) -> MemferryError:
+    """What to tell a user of an error that nobody handled."""
+    match error:
+        case MemferryError():
+            return error
+        case OSError():
+            text = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            return MemferryError(text, hint="see `memferry doctor`")
+        case _:
+            return Unforeseen(error)
+
+
+def place(error: BaseException) -> str:
+    """Where in this package it was raised, else where at all: never what was handled there."""
+    places, trace = ["?"], error.__traceback__
+    while trace is not None:
+        folder, file = os.path.split(trace.tb_frame.f_code.co_filename)
+        places.append(f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}")
+        if "memferry" in folder:
+            places[0] = places[-1]
+        trace = trace.tb_next
+    return places[0] if places[0] != "?" else places[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from memferry.agent.lock import LOCK_FILE, holder
 from memferry.durable import write_whole
+
+log = logging.getLogger(__name__)
 
 FOLDER = "requests"
 SERVICE = "run"
@@ -56,11 +59,16 @@ def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[d
     for question in sorted(folder.glob("*.ask"), key=_asked_at):
         try:
             request = json.loads(question.read_bytes())
-        except (OSError, ValueError):
+        except OSError:
             continue
+        except (ValueError, RecursionError):
+            request = None
         question.unlink(missing_ok=True)
-        answer = partial(_place, question.with_suffix(".answer")) if request.get("answer", True) else _unheard
-        yield request["command"], request["arguments"], answer
+        match request:
+            case {"command": str(command), "arguments": dict(arguments), "answer": False}:
+                yield command, arguments, _unheard
+            case {"command": str(command), "arguments": dict(arguments)}:
+                yield command, arguments, partial(_answer, question.with_suffix(".answer"))
 
 
 def clear(directory: Path) -> None:
@@ -77,6 +85,14 @@ def _asked_at(path: Path) -> int:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def _answer(path: Path, content: dict[str, object]) -> None:
+    """Where it cannot be written, whoever asked gives up in the end: no reason for others to go without a service."""
+    try:
+        _place(path, content)
+    except OSError as error:
+        log.warning("a command cannot be answered: %s", error.strerror or error)
 
 
 def _unheard(answer: dict[str, object]) -> None:

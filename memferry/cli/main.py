@@ -13,8 +13,8 @@ from typing import Any, NoReturn
 
 from memferry import __version__
 from memferry.cli.command import Command
-from memferry.cli.output import place, safe
-from memferry.errors import ConfigError, MemferryError
+from memferry.cli.output import safe
+from memferry.errors import ConfigError, MemferryError, told
 
 COMMANDS = {
     "init": ("init", "find memory on this machine and write a configuration"),
@@ -48,7 +48,6 @@ EXIT_CODES = (
     "2 usage or configuration, 3 another instance is at work here, 4 a target was refused,\n"
     "70 a bug in memferry, 130 interrupted"
 )
-FAULT = 70
 INTERRUPTED = 130
 
 
@@ -77,18 +76,13 @@ def run(argv: Sequence[str]) -> int:
 def _guarded(argv: Sequence[str]) -> int:
     try:
         return _perform(argv)
-    except MemferryError as error:
-        return _complain(argv, str(error), error.hint, error.exit_code)
     except KeyboardInterrupt:
         return _complain(argv, "interrupted", "nothing is lost: the next sync goes on from here", INTERRUPTED)
     except BrokenPipeError:
         raise
-    except OSError as error:
-        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        return _complain(argv, what, "see `memferry doctor`", MemferryError.exit_code)
     except Exception as error:  # noqa: BLE001  # the edge: a traceback could show content
-        hint = "this should not happen; please report it with this line"
-        return _complain(argv, f"fault: {type(error).__name__} at {place(error)}", hint, FAULT)
+        shown = told(error)
+        return _complain(argv, str(shown), shown.hint, shown.exit_code)
 
 
 def _perform(argv: Sequence[str]) -> int:

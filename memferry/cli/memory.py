@@ -17,8 +17,7 @@ from json import JSONEncoder
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from memferry.cli.memory_verbs import VERBS, VerbSpec
-from memferry.cli.output import place
-from memferry.errors import MemferryError, MemoryRefused
+from memferry.errors import MemferryError, MemoryRefused, place
 from memferry.memory.lifecycle.turn import Memory, reason
 
 if TYPE_CHECKING:

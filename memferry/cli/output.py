@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,18 +14,6 @@ def safe(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else " " if char in "\n\r\t" else ascii(char)[1:-1] for char in text)
-
-
-def place(error: BaseException) -> str:
-    """Where in this package it was raised, else where at all: never what was handled there."""
-    places, trace = ["?"], error.__traceback__
-    while trace is not None:
-        folder, file = os.path.split(trace.tb_frame.f_code.co_filename)
-        places.append(f"{os.path.basename(folder)}/{file}:{trace.tb_lineno}")
-        if "memferry" in folder:
-            places[0] = places[-1]
-        trace = trace.tb_next
-    return places[0] if places[0] != "?" else places[-1]
 
 
 def count(number: int, noun: str) -> str:

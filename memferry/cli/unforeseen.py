@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 import threading
 
-from memferry.cli.output import place
+from memferry.errors import place
 
 
 def keep_quiet() -> None:

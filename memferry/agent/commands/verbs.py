@@ -60,4 +60,22 @@ def perform(agent: Agent, command: str, arguments: Mapping[str, Any]) -> Report:
     another version of memferry asks for."""
     if command not in COMMANDS:
         raise ConfigError(f"this memferry knows no {command!r}", hint="the service is an older one: restart it")
+    _require_text(arguments)
     return COMMANDS[command](agent, arguments)
+
+
+def _require_text(arguments: Mapping[str, Any]) -> None:
+    """Nothing that memferry knows has a name that is not UTF-8, but for a folder that it shall write into."""
+    given = (value for name, value in arguments.items() if name != "to")
+    for word in (word for value in given for word in (value if isinstance(value, list) else [value])):
+        if isinstance(word, str) and not _is_utf8(word):
+            shown = word.encode("utf-8", "backslashreplace").decode()
+            raise ConfigError(f"{shown} is not UTF-8", hint="what is called like that is not carried: rename it")
+
+
+def _is_utf8(word: str) -> bool:
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -22,7 +22,7 @@ from memferry.agent.scope import Scope
 from memferry.agent.service import Agent, opened
 from memferry.agent.state.queued import WAITING
 from memferry.config import Config
-from memferry.errors import BackendError, Halted, MemferryError, StateError, TransientError
+from memferry.errors import BackendError, Halted, StateError, TransientError, Unforeseen, told
 from memferry.heap import give_back
 from memferry.policies.own import TELLING
 
@@ -263,13 +263,16 @@ class _Loop:
 
     def _answer(self) -> None:
         for command, arguments, answer in doorbell.asked(self._agent.config.state):
-            self._agent.look_at_spaces()
             try:
+                self._agent.look_at_spaces()
                 answer({"result": verbs.perform(self._agent, command, arguments)})
-            except StateError:
+            except (StateError, _Stopped):
                 raise
-            except MemferryError as error:
-                answer({"error": str(error), "hint": error.hint, "exit_code": error.exit_code})
+            except Exception as error:  # noqa: BLE001  # the edge of a command: the others are to go on
+                shown = told(error)
+                if isinstance(shown, Unforeseen):
+                    log.error("%s: %s", command, shown)  # a traceback could show content
+                answer({"error": str(shown), "hint": shown.hint, "exit_code": shown.exit_code})
 
     def _tell(self, new: int = 0, held: int = 0) -> None:
         agent = self._agent
