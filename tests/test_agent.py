@@ -22,10 +22,12 @@ from memferry.agent.commands.doctor import doctor
 from memferry.agent.commands.status import status
 from memferry.agent.files.scan import stat_of
 from memferry.agent.lock import holder
+from memferry.agent.outcome import Outcome
+from memferry.agent.scope import Scope
 from memferry.agent.service import opened
 from memferry.cli.main import run
 from memferry.config import load
-from memferry.errors import ConfigError, StateError
+from memferry.errors import ConfigError, Halted, StateError
 from memferry.recall.asking import NOTE
 from memferry.recall.index import connect
 from tests.agent.machines import Machine
@@ -90,6 +92,19 @@ def test_a_missing_space_halts_and_the_others_go_on(ant: Machine) -> None:
     ant.tree.with_name("elsewhere").rename(ant.tree)
     assert ant.do("push")["exit_code"] == 0
     assert ant.status()["state"] == "ok"
+
+
+def test_a_space_that_goes_amid_the_work_halts_alone(ant: Machine) -> None:
+    ant.write("a.md", "note\n")
+    with opened(ant.config, "test") as agent:
+        agent.ingest_all(Scope())
+        ant.tree.rename(ant.tree.with_name("elsewhere"))
+        for files in (None, ["a.md"]):
+            with pytest.raises(Halted, match="cannot be read"):
+                agent.ingest(agent.trees["notes"], Scope(), Outcome(1), files)
+            assert [problem.subject for problem in agent.state.problems()] == ["notes"]
+        assert agent.deliver()["vault"].error is None
+    assert len(ant.bodies()) == 1
 
 
 def test_a_removed_entry_is_withdrawn_from_every_byte(ant: Machine) -> None:

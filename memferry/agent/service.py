@@ -119,6 +119,16 @@ class Agent:
         return outcome, halted
 
     def ingest(self, tree: Tree, scope: Scope, outcome: Outcome, files: Sequence[str] | None = None) -> None:
+        """Bring the journal up to date with one space, or with these files of it. Raises Halted, also where the space
+        went away amid the work."""
+        try:
+            self._ingest(tree, scope, outcome, files)
+        except SpaceMissing as error:
+            with self.state.transaction():
+                self.state.report_problem("space", tree.name, f"halted: {error}", error.hint)
+            raise Halted(f"space {tree.name}: {error}", hint=error.hint) from error
+
+    def _ingest(self, tree: Tree, scope: Scope, outcome: Outcome, files: Sequence[str] | None) -> None:
         settings = self.config.agent
         reading = Reading(
             settings.max_line_bytes,

@@ -238,6 +238,16 @@ def test_a_root_that_was_deleted_and_comes_back(space: Path, woken: Woken, watch
     assert watcher.mode == "events"
 
 
+def test_a_thread_that_dies_of_a_root_that_goes_is_no_reason_to_poll(
+    space: Path, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(space)
+    monkeypatch.setattr("memferry.agent.files.observe.is_alive", lambda observer: False)
+    watcher.check()
+    assert watcher.mode == "events"
+    assert watcher.problem is None
+
+
 # -- threads that die
 
 

@@ -70,11 +70,11 @@ class Watcher:
                 self._begin("watching again")
         elif self._refusal is not None:
             self._poll(self._refusal)
-        elif not self._is_alive():
-            self._revive()
-        elif self._identities != self._look():
+        elif self._identities != self._look():  # its thread may have died of that: no sign that others will
             self._end()
             self._begin("a space came, went or was replaced")
+        elif not self._is_alive():
+            self._revive()
 
     def stop(self) -> None:
         """No wake comes after this."""
