@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -122,6 +124,35 @@ def test_a_log_line_is_for_its_reader(
     logs.configure(5)
     assert logger.level == logging.DEBUG
     assert re.fullmatch(form, terminal.getvalue())
+
+
+class Full(Terminal):
+    """A disk that is, or a reader that is gone."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch: pytest.MonkeyPatch, logger: logging.Logger) -> None:
+    monkeypatch.setattr("sys.stderr", Full())
+    line = StatusLine(sys.stderr)
+    logs.configure(0, line)
+    line.show("watching")
+    logger.warning("halted")
+    line.clear()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closing a pipe is told otherwise there")
+def test_nor_does_a_reader_of_it_that_is_gone_change_how_it_ends() -> None:
+    code = (
+        "import logging, sys; from memferry.cli import logs, main; logs.configure(0);"
+        " logging.getLogger('memferry').warning('x'); main.run = lambda argv: 0; sys.exit(main.main())"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", code], stderr=writer, check=False, timeout=60)
+    os.close(writer)
+    assert ended.returncode == 0
 
 
 # -- words and numbers

@@ -9,7 +9,7 @@ from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from memferry import __version__
 from memferry.cli.command import Command
@@ -54,9 +54,12 @@ INTERRUPTED = 130
 def main() -> int:
     """Perform this process's command line and return its exit code."""
     exit_code = run(sys.argv[1:])
+    try:
+        sys.stderr.flush()
+    except OSError:  # nobody reads it any more
+        _silence(sys.stderr)
     if "threading" not in sys.modules:
         # Nothing runs beside and nothing is open: without Python's own winding up `status` is an eighth faster.
-        sys.stderr.flush()
         os._exit(exit_code)
     return exit_code
 
@@ -69,8 +72,13 @@ def run(argv: Sequence[str]) -> int:
     try:
         return _guarded(argv)
     except BrokenPipeError:  # whoever read this has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains while it ends
+        _silence(sys.stdout)
         return MemferryError.exit_code
+
+
+def _silence(stream: TextIO) -> None:
+    """Or the interpreter complains while it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _guarded(argv: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self, TextIO
 
@@ -16,7 +17,10 @@ _ERASE = "\r\x1b[2K"
 
 
 class StatusLine:
-    """A line that is written again and again in place. Safe between threads. Without a terminal it shows nothing."""
+    """A line that is written again and again in place. Safe between threads. Without a terminal it shows nothing.
+
+    Where nothing can be written (a full disk, a reader that is gone) it is passed over: no work stops for that.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self.live = stream.isatty()
@@ -28,23 +32,24 @@ class StatusLine:
         with self._lock:
             self._text = safe(text)[:_WIDEST]
             if self.live:
-                self._stream.write(_ERASE + self._text)
-                self._stream.flush()
+                self._write(_ERASE + self._text)
 
     def say(self, text: str) -> None:
         """A line that stays, above the live one."""
         with self._lock:
-            self._stream.write(f"{_ERASE if self.live and self._text else ''}{text}\n")
-            if self.live and self._text:
-                self._stream.write(self._text)
-            self._stream.flush()
+            shown = self._text if self.live else ""
+            self._write(f"{_ERASE if shown else ''}{text}\n{shown}")
 
     def clear(self) -> None:
         with self._lock:
             if self.live and self._text:
-                self._stream.write(_ERASE)
-                self._stream.flush()
+                self._write(_ERASE)
             self._text = ""
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):
+            self._stream.write(text)
+            self._stream.flush()
 
 
 class Progress:
