@@ -155,7 +155,7 @@ def test_the_environment_is_documented() -> None:
 
 def test_the_reference_configuration_is_the_defaults() -> None:
     read = config.load({}, file=str(REFERENCE))
-    assert read == config.build(yamltext.Document(None, {}), REFERENCE, {})
+    assert read._replace(text="") == config.build(yamltext.Document(None, {}), REFERENCE, {})
 
 
 def test_the_reference_configuration_says_every_setting_and_its_examples_can_be_used() -> None:
@@ -175,7 +175,7 @@ def test_the_reference_configuration_says_every_setting_and_its_examples_can_be_
 
 def test_a_configuration_has_no_setting_that_is_not_documented() -> None:
     documented = {name.split(".")[0].removesuffix("[]") for name in settings()}
-    assert documented == set(Config._fields) - {"source"}
+    assert documented == set(Config._fields) - {"source", "text"}
 
 
 @pytest.mark.parametrize("page", [README, SETTINGS_PAGE], ids=["README", "configuration"])

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from memferry.agent.lock import LOCK_FILE, holder
 from memferry.durable import write_whole
@@ -21,16 +22,17 @@ POLL_S = 0.02
 
 
 def ring(
-    directory: Path, command: str, arguments: dict[str, object], *, timeout_s: float = 600.0,
+    directory: Path, command: str, arguments: dict[str, object], *, configuration: str = "", timeout_s: float = 600.0,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict[str, object] | None:  # fmt: skip
-    """Ask the service that holds `directory` and wait for its answer; None: no service is there, or it went away."""
+    """Ask the service that holds `directory` and wait for its answer; None: no service is there, or it went away.
+    `configuration`: the text of whoever asks."""
     held = holder(directory)
     if held is None or held.purpose != SERVICE:
         return None
     name = secrets.token_hex(8)
     question, answer = directory / FOLDER / f"{name}.ask", directory / FOLDER / f"{name}.answer"
-    _place(question, {"command": command, "arguments": arguments})
+    _place(question, {"command": command, "arguments": arguments, "configuration": configuration})
     deadline = time.monotonic() + timeout_s
     try:
         while time.monotonic() < deadline:
@@ -51,8 +53,17 @@ def leave(directory: Path, command: str) -> None:
     _place(directory / FOLDER / f"{secrets.token_hex(8)}.ask", {"command": command, "arguments": {}, "answer": False})
 
 
-def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[dict[str, object]], None]]]:
-    """Requests that wait, oldest first: (command, arguments, how to answer)."""
+class Request(NamedTuple):
+    """What somebody asks for, and how to answer. `configuration`: by which, as text; "": by any."""
+
+    command: str
+    arguments: dict[str, object]
+    answer: Callable[[dict[str, object]], None]
+    configuration: str = ""
+
+
+def asked(directory: Path) -> Iterator[Request]:
+    """Requests that wait, oldest first."""
     folder = directory / FOLDER
     if not folder.is_dir():
         return
@@ -66,9 +77,10 @@ def asked(directory: Path) -> Iterator[tuple[str, dict[str, object], Callable[[d
         question.unlink(missing_ok=True)
         match request:
             case {"command": str(command), "arguments": dict(arguments), "answer": False}:
-                yield command, arguments, _unheard
+                yield Request(command, arguments, _unheard)
             case {"command": str(command), "arguments": dict(arguments)}:
-                yield command, arguments, partial(_answer, question.with_suffix(".answer"))
+                answer = partial(_answer, question.with_suffix(".answer"))
+                yield Request(command, arguments, answer, str(request.get("configuration", "")))
 
 
 def clear(directory: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from memferry import places
@@ -15,7 +16,7 @@ from memferry.errors import ConfigError
 
 __all__ = [
     "TIERS", "Agent", "Config", "DeletionGuard", "Policy", "Recall", "Space",
-    "build", "guess_state", "load", "load_quickly", "locate", "read_text",
+    "build", "guess_state", "is_as_read", "load", "load_quickly", "locate", "read_text", "say_the_same",
 ]  # fmt: skip
 
 Parse = Callable[[str, str], Document]
@@ -35,7 +36,8 @@ def load(
 ) -> Config:
     """Default < file < environment < argument. Raises ConfigError."""
     path = locate(environ, file)
-    return build(parse(read_text(path), str(path)), path, environ, state=state)
+    text = read_text(path)
+    return build(parse(text, str(path)), path, environ, state=state)._replace(text=text)
 
 
 def load_quickly(environ: Mapping[str, str], *, file: str | None = None, state: str | None = None) -> Config:
@@ -43,7 +45,21 @@ def load_quickly(environ: Mapping[str, str], *, file: str | None = None, state: 
     path = locate(environ, file)
     text = read_text(path)
     memo = yamltext.Memo(os.path.join(guess_state(text, path, environ, state), MEMO))
-    return build(memo.parse(text, str(path)), path, environ, state=state)
+    return build(memo.parse(text, str(path)), path, environ, state=state)._replace(text=text)
+
+
+def is_as_read(config: Config) -> bool:
+    """Whether its file still says what it said. Raises ConfigError where it cannot be read."""
+    return not config.text or say_the_same(config.text, read_text(config.source))
+
+
+def say_the_same(text: str, other: str) -> bool:
+    """Whether two configurations differ in comments and spaces at most."""
+    if text == other:
+        return True
+    with suppress(ConfigError):
+        return bool(yamltext.parse(text, "").value == yamltext.parse(other, "").value)
+    return False
 
 
 def read_text(path: Path) -> str:

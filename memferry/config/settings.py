@@ -91,7 +91,8 @@ class Recall(NamedTuple):
 
 class Config(NamedTuple):
     """All settings, paths absolute. `source`: the file. `machine` None: named after the computer. `backends`: by name,
-    each with its `type`; the other settings of a type are checked by the backend."""
+    each with its `type`; the other settings of a type are checked by the backend. `text`: what the file said; empty: it
+    was not read."""
 
     source: Path
     state: Path
@@ -101,6 +102,7 @@ class Config(NamedTuple):
     policy: Policy = Policy()
     agent: Agent = Agent()
     recall: Recall = Recall()
+    text: str = ""
 
     @property
     def own(self) -> tuple[Path, ...]:

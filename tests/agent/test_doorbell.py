@@ -61,8 +61,8 @@ def test_an_answer_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "1.ask").write_text('{"command": "push", "arguments": {}}')
     (folder / "1.answer.draft").mkdir()
-    ((_, _, answer),) = doorbell.asked(tmp_path)
-    answer({"result": {}})
+    (request,) = doorbell.asked(tmp_path)
+    request.answer({"result": {}})
 
 
 def asked_of_a_service(ant: Machine, error: Exception, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def asked_of_a_service(ant: Machine, error: Exception, monkeypatch: pytest.Monke
     answers = []
     with opened(ant.config, "run") as agent:
         loop = daemon._Loop(agent, daemon.NOBODY, daemon._Stop())
-        monkeypatch.setattr(doorbell, "asked", lambda directory: [("push", {}, answers.append)])
+        monkeypatch.setattr(doorbell, "asked", lambda directory: [doorbell.Request("push", {}, answers.append)])
         loop._answer()
     return answers[0]
 
@@ -108,3 +108,27 @@ def test_a_state_that_fails_does(ant: Machine, error: Exception, monkeypatch: py
 def test_a_name_that_is_not_utf8_is_said_to_be_none(ant: Machine, command: str, arguments: dict[str, object]) -> None:
     with opened(ant.config, "test") as agent, pytest.raises(ConfigError, match="is not UTF-8"):
         verbs.perform(agent, command, arguments)
+
+
+def running_with(ant: Machine, text: str, command: str = "push") -> dict[str, Any]:
+    """What a service answers to somebody whose configuration says this."""
+    answers: list[dict[str, Any]] = []
+    with opened(ant.config, "run") as agent:
+        loop = daemon._Loop(agent, daemon.NOBODY, daemon._Stop())
+        with pytest.MonkeyPatch.context() as patch:
+            request = doorbell.Request(command, {}, answers.append, text)
+            patch.setattr(doorbell, "asked", lambda directory: [request])
+            loop._answer()
+    return answers[0]
+
+
+def test_a_service_does_not_do_what_its_configuration_does_not_say(ant: Machine) -> None:
+    text = ant.config.text
+    assert "result" in running_with(ant, f"# mine\n{text}\n\n")
+    assert "result" in running_with(ant, "")
+    for other in (text.replace("notes}", "notes, exclude: [a.md]}"), "{"):
+        assert other != text
+        answer = running_with(ant, other)
+        assert (answer["exit_code"], answer["error"]) == (2, "the service runs with another configuration")
+        assert "memferry service stop" in answer["hint"]
+    assert "result" in running_with(ant, "{", "index")

@@ -354,3 +354,19 @@ def test_a_folder_that_is_removed_while_its_files_are_queued_is_still_sent(ant: 
         ant.write(".memferryignore", "nothing/\n")
         deliver(agent)
     assert sorted(in_vault(ant)) == ["boiler/note.md", "other.md"]
+
+
+def test_by_a_configuration_that_was_changed_nothing_is_read_or_sent(ant: Machine) -> None:
+    ant.write("other.md", "# Garden\n\nroses\n")
+    config = ant.config
+    with opened(config, "test") as agent:
+        agent.ingest_all(Scope())
+        ant.write("note.md", f"# Boiler\n\n{CANARY}\n")
+        config.source.write_text(config.text.replace("notes}", "notes, exclude: [note.md]}"))
+        _, halted = agent.ingest_all(Scope())
+        assert halted == ["the configuration was changed since it was read"]
+        assert agent.deliver()["vault"].error == "the configuration was changed since it was read"
+        assert [problem.text for problem in agent.state.problems()] == [f"halted: {halted[0]}"]
+        config.source.write_text(f"# a comment\n{config.text}")
+        assert agent.deliver()["vault"].error is None
+    assert in_vault(ant) == ["other.md"]

@@ -7,10 +7,11 @@ from typing import Any
 
 from memferry.agent import doorbell
 from memferry.agent.commands import carry, explain, forget, held, index, machines, resolve, restore, verify
+from memferry.agent.intake.gate import RESTART
 from memferry.agent.recovery import heirs
 from memferry.agent.report import Report
 from memferry.agent.service import Agent, opened
-from memferry.config import Config
+from memferry.config import Config, say_the_same
 from memferry.errors import ConfigError
 from memferry.progress import Progress, silent
 
@@ -31,13 +32,16 @@ COMMANDS: Mapping[str, Callable[[Agent, Mapping[str, Any]], Report]] = {
     "adopt": heirs.adopt,
 }
 
+OF_ANY = frozenset({"answering", "index"})
+"""What is the same under any configuration: recall goes on."""
+
 
 def ask(
     config: Config, command: str, arguments: Report, *, progress: Progress = silent, patience_s: float = 600.0
 ) -> Report:
     """Do it here, or have the running service do it: the answer is the same. Raises StateLocked when another
     command is at work, or the service for longer than `patience_s`."""
-    reply = doorbell.ring(config.state, command, arguments, timeout_s=patience_s)
+    reply = doorbell.ring(config.state, command, arguments, configuration=config.text, timeout_s=patience_s)
     if reply is None:
         with opened(config, command, progress=progress) as agent:
             return perform(agent, command, arguments)
@@ -62,6 +66,12 @@ def perform(agent: Agent, command: str, arguments: Mapping[str, Any]) -> Report:
         raise ConfigError(f"this memferry knows no {command!r}", hint="the service is an older one: restart it")
     _require_text(arguments)
     return COMMANDS[command](agent, arguments)
+
+
+def require_configuration(agent: Agent, command: str, text: str) -> None:
+    """Raises ConfigError where this agent would do what was asked by another configuration than whoever asked has."""
+    if text and command not in OF_ANY and not say_the_same(text, agent.config.text):
+        raise ConfigError("the service runs with another configuration", hint=RESTART)
 
 
 def _require_text(arguments: Mapping[str, Any]) -> None:

@@ -262,17 +262,18 @@ class _Loop:
     # -- what others ask for
 
     def _answer(self) -> None:
-        for command, arguments, answer in doorbell.asked(self._agent.config.state):
+        for request in doorbell.asked(self._agent.config.state):
             try:
+                verbs.require_configuration(self._agent, request.command, request.configuration)
                 self._agent.look_at_spaces()
-                answer({"result": verbs.perform(self._agent, command, arguments)})
+                request.answer({"result": verbs.perform(self._agent, request.command, request.arguments)})
             except (StateError, _Stopped):
                 raise
             except Exception as error:  # noqa: BLE001  # the edge of a command: the others are to go on
                 shown = told(error)
                 if isinstance(shown, Unforeseen):
-                    log.error("%s: %s", command, shown)  # a traceback could show content
-                answer({"error": str(shown), "hint": shown.hint, "exit_code": shown.exit_code})
+                    log.error("%s: %s", request.command, shown)  # a traceback could show content
+                request.answer({"error": str(shown), "hint": shown.hint, "exit_code": shown.exit_code})
 
     def _tell(self, new: int = 0, held: int = 0) -> None:
         agent = self._agent

@@ -1,4 +1,5 @@
-"""Nothing is read into the journal, and nothing is sent, while the rules or the scanner cannot be used."""
+"""Nothing is read into the journal, and nothing is sent, while the rules or the scanner cannot be used, nor by a
+configuration that its file does not say any more."""
 
 from __future__ import annotations
 
@@ -8,9 +9,11 @@ from collections.abc import Iterator
 from memferry.agent.intake.judging import Judging
 from memferry.agent.state.database import State
 from memferry.agent.state.usable import USABLE, mark
-from memferry.config import Config
+from memferry.config import Config, is_as_read
 from memferry.errors import ConfigError, Halted, ScannerBroken
 
+RESTART = "restart the service (`memferry service stop`, then `start`), or whatever else is running"
+"""Whose configuration is an old one."""
 SCANNER = "scanner"
 """In the state: which installation was seen to find what was planted."""
 
@@ -25,9 +28,11 @@ class Gate:
         self._scanner_works = False
 
     def check(self) -> None:
-        """Take in a changed rules file. Raises Halted while that, or the scanner, cannot be used."""
+        """Take in a changed rules file. Raises Halted while that, the configuration or the scanner cannot be used."""
         rules = mark(self._config)
         try:
+            if not is_as_read(self._config):
+                raise ConfigError("the configuration was changed since it was read", hint=RESTART)
             self._judging.refresh()
             self._check_scanner()
         except (ConfigError, ScannerBroken) as error:
