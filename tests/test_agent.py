@@ -356,6 +356,21 @@ def test_the_folders_of_a_vault_are_made_at_first_and_missed_later(ant: Machine)
     assert status(config)["problems"] == []
 
 
+def test_a_vault_that_is_gone_is_made_anew_by_a_repair_in_the_process_that_saw_it(ant: Machine) -> None:
+    ant.log("one")
+    with opened(ant.config, "test") as agent:
+        verbs.perform(agent, "push", {})
+        shutil.rmtree(ant.base / "vault")
+        ant.log("two")
+        assert "though there was" in verbs.perform(agent, "push", {})["backends"]["vault"]["error"]
+        (report,) = verbs.perform(agent, "verify", {"repair": True})["backends"]
+        assert report["error"] is None
+        assert all(one["done"] for one in report["repaired"])
+        verbs.perform(agent, "push", {})
+    assert len(ant.bodies()) == 2
+    assert ant.do("verify")["exit_code"] == 0
+
+
 def test_a_vault_of_a_newer_version_is_refused_and_nothing_is_lost(ant: Machine) -> None:
     ant.append("a.jsonl", {"id": "k1"})
     ant.do("push")

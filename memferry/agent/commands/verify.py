@@ -21,6 +21,8 @@ def verify(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Check every backend against its heads and against what this machine saw; with `repair`, mend from the journal."""
     backends = tuple(arguments.get("backends", ()))
     require_backends(agent.config, backends)
+    if arguments.get("repair"):
+        agent.connections.close_backends()  # one that saw its folder here would never make it anew
     reports = [_verify_one(agent, name, bool(arguments.get("repair"))) for name in backends or agent.config.backends]
     return {
         "backends": [report._asdict() for report in reports],
