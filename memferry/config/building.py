@@ -108,21 +108,24 @@ def _name_by_remote(node: Node, path: Path) -> str:
 
 
 def _refuse_doubles(node: Node, spaces: Sequence[Space]) -> None:
+    names: dict[str, int] = {}
+    folders: dict[object, int] = {}
     for number, space in enumerate(spaces):
-        for earlier, other in enumerate(spaces[:number]):
-            if space.name == other.name:
-                taken = f"the name {space.name!r} is taken by spaces[{earlier}]"
-                raise node.items()[number].error(taken, "give each space its own name")
-            if _are_one_folder(space.path, other.path):
-                text = f"{space.path} is the folder of spaces[{earlier}], {other.name}: all would be carried twice"
-                raise node.items()[number].error(text, "remove one of the two")
+        if (earlier := names.setdefault(space.name, number)) != number:
+            taken = f"the name {space.name!r} is taken by spaces[{earlier}]"
+            raise node.items()[number].error(taken, "give each space its own name")
+        if (earlier := folders.setdefault(_identity(space.path), number)) != number:
+            other = f"spaces[{earlier}], {spaces[earlier].name}"
+            text = f"{space.path} is the folder of {other}: all would be carried twice"
+            raise node.items()[number].error(text, "remove one of the two")
 
 
-def _are_one_folder(path: Path, other: Path) -> bool:
-    """However they are spelled or linked."""
+def _identity(path: Path) -> object:
+    """The same for one folder, however it is spelled or linked."""
     with suppress(OSError):
-        return os.path.samefile(path, other)
-    return os.path.realpath(path) == os.path.realpath(other)
+        found = os.stat(path)
+        return found.st_dev, found.st_ino
+    return os.path.realpath(path)
 
 
 def _refuse_memferrys_own(node: Node, config: Config) -> None:
