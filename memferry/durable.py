@@ -244,6 +244,14 @@ class Folder:
         os.rename(temp, name, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Durably, with all above it that are missing (0700). Plain OSErrors."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        with Folder.open(path.parent) as above, above.sub(path.name, create=True):
+            pass
+
+
 def _require_regular(descriptor: int, path: Path) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(errno.ELOOP, "not a regular file", str(path))

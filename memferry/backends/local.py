@@ -49,12 +49,13 @@ class LocalStore:
         self._name = name
         self._closed = self._was_there = False
         self._swept: set[str] = set()
+        self._kept: set[str] = set()
         self._last_ns = 0
 
     def make_way(self) -> None:
         """See `Rooted`."""
         with self._explained(""):
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            durable.make_folder(self._path.parent)
 
     # -- Store
 
@@ -140,6 +141,9 @@ class LocalStore:
     def _root(self, *, create: bool = False) -> Iterator[Folder]:
         if not self._is_there() and create:
             self._make_root()
+        elif create and "" not in self._kept:
+            with Folder.open(self._path.parent) as above:
+                self._keep(above, "")
         with Folder.open(self._path) as root:
             self._was_there = True
             yield root
@@ -150,7 +154,7 @@ class LocalStore:
                 f"{self._path} is gone, though it was there", backend=self._name, hint="mount its disk"
             )
         with Folder.open(self._path.parent) as parent, parent.sub(self._path.name, create=True):
-            pass
+            self._kept.add("")
 
     @contextmanager
     def _folder_of(self, key: str, *, create: bool = False) -> Iterator[tuple[Folder, str]]:
@@ -158,8 +162,10 @@ class LocalStore:
         with self._root(create=create) as root:
             folder = root
             try:
-                for part in folders:
+                for depth, part in enumerate(folders):
                     folder, above = folder.sub(part, create=create), folder
+                    if create:
+                        self._keep(above, "/".join(folders[: depth + 1]))
                     if above is not root:
                         above.close()
                 yield folder, name
@@ -198,6 +204,12 @@ class LocalStore:
         """Later than the last one by what every common file system can tell apart."""
         self._last_ns = max(time.time_ns(), self._last_ns + 1000)
         return self._last_ns
+
+    def _keep(self, above: Folder, where: str) -> None:
+        """Once for each folder (`where`: its key): a crash may have come between making and syncing it."""
+        if where not in self._kept:
+            above.sync()
+            self._kept.add(where)
 
     def _sweep(self, folder: Folder, where: str) -> None:
         """Once in each folder (`where`: its key): what is half-written was left by a crash, where this machine writes

@@ -340,6 +340,25 @@ def test_what_is_put_is_synced_before_it_has_its_name(
     assert steps == ["unlink", "fsync folder"]
 
 
+@POSIX
+def test_what_a_crash_left_unsynced_is_synced_by_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It made the folders, and came no further."""
+    vault = tmp_path / "disk/vault"
+    (vault / "a/b").mkdir(parents=True)
+    synced: list[Path] = []
+    real = durable.Folder.sync
+    monkeypatch.setattr(durable.Folder, "sync", lambda folder: synced.append(folder.path) or real(folder))
+    store = LocalStore(vault)
+    for key in ("a/b/k", "a/b/l"):
+        store.put(key, b"x", if_version=None)
+    assert synced == [vault.parent, vault, vault / "a", vault / "a/b", vault / "a/b"]
+    synced.clear()
+    LocalStore(tmp_path / "usb/deep/vault").make_way()
+    assert synced == [tmp_path, tmp_path / "usb"]
+
+
 def test_write_durably(tmp_path: Path) -> None:
     path = tmp_path / "settings"
     durable.write_durably(path, b"one")
