@@ -25,7 +25,7 @@ from memferry.agent.outcome import Outcome
 from memferry.agent.pulling.here import Here
 from memferry.agent.pulling.pull import Pull, Pulled
 from memferry.agent.pulling.reconcile import Reconcile
-from memferry.agent.recovery import heirs, identity, lost
+from memferry.agent.recovery import former, heirs, identity, lost
 from memferry.agent.report import SyncReport
 from memferry.agent.scope import Scope, is_about, wanted
 from memferry.agent.sending.audit import Audit
@@ -303,11 +303,13 @@ def opened(config: Config, purpose: str, *, progress: Progress = silent) -> Iter
 def _prepared(config: Config, state: State, progress: Progress) -> Agent:
     me = identity.known(state, config.machine)
     if me is not None:
+        former.put_away(config.state, state)
         return Agent(config, state, me, progress=progress)
-    me, logs = lost.new_or_found_again(config)
+    before = former.found(config.state)
+    found = lost.new_or_found_again(config, before)
     with state.transaction():  # half of its own log would look like somebody else's
-        identity.keep(state, me, wanted=config.machine)
-        agent = Agent(config, state, me, progress=progress)
-        if logs:
-            lost.take_back(agent, logs)
+        identity.keep(state, found.me, wanted=config.machine)
+        agent = Agent(config, state, found.me, progress=progress)
+        lost.take_back(agent, found, before)
+    former.put_away(config.state, state)
     return agent

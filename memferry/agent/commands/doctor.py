@@ -15,8 +15,7 @@ from memferry.agent.commands.trial import judging_of
 from memferry.agent.files.tree import FIND_IT
 from memferry.agent.index.lag import lag
 from memferry.agent.lock import StateLock, holder
-from memferry.agent.recovery import identity
-from memferry.agent.recovery.rebuild import set_aside
+from memferry.agent.recovery import former, identity
 from memferry.agent.service import opened
 from memferry.agent.state.database import REBUILD as REBUILD_STATE
 from memferry.agent.state.database import is_as_made
@@ -238,7 +237,17 @@ def _holding(what: str, backend: Backend, capacity: Capacity, known: _Known) -> 
 
 def _rebuild(config: Config) -> Check:
     with StateLock(config.state, "doctor"):
-        aside = set_aside(config.state)
+        former.set_aside(config.state)
     with opened(config, "doctor") as agent:
-        found = agent.journal.last_seq
-    return Check("rebuild", True, f"the old state is kept as {aside}; {found} operations came back from the logs")
+        taken, found = former.told(agent.state), agent.journal.last_seq
+    if taken is None:
+        return Check("rebuild", True, f"there was no old state; {found} operations came back from the logs")
+    back = f"the old state is kept as {taken.kept_as}; {found - taken.operations:,} operations came back from the logs"
+    if taken.operations:
+        back += f", and {taken.operations:,} from it that no log has"
+    if taken.left:
+        text = f"{back}; {taken.left:,} that no log has could not be taken over: where their files are gone, they are"
+        return Check("rebuild", False, f"{text} only there now", "keep it until you know what they were")
+    if taken.left is None:
+        back += "; whether it had more that no log has could not be read"
+    return Check("rebuild", True, back)

@@ -8,7 +8,7 @@ from typing import Any
 
 from memferry.agent.lock import StateLock
 from memferry.agent.recovery import heirs, identity
-from memferry.agent.recovery.rebuild import set_aside
+from memferry.agent.recovery.former import set_aside
 from memferry.agent.report import Report
 from memferry.agent.sending.connections import require_backends
 from memferry.agent.service import Agent, opened

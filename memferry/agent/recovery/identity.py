@@ -24,7 +24,7 @@ from memferry.places import SECRET_FILE as SECRET_FILE
 
 _SECRET_BYTES = 32
 _NAMELESS = "machine"
-_SECRET_MARK = "secret"
+SECRET_MARK = "secret"
 """In the state."""
 _REBUILD = "`memferry doctor --rebuild`: the state is made again with a new one, and `held` asks again what you decided"
 
@@ -48,11 +48,11 @@ def secret(directory: Path) -> bytes:
 def secret_of(state: State) -> bytes:
     """The secret by which everything in this state is known. Raises StateError if it is gone, or another: nothing would
     be known again, and all of it would be sent twice."""
-    known = state.meta(_SECRET_MARK)
+    known = state.meta(SECRET_MARK)
     found = matching_secret(state.path.parent, known)
     if known is None:
         with state.transaction():
-            state.set_meta(_SECRET_MARK, _mark(found))
+            state.set_meta(SECRET_MARK, _mark(found))
     return found
 
 
@@ -70,7 +70,7 @@ def matching_secret(directory: Path, known: str | None) -> bytes:
 
 def known_secret(database: sqlite3.Connection) -> str | None:
     """What a state says of its secret."""
-    row = database.execute("select value from meta where name = ?", (_SECRET_MARK,)).fetchone()
+    row = database.execute("select value from meta where name = ?", (SECRET_MARK,)).fetchone()
     return row[0] if row else None
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from pathlib import Path
 
 from memferry.agent.files import scan
 from memferry.agent.files.tree import Tree
@@ -19,7 +16,6 @@ from memferry.formats import registry
 from memferry.formats.base import Whole
 from memferry.keys import Fingerprinter, digest
 from memferry.model import Note, Op, Place, Put, Retract, Settle, Sighting
-from memferry.places import DATABASE
 
 BATCH = 2000
 
@@ -49,17 +45,6 @@ def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Col
         if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
             lines = apply.lines_of(tree.root, one.file)
             received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
-
-
-def set_aside(directory: Path) -> str:
-    """Keep a state database beside, in case somebody wants to look at it, so that it is made again. Returns its name.
-    The caller holds the state's lock."""
-    aside = f"damaged-{time.strftime('%Y%m%dT%H%M%S')}-{secrets.token_hex(2)}"
-    for suffix in ("", "-wal", "-shm"):
-        path = directory / f"{DATABASE}{suffix}"
-        if path.exists():
-            path.rename(directory / f"{aside}{suffix}")
-    return aside
 
 
 class _Builder:

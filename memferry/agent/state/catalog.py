@@ -11,6 +11,7 @@ from memferry.agent.state.known import HELD, Seen
 from memferry.agent.state.plan import SAME_KEY, Plan
 from memferry.agent.state.sieve import Sieve
 from memferry.keys import Fingerprinter
+from memferry.model import Hold
 from memferry.policies.base import Held, Kept
 
 SIEVED = {"record": "id", "ref": "target", "echo": "mark", "passage": "mark"}
@@ -238,6 +239,14 @@ class Catalog:
             shown[one.id] = file, one
         self._add("held_too", too)
         return [*shown.values()]
+
+    def hold_again(self, id_: int, digest: int, file: int, start: int, verdict: Hold) -> None:
+        """As a state before this one knew it: its `digest` is a keyed fingerprint already."""
+        rule = self._rule(verdict.rule, verdict.reason)
+        self._discount([id_])
+        self._add("held", [(id_, digest, file, start, rule)])
+        self._count({(file, rule): 1})
+        self._tell_index([id_])
 
     def _tell_index(self, ids: Iterable[int]) -> None:
         self._state.execute_many("insert into held_change(id) values(?)", ((id_,) for id_ in ids))

@@ -153,7 +153,7 @@ class Journal:
         ))  # fmt: skip
         mixed = f"select {COLUMNS} from journal where file = {SEVERAL} and first between ? and ?"
         for row in self._state.rows(mixed, start, last):
-            found |= {(put.space, put.file) for put in decode(_row(row), _placed)}
+            found |= {(put.space, put.file) for put in decode(sealed_in(row), _placed)}
         return found
 
     def read_from(self, file: int, space: str, path: str) -> dict[int, str]:
@@ -161,7 +161,7 @@ class Journal:
         or was taken back from a log: by the name that it had then."""
         found: dict[int, str] = {}
         for row in self._state.rows(f"select {COLUMNS}, file from journal where file in (?, 0, {SEVERAL})", file):
-            ops = decode(_row(row[:-1]), _keyed)
+            ops = decode(sealed_in(row[:-1]), _keyed)
             found |= {
                 op.seq: op.key for op in ops if op.key and (row[-1] == file or (op.space, op.file) == (space, path))
             }
@@ -180,7 +180,7 @@ class Journal:
         ):
             position = row[1] + 1
             if row[1] >= first:
-                yield _row(row)
+                yield sealed_in(row)
 
     def after(self, seq: int, limit_bytes: int) -> list[Sealed]:
         """The next rows beyond `seq`, about `limit_bytes` of frames, at least one if there is any."""
@@ -236,7 +236,8 @@ class Journal:
         self.append_ops(kept, file)
 
 
-def _row(row: Sequence[object]) -> Sealed:
+def sealed_in(row: Sequence[object]) -> Sealed:
+    """A row of the journal; its `COLUMNS`."""
     first, last, count, raw_bytes, frame, retracts = row
     return Sealed(first, last, count, raw_bytes, frame, tuple(json.loads(retracts)))  # type: ignore[arg-type]
 
