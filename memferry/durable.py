@@ -13,7 +13,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -125,10 +125,13 @@ class Folder:
         return os.fdopen(descriptor, "rb")
 
     @contextmanager
-    def writing(self, name: str, *, replace: bool, mtime_ns: int | None = None) -> Iterator[BinaryIO]:
+    def writing(
+        self, name: str, *, replace: bool, mtime_ns: int | None = None, check: Callable[[], None] = lambda: None
+    ) -> Iterator[BinaryIO]:
         """A file to write to, which is durably `name` once the block ends, and nothing if the block raises.
 
-        `replace=False`: FileExistsError if there is something under that name by then.
+        `replace=False`: FileExistsError if there is something under that name by then. `check`: called when all is on
+        the disk, which may take long, and just before it gets its name; it gets none if that raises.
         """
         temp = _temp()
         try:
@@ -140,6 +143,7 @@ class Folder:
                 sync_file(draft.fileno())
             if sys.platform == "win32":  # there closing stamps the file once more
                 self._stamp(temp, mtime_ns)
+            check()
             self._publish(temp, name, replace)
         except BaseException:
             with suppress(OSError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -181,6 +182,44 @@ def test_a_file_that_cannot_be_written_is_named_and_tried_again(ant: Machine, be
     assert bee.lines() == ["a1", "a2"]
     assert bee.read("deep/plan.md") == "# plan\n"
     assert bee.status()["problems"] == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+@pytest.mark.parametrize(
+    ("file", "first", "second", "mine"),
+    [
+        ("plan.md", "# Plan\n", "# Plan of ant\n", "# Plan of bee\n"),
+        ("e.json", '[{"id": "e1"}]', '[{"id": "e1"}, {"id": "of-ant"}]', '[{"id": "e1"}, {"id": "of-bee"}]'),
+    ],
+)
+def test_what_somebody_writes_while_a_pull_brings_its_version_to_the_disk_stays(
+    ant: Machine, bee: Machine, monkeypatch: pytest.MonkeyPatch, is_there: bool, file: str, first: str, second: str,
+    mine: str,
+) -> None:  # fmt: skip
+    """A slow disk takes its time to be sure of a file."""
+    ant.write("other.md", "so that there is something\n")
+    if is_there:
+        ant.write(file, first)
+    ant.do("push")
+    bee.do("pull")
+    ant.write(file, second)
+    ant.do("push")
+
+    def slowly(descriptor: int) -> None:
+        if list(bee.tree.glob(".memferry-*.tmp")):
+            bee.write(file, mine)
+        os.fsync(descriptor)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("memferry.durable.sync_file", slowly)
+        pulled = bee.do("pull")["backends"]["vault"]
+    assert "changed a moment ago" in str(pulled["failed"])
+    assert bee.read(file) == mine
+    assert not list(bee.tree.glob(".memferry-*"))
+    quiet(ant, bee)
+    for one in (ant, bee):
+        assert "of-bee" in one.text() or "Plan of bee" in one.text()
+        assert "of-ant" in one.text() or "Plan of ant" in one.text()
 
 
 def test_two_machines_of_one_name_have_shards_of_their_own(ant: Machine, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def write_document(root: Path, file: str, body: bytes, *, over: Collection[int] 
         return
     if present and digest_number(digest(present)) not in over:
         raise _changed(file)
-    _write(root, file, body)
+    _write(root, file, body, over=present)
 
 
 def _changed(file: str) -> MemferryError:
@@ -146,7 +146,7 @@ def _edit_array(
     kept = [body for key, body in bodies.items() if key not in removed]
     rewritten = reader.render(kept, snapshot.frame)
     if rewritten != present:
-        _write(root, source.file, rewritten)
+        _write(root, source.file, rewritten, over=present)
 
 
 def content(root: Path, file: str) -> bytes:
@@ -162,9 +162,18 @@ def content(root: Path, file: str) -> bytes:
     return read[0]
 
 
-def _write(root: Path, file: str, body: bytes) -> None:
-    """Every folder on the way is held open while the next one is entered: a link could lead out of the space."""
-    with _folder_of(root, file, create=True) as (folder, name), folder.writing(name, replace=True) as draft:
+def _write(root: Path, file: str, body: bytes, *, over: bytes) -> None:
+    """Every folder on the way is held open while the next one is entered: a link could lead out of the space. `over`:
+    what was there when this was decided; until the new content is on the disk, somebody may write something else."""
+
+    def check() -> None:
+        if content(root, file) != over:
+            raise _changed(file)
+
+    with (
+        _folder_of(root, file, create=True) as (folder, name),
+        folder.writing(name, replace=True, check=check) as draft,
+    ):
         draft.write(body)
 
 

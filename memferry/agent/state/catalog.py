@@ -126,10 +126,10 @@ class Catalog:
         )
 
     def foreign_digests(self, ids: Collection[int]) -> dict[int, str]:
-        """Full hex digests of the other machines' versions that are current here."""
-        return dict(
-            self._state.among("select id, digest from foreign_record where id in (select value from json_each(?))", ids)
-        )
+        """Full hex digests of the other machines' versions that lie in files here. Of one that is still to be written
+        nothing here was made: whoever edits its file meanwhile has not seen it."""
+        sql = "select id, digest from foreign_record where not pending and id in (select value from json_each(?))"
+        return dict(self._state.among(sql, ids))
 
     def store(self, made: Plan) -> None:
         """What a plan says is known of records from now on."""
