@@ -247,6 +247,17 @@ class _Same(Machine):
 # -- withdrawn is withdrawn
 
 
+@pytest.mark.parametrize("command", ["pull", "sync-memory"])
+def test_so_it_can_when_it_was_removed_before_anything_else_was_done(ant: Machine, bee: Machine, command: str) -> None:
+    entries = [{"id": f"e{number}"} for number in range(3)]
+    ant.write("e.json", json.dumps(entries))
+    ant.do("push")
+    bee.do(command)
+    bee.write("e.json", json.dumps(entries[1:]))
+    quiet(bee, ant)
+    assert _ids(ant.read("e.json")) == _ids(bee.read("e.json")) == ["e1", "e2"]
+
+
 def test_an_entry_that_another_machine_wrote_can_be_removed(ant: Machine, bee: Machine) -> None:
     ant.write("topic.json", json.dumps([{"id": f"e{n}", "content": f"lantern {n}"} for n in range(4)]))
     quiet(ant, bee)

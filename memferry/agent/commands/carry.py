@@ -97,10 +97,8 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     with agent.state.rehearsal() if dry_run else contextlib.nullcontext():
         _, halted = agent.ingest_all(Scope(dry_run=dry_run))
         pulled = pull_report(take_in(agent, backends, dry_run=dry_run))
-        if not dry_run:
-            agent.look_at_spaces()  # folders came with it
-            agent.ingest_all(Scope())
-            agent.indexing.take_in_pulled()
+    if not dry_run:
+        _read_pulled(agent, Scope())
     codes = [int(str(one["exit_code"])) for one in pulled.values()]
     away = [space for space in agent.missing if space.name not in agent.unreadable]
     told = {f"space {space.name}: {agent.why_missing(space)}" for space in away}
@@ -122,6 +120,13 @@ def take_in(
     return agent.pull(backends, dry_run=dry_run)
 
 
+def _read_pulled(agent: Agent, scope: Scope) -> None:
+    """What was written is known at once, so that who then removes an entry of it has removed it."""
+    agent.look_at_spaces()  # folders came with it
+    agent.ingest_all(scope)
+    agent.indexing.take_in_pulled()
+
+
 def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     """Push, then pull, with the full report."""
     scope = scope_from(arguments)
@@ -131,7 +136,7 @@ def sync_memory(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     with agent.state.rehearsal() if scope.dry_run else contextlib.nullcontext():
         report.pulled = pull_report(take_in(agent, scope.backends, dry_run=scope.dry_run))
     if not scope.dry_run:
-        agent.indexing.take_in_pulled()
+        _read_pulled(agent, scope._replace(force=False, thorough=False))
     return report.as_dict()
 
 
