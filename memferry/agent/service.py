@@ -109,6 +109,8 @@ class Agent:
 
     def ingest_all(self, scope: Scope) -> tuple[Outcome, list[str]]:
         """Every space up to date in the journal; returns what it came to and what halted."""
+        if not scope.dry_run:
+            self.finish_forgetting()  # a crash may have ended it
         outcome = Outcome(self.journal.last_seq + 1)
         halted = [self.report_missing(space) for space in self.missing if is_about(scope, space)]
         for tree in self.trees.values():
@@ -258,12 +260,14 @@ class Agent:
 
     # -- withdrawing
 
-    def forget(self, space: str, ids: Sequence[int], *, dry_run: bool) -> int:
-        """Withdraw records everywhere; what was pulled goes from the file it was written to, too."""
-        count = self.withdrawal.forget(space, ids)
-        self.reconcile(dry_run=dry_run).run()
-        self.withdrawal.keep_away(ids)
-        return count
+    def finish_forgetting(self) -> None:
+        """What was pulled and is forgotten goes from the file that it was written to. Not inside a transaction: first
+        it must be certain that it is forgotten. What cannot be taken out now is tried again."""
+        ids = set(self.withdrawal.being_forgotten())
+        if ids:
+            self.reconcile().run()
+            with self.state.transaction():
+                self.withdrawal.keep_away(ids.difference(self.received.marked()))
 
     @property
     def received(self) -> Received:

@@ -30,7 +30,9 @@ def forget(agent: Agent, arguments: Mapping[str, Any]) -> Report:
         if not (dry_run or arguments.get("accept_deletions")):
             _refuse_whole_spaces(agent, meant)
         told = naming.targets(agent, meant)
-        count = sum(agent.forget(space, ids, dry_run=dry_run) for space, ids in _together(meant).items())
+        count = sum(agent.withdrawal.forget(space, ids) for space, ids in _together(meant).items())
+    if not dry_run:
+        agent.finish_forgetting()
     return {"withdrawn": count, "targets": [one._asdict() for one in told]} | _told(agent, dry_run)
 
 

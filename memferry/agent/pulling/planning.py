@@ -60,10 +60,12 @@ def merged_here(catalog: Catalog, id_: int, seen: Seen | None, rivals: Sequence[
 
 
 class Planned(NamedTuple):
-    """`left`: records that are not to be settled by this plan: their space is away, or their file is not understood."""
+    """`left`: records that are not to be settled by this plan: their space is away, or their file is not understood.
+    `gone`: those of which nothing is left, once that is done."""
 
     edits: Sequence[Edit]
     left: frozenset[int]
+    gone: frozenset[int]
 
 
 class Planning:
@@ -78,6 +80,7 @@ class Planning:
         self._recognise = recognise
         self._made: set[tuple[str, str]] = set()
         self._left: set[int] = set()
+        self._gone: set[int] = set()
         self.conflicts = Conflicts(here, name_of)
 
     def chunks(self) -> Iterator[list[int]]:
@@ -98,9 +101,9 @@ class Planning:
 
     def planned(self, ids: Sequence[int]) -> Planned:
         """What these come to. Call inside a transaction."""
-        self._left = set()
+        self._left, self._gone = set(), set()
         edits = list(self._edits(ids))
-        return Planned(edits, frozenset(self._left | self.conflicts.renamed))
+        return Planned(edits, frozenset(self._left | self.conflicts.renamed), frozenset(self._gone))
 
     def how(self, space: str, file: str, otherwise: How) -> How:
         """What becomes of a file: `otherwise`, or it is new."""
@@ -218,7 +221,7 @@ class Planning:
         row = self._state.one("select space, file, key, digest from foreign_record where id = ?", id_)
         if row is None or row[0] not in self._trees:
             return
-        self._received.let_go(id_)
+        self._gone.add(id_)
         space, file, key, was = row
         if key == file:
             yield Edit(space, file, "removed", RemoveDocument(was), frozenset([id_]))

@@ -6,6 +6,7 @@ cannot be written now is tried again by the next pull.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 
 from memferry import durable
@@ -40,6 +41,7 @@ class Reconcile:
         self._state = here.state
         self._received = here.received
         self._trees = here.trees
+        self._files = here.catalog.files
         self._planning = Planning(here, name_of, recognise=recognise)
         self._dry_run = dry_run
         self.touched: dict[str, How] = {}
@@ -70,8 +72,8 @@ class Reconcile:
     def _settle_marked(self) -> None:
         for ids in self._planning.chunks():
             with self._state.transaction():
-                edits, left = self._planning.planned(ids)
-            self._carry_out(edits, set(ids) - left)
+                edits, left, gone = self._planning.planned(ids)
+            self._carry_out(edits, set(ids) - left, gone)
 
     def add_lines(self, lines: Mapping[Shard, Sequence[bytes]]) -> Mapping[Shard, int]:
         """To shards. Returns their bytes; a shard that could not be written is missing."""
@@ -81,8 +83,9 @@ class Reconcile:
             self._carry_out([Edit(*shard, self._planning.how(*shard, "grows"), change)])
         return dict(self._bytes)
 
-    def _carry_out(self, edits: Sequence[Edit], ids: Collection[int] = ()) -> None:
-        """`ids`: what the edits are about, and what turned out to need none."""
+    def _carry_out(self, edits: Sequence[Edit], ids: Collection[int] = (), gone: Collection[int] = ()) -> None:
+        """`ids`: what the edits are about, and what turned out to need none; of those that are `gone` nothing is left
+        then."""
         stuck: set[int] = set()
         for edit in edits:
             if edit.ids and not stuck.isdisjoint(edit.ids):
@@ -96,6 +99,8 @@ class Reconcile:
             with self._state.transaction():
                 self._state.execute_many("update foreign_record set pending = 0 where id = ?", ((id_,) for id_ in done))
                 self._received.unmark(done)
+                for id_ in done.intersection(gone):
+                    self._received.let_go(id_)
 
     def _failure(self, edit: Edit) -> MemferryError | None:
         tree = self._trees[edit.space]
@@ -139,8 +144,15 @@ class Reconcile:
                 case RemoveDocument():
                     self._received.release_file(edit.space, edit.file)
                     self._state.wipe()
+                    self._note_gone(edit.space, edit.file)
                     self._state.execute("delete from conflict where space = ? and copy = ?", (edit.space, edit.file))
                 case WriteDocument() if edit.how == "conflict copy":
                     self._state.execute(
                         "update conflict set written = 1 where space = ? and copy = ?", (edit.space, edit.file)
                     )
+
+    def _note_gone(self, space: str, file: str) -> None:
+        """It did not vanish. Where others were told of it, the next scan tells them."""
+        known = self._files.find(space, file)
+        if known is not None and not known.cleared and not os.path.lexists(self._trees[space].root / file):
+            self._files.save(known._replace(gone=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 
 from memferry.agent.state.catalog import Catalog
@@ -14,6 +15,8 @@ from memferry.keys import Fingerprinter
 from memferry.model import Retract
 
 RETRACTED_AT_ONCE = 1000
+_BEING_FORGOTTEN = "being forgotten"
+"""In the state: ids, as JSON."""
 
 
 class Withdrawal:
@@ -105,17 +108,25 @@ class Withdrawal:
 
     def forget(self, space: str, ids: Collection[int]) -> int:
         """The user's wish: withdraw, also what came from another machine. Returns how many records. What was pulled is
-        then taken from its file by `Reconcile`, and `keep_away` ends it."""
+        `being_forgotten` until `Reconcile` has taken it from its file; `keep_away` ends that."""
         seen = self._catalog.seen(ids)
         pulled = [id_ for id_, one in seen.items() if one.seq == FOREIGN]
         own = [id_ for id_, one in seen.items() if one.seq > 0]
         self.withdraw(space, pulled, WITHDRAWN)
         self.withdraw(space, own, FORGOTTEN)
+        self._state.set_meta(_BEING_FORGOTTEN, json.dumps([*self.being_forgotten(), *pulled]))
         return len(pulled) + len(own)
+
+    def being_forgotten(self) -> list[int]:
+        """Records that may still stand in the files that pulls wrote them to."""
+        ids: list[int] = json.loads(self._state.meta(_BEING_FORGOTTEN) or "[]")
+        return ids
 
     def keep_away(self, ids: Collection[int]) -> None:
         """What was forgotten is not taken in again, wherever it comes from."""
         self._state.execute_many("update record set seq = ? where id = ?", ((FORGOTTEN, id_) for id_ in ids))
+        left = [id_ for id_ in self.being_forgotten() if id_ not in ids]
+        self._state.set_meta(_BEING_FORGOTTEN, json.dumps(left))
 
     def undo(self, space: str, ids: Collection[int]) -> list[int]:
         """What was forgotten is carried again where it still stands in a file: the space is read anew. Returns those
