@@ -88,7 +88,7 @@ class Planning:
         chunk: list[int] = []
         room = CHUNK_BYTES
         for id_, size in self._state.rows(
-            "select unwritten.id, total(length(body)) from unwritten left join rival on rival.id = unwritten.id"
+            "select unwritten.id, total(raw_bytes) from unwritten left join rival on rival.id = unwritten.id"
             " group by unwritten.id order by min(space), min(file), min(hlc), min(seq), unwritten.id"
         ):
             if chunk and (room < size or len(chunk) == CHUNK_IDS):

@@ -6,7 +6,7 @@ A log that cannot be trusted is left alone and named; the others are taken in al
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from memferry.agent.pulling.clocks import Clocks
@@ -15,12 +15,11 @@ from memferry.agent.pulling.here import Here
 from memferry.agent.pulling.peers import Peers
 from memferry.agent.pulling.reconcile import Reconcile
 from memferry.agent.pulling.taking import STRANGE, Taking
+from memferry.agent.state.journal import batches
 from memferry.backends.base import MachineLog, Readable
 from memferry.errors import ForkedLog, TargetRefused
-from memferry.model import Op, Put
 
 BATCH = 20_000
-BATCH_BYTES = 8 << 20
 
 
 class Refused(NamedTuple):
@@ -116,7 +115,7 @@ class Pull:
     def _take_new(self, backend: Readable, log: MachineLog, applied: int) -> None:
         taking = Taking(self._here, log, self._peers, self._clocks, self._files)
         try:
-            stuck = [seq for ops in _batches(backend.read(log.id, after=applied)) if (seq := taking.take(ops))]
+            stuck = [seq for ops in batches(backend.read(log.id, after=applied), BATCH) if (seq := taking.take(ops))]
         finally:
             self._counts += taking.counts
         with self._here.state.transaction():
@@ -132,17 +131,3 @@ class Pull:
             {file: str(error) for file, error in files.failed.items()}, tuple(self._refused),
             counts["strange"], tuple(self._clocks.ahead),
         )  # fmt: skip
-
-
-def _batches(ops: Iterator[Op]) -> Iterator[list[Op]]:
-    """Not empty; bounded in number and in bytes."""
-    batch: list[Op] = []
-    room = BATCH_BYTES
-    for op in ops:
-        batch.append(op)
-        room -= len(op.body) if isinstance(op, Put) else 0
-        if len(batch) == BATCH or room <= 0:
-            yield batch
-            batch, room = [], BATCH_BYTES
-    if batch:
-        yield batch

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable
 
 from memferry.agent.files import scan
 from memferry.agent.files.tree import Tree
 from memferry.agent.pulling import apply
 from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.database import State
-from memferry.agent.state.journal import Journal
+from memferry.agent.state.journal import Journal, batches
 from memferry.agent.state.known import WITHDRAWN, KnownFile, digest_number
 from memferry.agent.state.received import Received
 from memferry.formats import registry
@@ -25,7 +25,7 @@ def rebuild(state: State, journal: Journal, fingerprint: Fingerprinter, ops: Ite
     builder = _Builder(state, journal, fingerprint)
     count = 0
     with state.transaction():
-        for batch in _batches(ops):
+        for batch in batches(ops, BATCH):
             journal.append_ops(batch)
             for op in batch:
                 builder.take(op)
@@ -116,14 +116,3 @@ class _Builder:
 def _is_array(op: Put) -> bool:
     kind = registry.by_name(op.format).kind(op.file)
     return kind is not None and isinstance(kind.reader, Whole) and kind.reader.removes
-
-
-def _batches(ops: Iterable[Op]) -> Iterator[Sequence[Op]]:
-    batch: list[Op] = []
-    for op in ops:
-        batch.append(op)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

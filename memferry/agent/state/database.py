@@ -14,7 +14,7 @@ from typing import NamedTuple
 from memferry.errors import StateError
 from memferry.looking import SQLITE_ERRORS, closed_on_error, said
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Up by one with every change. What an earlier version has not delivered yet is read from its files again."""
 
 PATIENCE_S = 10
@@ -76,7 +76,8 @@ create table arrived(machine text, seq integer, id integer not null, digest inte
   primary key(machine, seq)) without rowid;
 create index arrived_of on arrived(id);
 create table rival(machine text, seq integer, id integer not null, hlc text not null, digest text not null, base text,
-  space text not null, file text not null, key text not null, body blob not null, primary key(machine, seq))
+  space text not null, file text not null, key text not null, body blob not null,
+  raw_bytes integer not null, primary key(machine, seq))
   without rowid;
 create index rival_of on rival(id);
 create table dead(machine text, seq integer, primary key(machine, seq)) without rowid;

@@ -7,7 +7,7 @@ a source that vanished never needs anything else.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import TypeVar
 
@@ -23,6 +23,8 @@ COLUMNS = "first, last, count, raw_bytes, frame, retracts"
 
 T = TypeVar("T")
 
+BATCH_BYTES = 8 << 20
+"""Of what is taken from a log at once."""
 SEVERAL = -1
 """`file` of a row whose records were read from several files: each operation names its own."""
 
@@ -70,6 +72,20 @@ def decode(sealed: Sealed, decoder: msgspec.json.Decoder[T]) -> list[T]:
     except (zstandard.ZstdError, msgspec.MsgspecError) as error:
         text = f"the journal's operations {sealed.first} to {sealed.last} cannot be read"
         raise StateDamaged(text, hint=REBUILD) from error
+
+
+def batches(ops: Iterable[Op], most: int) -> Iterator[list[Op]]:
+    """Not empty; bounded in number and in bytes."""
+    batch: list[Op] = []
+    room = BATCH_BYTES
+    for op in ops:
+        batch.append(op)
+        room -= len(op.body) if isinstance(op, Put) else 0
+        if len(batch) == most or room <= 0:
+            yield batch
+            batch, room = [], BATCH_BYTES
+    if batch:
+        yield batch
 
 
 class Journal:

@@ -195,9 +195,10 @@ class Received:
 
     def add_rival(self, machine: str, put: Put, id_: int) -> bool:
         """Whether it was new."""
-        body = zstandard.ZstdCompressor().compress(put.body.encode())
-        row = (machine, put.seq, id_, put.hlc, put.digest, put.base, put.space, put.file, put.key, body)
-        done = self._state.execute("insert or ignore into rival values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        raw = put.body.encode()
+        body = zstandard.ZstdCompressor().compress(raw)
+        row = (machine, put.seq, id_, put.hlc, put.digest, put.base, put.space, put.file, put.key, body, len(raw))
+        done = self._state.execute("insert or ignore into rival values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         number = hex_number(put.digest)
         self.add_lines([Line(machine, put.seq, id_, number, 0)])
         self.mark([id_])
