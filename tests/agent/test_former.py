@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from memferry.agent.commands import verbs
 from memferry.agent.commands.doctor import Check, doctor
 from memferry.agent.recovery import former
 from memferry.agent.service import opened
+from memferry.config import load
 from tests.agent.machines import Machine
 
 SECRET = "the merger with Acme closes quietly on the second Friday of May and nobody outside the board may hear"
@@ -182,6 +184,29 @@ def test_without_the_secret_it_says_nothing_of_what_is_held(ant: Machine) -> Non
     _rebuild(ant)
     with contextlib.closing(sqlite3.connect(ant.state / "state.db")) as database:
         assert database.execute("select count(*) from held").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_lines_of_a_machine_that_has_another_name_by_now_are_still_its_own(tmp_path: Path, lost: bool) -> None:
+    ant, bee = Machine(tmp_path, "ant"), Machine(tmp_path, "bee")
+    ant.log("one", "two")
+    ant.do("push")
+    bee.write("own.md", "bee's own\n")
+    bee.sync()
+    renamed = ant.file.read_text().replace("machine: ant", "machine: cat")
+    ant.file.write_text(renamed)
+    with opened(load({}, file=str(ant.file)), "test") as agent:
+        ant.write("more.md", "more\n")
+        verbs.perform(agent, "push", {})
+    if lost:
+        bee.do("pull")
+        shutil.rmtree(bee.state)
+    else:
+        _rebuild(bee)
+    bee.sync()
+    assert sorted(_keys(bee)) == ["more.md", "one", "own.md", "two"]
+    assert [path.name for path in bee.tree.glob("log@*")] == ["log@cat.jsonl"]
+    assert bee.lines() == ["one", "two"]
 
 
 def test_a_state_that_was_deleted_is_made_from_the_logs_alone(ant: Machine) -> None:

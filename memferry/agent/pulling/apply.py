@@ -33,6 +33,16 @@ def is_shard(file: str, machines: Collection[str]) -> bool:
     return PurePosixPath(file).stem.rpartition("@")[2] in machines
 
 
+def shards_beside(file: str, shards: Collection[str]) -> set[str]:
+    """Those of the same ledger as `file`, if that is a shard; without itself."""
+    return {one for one in shards if one != file and _ledger_of(one) == _ledger_of(file)}
+
+
+def _ledger_of(shard: str) -> tuple[PurePosixPath, str, str]:
+    path = PurePosixPath(shard)
+    return path.parent, path.stem.rpartition("@")[0], path.suffix
+
+
 def conflict_copy(file: str, machine: str, hlc: str) -> str:
     """The name of a losing version, the same on every machine."""
     path = PurePosixPath(file)

@@ -110,7 +110,11 @@ class Former:
             except (StateDamaged, ValueError, TypeError):
                 yield (), row[2]
 
-    # -- what stays at home
+    # -- what stays at home, or is another machine's
+
+    def pulled_files(self) -> Iterator[tuple[str, str]]:
+        """Space and file of what pulls wrote beside other files."""
+        return self._rows("select space, file from pulled_file")
 
     def knows_by(self, secret: str | None) -> bool:
         """Whether its fingerprints say something to who has this secret."""

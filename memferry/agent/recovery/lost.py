@@ -102,6 +102,8 @@ def _take_over(agent: Agent, found: Found, former: Former) -> None:
     """What the state before knew beside its operations."""
     if former.machine() == agent.me.id:
         _expect_as_before(agent, found, former)
+    for space, file in former.pulled_files():
+        agent.received.shard(space, file)
     if former.knows_by(agent.state.meta(identity.SECRET_MARK)):
         former.hand_over(agent.state, agent.catalog)
 

@@ -42,9 +42,24 @@ def adopt_shards(catalog: Catalog, received: Received, tree: Tree, machines: Col
         if kind is None or isinstance(kind.reader, Whole) or not isinstance(one, scan.Found):
             continue
         known = catalog.files.find(tree.name, one.file)
-        if (known is None or not known.cleared) and apply.is_shard(one.file, machines):
-            lines = apply.lines_of(tree.root, one.file)
-            received.adopt(tree.name, one.file, {digest_number(digest(line)) for line in lines})
+        if known is not None and known.cleared:
+            continue
+        if apply.is_shard(one.file, machines):
+            received.adopt(tree.name, one.file, _digests(tree, one.file))
+        elif "@" in one.file:
+            _adopt_former(received, tree, one.file)
+
+
+def _adopt_former(received: Received, tree: Tree, file: str) -> None:
+    """A shard of a machine that has another name by now: what another shard has goes. What is left is not this
+    machine's to carry, but nobody can tell that it was withdrawn."""
+    others = apply.shards_beside(file, received.shards(tree.name))
+    if again := _digests(tree, file) & received.digests_in(tree.name, others):
+        received.doom_in(tree.name, file, again)
+
+
+def _digests(tree: Tree, file: str) -> set[int]:
+    return {digest_number(digest(line)) for line in apply.lines_of(tree.root, file)}
 
 
 class _Builder:

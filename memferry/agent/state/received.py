@@ -161,8 +161,23 @@ class Received:
         """A shard found again after a loss, with lines of these digest numbers: those that are in no log go."""
         number = self.shard(space, file)
         live = {row[0] for row in self._state.rows("select digest from arrived where shard = ?", number)}
-        rows = ((space, file, digest) for digest in set(digests) - live)
+        self.doom_in(space, file, set(digests) - live)
+
+    def doom_in(self, space: str, file: str, digests: Collection[int]) -> None:
+        """A file is not this machine's own, and its lines of these digest numbers go."""
+        self.shard(space, file)
+        rows = ((space, file, digest) for digest in digests)
         self._state.execute_many("insert or ignore into doomed values(?, ?, ?)", rows)
+
+    def shards(self, space: str) -> set[str]:
+        """Files of a space that pulls write."""
+        return {row[0] for row in self._state.rows("select file from pulled_file where space = ?", space)}
+
+    def digests_in(self, space: str, shards: Collection[str]) -> set[int]:
+        """Digest numbers of the lines that lie there."""
+        numbers = [self.shard(space, one) for one in shards]
+        sql = "select digest from arrived where shard in (select value from json_each(?))"
+        return {row[0] for row in self._state.among(sql, numbers)}
 
     def shard_file(self, number: int) -> tuple[str, str] | None:
         """Its space and path."""
