@@ -272,3 +272,45 @@ def test_a_line_that_is_too_long_is_recognised_and_named(tmp_path: Path) -> None
     with opened(ant.config._replace(agent=ant.config.agent._replace(max_line_bytes=2048)), "test") as agent:
         verbs.perform(agent, "push", {})
     assert ant.bodies() == []
+
+
+@pytest.mark.parametrize("whose", ["ant", "bee"])
+@pytest.mark.parametrize("first", ["ant", "bee"])
+def test_an_entry_that_one_moves_and_another_edits_keeps_the_edit(
+    ant: Machine, bee: Machine, whose: str, first: str
+) -> None:
+    writer, other = (bee, ant) if whose == "bee" else (ant, bee)
+    write(writer, "b.json", [{"id": "e1", "text": "one"}, {"id": "e2"}])
+    writer.do("push")
+    other.sync()
+    write(bee, "b.json", [{"id": "e1", "text": "edited"}, {"id": "e2"}])
+    write(ant, "b.json", [{"id": "e2"}])
+    write(ant, "y.json", [{"id": "e1", "text": "one"}])
+    order = (ant, bee) if first == "ant" else (bee, ant)
+    for _ in range(3):
+        for one in order:
+            one.sync()
+    for one in (ant, bee):
+        entries = [entry for path in one.tree.glob("[by].json") for entry in read(path)]
+        assert sorted(str(entry.get("text")) for entry in entries) == ["None", "edited"]
+    assert "edited" in "".join(ant.bodies())
+
+
+def test_an_entry_that_one_removes_and_writes_anew_takes_the_edit_of_another_with_it(
+    ant: Machine, bee: Machine
+) -> None:
+    """What was in it is not to be anywhere."""
+    write(ant, "b.json", [{"id": "e1", "text": "walnut"}, {"id": "e2"}])
+    ant.do("push")
+    bee.sync()
+    write(bee, "b.json", [{"id": "e1", "text": "walnut tree"}, {"id": "e2"}])
+    bee.do("push")
+    write(ant, "b.json", [{"id": "e2"}])
+    ant.do("push")
+    write(ant, "b.json", [{"id": "e2"}, {"id": "e1", "text": "a tree"}])
+    ant.do("push")
+    for _ in range(2):
+        for one in (bee, ant):
+            one.sync()
+    assert b"walnut" not in ant.outside()
+    assert "walnut" not in ant.text() + bee.text()

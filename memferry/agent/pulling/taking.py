@@ -103,7 +103,7 @@ class Taking:
             case Retract():
                 if op.space in self._here.trees:
                     received.note_withdrawal(op.space, clock.latest(op.hlc))
-                self.counts["withdrawn"] += self._withdrawn.take(op)
+                self.counts["withdrawn"] += self._withdrawn.take(op, self._log.id)
             case Settle():
                 received.settle(op.ops)
                 received.mark(id_ for one in op.ops for id_ in self._withdrawn.ids_of(one))

@@ -17,25 +17,40 @@ class Withdrawn:
     def __init__(self, here: Here) -> None:
         self._here = here
 
-    def take(self, retract: Retract) -> int:
-        """Returns how many records it was news for. Once: who writes one again after that has done so knowingly."""
+    def take(self, retract: Retract, machine: str) -> int:
+        """What this machine said; its puts are known as far as they came with it. Returns how many records it was news
+        for. Once: who writes one again after that has done so knowingly."""
         received = self._here.received
-        ids = set(received.withdraw(retract.ops)) | self._own_ids(retract.ops)
+        own = self._own(retract.ops)
+        edited = self._edited_meanwhile(retract, machine, own)
+        ids = set(received.withdraw(retract.ops)) | {id_ for id_, _ in own.values()}
         if ids:
             received.mark(ids)
-            self._withdraw_own(retract.space, ids)
+            before = {seq: id_ for seq, (id_, _) in own.items() if id_ in edited}
+            self._here.withdrawal.withdraw_versions(retract.space, before)
+            self._withdraw_own(retract.space, ids - edited)
         return len(ids)
+
+    def _edited_meanwhile(self, retract: Retract, machine: str, own: Mapping[int, tuple[int, str]]) -> set[int]:
+        """Records that were edited here before anybody knew that they were only moved there: that machine put the same
+        text again. So nobody wants to be rid of it, and the edit stays."""
+        received = self._here.received
+        texts = {*own.values(), *received.texts_of(retract.ops)}
+        moved = {id_ for id_, digest in texts if received.is_put_after(machine, retract.seq, id_, digest)}
+        return {id_ for id_, seen in self._here.catalog.seen(moved).items() if seen.seq > 0 and seen.seq not in own}
 
     def ids_of(self, op: Named) -> Collection[int]:
         """The records that an operation put, whoever wrote it."""
         line = self._here.received.line(op)
-        return self._own_ids([op]) if line is None else (line.id,)
+        return {id_ for id_, _ in self._own([op]).values()} if line is None else (line.id,)
 
-    def _own_ids(self, ops: Iterable[Named]) -> set[int]:
-        """The records that those of these operations put which are this machine's own, and not withdrawn yet."""
+    def _own(self, ops: Iterable[Named]) -> dict[int, tuple[int, str]]:
+        """Those of these operations that are this machine's own puts, and not withdrawn yet, by seq: the record, and
+        the digest of its version."""
         here = self._here
         seqs = {op[1] for op in ops if op[0] == here.me.id or self._is_former(op)}
-        return {here.fingerprint.key(put.space, put.key) for put in here.journal.puts(seqs).values()}
+        puts = here.journal.puts(seqs)
+        return {seq: (here.fingerprint.key(put.space, put.key), put.digest) for seq, put in puts.items()}
 
     def _is_former(self, op: Named) -> bool:
         """Whether an operation is this machine's own, under the id that it had before it became a fork."""

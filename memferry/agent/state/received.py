@@ -219,6 +219,16 @@ class Received:
         self.mark([id_])
         return done.rowcount > 0
 
+    def texts_of(self, ops: Iterable[Named]) -> set[tuple[int, str]]:
+        """Records and digests of the versions that arrived as these operations."""
+        sql = "select id, digest from rival where machine = ? and seq = ?"
+        return {(row[0], row[1]) for op in ops if (row := self._state.one(sql, *op))}
+
+    def is_put_after(self, machine: str, seq: int, id_: int, digest: str) -> bool:
+        """Whether this machine put that very version behind this operation."""
+        sql = "select 1 from rival where id = ? and machine = ? and seq > ? and digest = ?"
+        return self._state.one(sql, id_, machine, seq, digest) is not None
+
     def versions(self, ids: Sequence[int]) -> dict[int, list[Rival]]:
         """All live versions under these keys, this machine's own among them; none of a key where all are settled."""
         found: dict[int, list[Rival]] = defaultdict(list)
