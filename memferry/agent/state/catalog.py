@@ -204,8 +204,9 @@ class Catalog:
         held = [one for _, one in met]
         rules = {verdict: self._rule(verdict.rule, verdict.reason) for verdict in {one.verdict for one in held}}
         self._state.execute_many("delete from held_too where id = ? and file = ?", sorted(lifted))
-        shown = self._by_place(met, lifted)
-        self._discount([one.id for _, one in shown])
+        before = self._held_before([one.id for one in held])
+        shown = self._by_place(met, before, lifted)
+        self._count_less([before[one.id] for _, one in shown if one.id in before])
         self._add("held", (
             (one.id, fingerprint(one.record.digest), file, one.record.start, rules[one.verdict]) for file, one in shown
         ))  # fmt: skip
@@ -218,11 +219,13 @@ class Catalog:
         self._tell_index(one.id for one in held)
 
     def _by_place(
-        self, met: Sequence[tuple[int, Held]], lifted: Collection[tuple[int, int]]
+        self,
+        met: Sequence[tuple[int, Held]],
+        before: Mapping[int, tuple[int, int]],
+        lifted: Collection[tuple[int, int]],
     ) -> Sequence[tuple[int, Held]]:
         """One verdict for each record, which `held` gets: where it was held last. Its other files are remembered apart,
         for it stays at home until none of them says so any more."""
-        before = self._held_before([one.id for _, one in met])
         if not before and len({one.id for _, one in met}) == len(met):
             return met
         same = self._rule(SAME_KEY.rule, SAME_KEY.reason)
@@ -243,7 +246,7 @@ class Catalog:
     def hold_again(self, id_: int, digest: int, file: int, start: int, verdict: Hold) -> None:
         """As a state before this one knew it: its `digest` is a keyed fingerprint already."""
         rule = self._rule(verdict.rule, verdict.reason)
-        self._discount([id_])
+        self._count_less(self._held_before([id_]).values())
         self._add("held", [(id_, digest, file, start, rule)])
         self._count({(file, rule): 1})
         self._tell_index([id_])
@@ -308,7 +311,7 @@ class Catalog:
     def release(self, ids: Collection[int]) -> None:
         """These are no longer held: what they said counts as public from now on."""
         if ids:
-            self._discount(ids)
+            self._count_less(self._held_before(ids).values())
             self._tell_index(ids)
             self._reconsider_where(ids)
             self._state.among("delete from held_too where id in (select value from json_each(?))", ids)
@@ -334,9 +337,8 @@ class Catalog:
             ((file, rule, count) for (file, rule), count in held.items()),
         )
 
-    def _discount(self, ids: Collection[int]) -> None:
-        """These are about to be held for another reason, or no longer."""
-        before = self._held_before(ids).values()
+    def _count_less(self, before: Iterable[tuple[int, int]]) -> None:
+        """File and rule of what is about to be held for another reason, or no longer."""
         self._count({known: -count for known, count in Counter(before).items()})
 
     def _held_before(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
