@@ -172,7 +172,8 @@ def test_the_platforms_folders_are_those_of_platformdirs(monkeypatch: pytest.Mon
         ("machine: [a", "this is not YAML", "indentation"),
         ("machine: !!python/object:os.system x", "line 1, column 10: this is not YAML", ""),
         ("state: 2026-02-30", "this is not YAML", ""),
-        (f"state: {'[' * 3000}{']' * 3000}", "this is not YAML", ""),
+        ("state:\n " + "[" * 100_000, "line 2: more than 100 lists and mappings lie in one another", "not closed"),
+        ("state: " + "{a: " * 3000 + "}" * 3000, "line 1: more than 100 lists and mappings", "not closed"),
         ("agent: &a [*a]", "agent: must be settings as `name: value` lines, and is a list", ""),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from binascii import crc32
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,10 @@ from memferry.errors import ConfigError
 
 if TYPE_CHECKING:
     import yaml
+
+MAX_DEPTH = 100
+"""Lists and mappings in one another. Composing calls itself for each, in C, until the stack is full and the process
+dies."""
 
 
 class Document(NamedTuple):
@@ -28,6 +32,7 @@ def parse(text: str, file: str) -> Document:
 
     loader_class: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
+        _require_shallow(yaml.parse(text, loader_class), file)
         loader = loader_class(text)
         try:
             node = loader.get_single_node()
@@ -39,6 +44,20 @@ def parse(text: str, file: str) -> Document:
             loader.dispose()
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: a date like 2026-02-30
         raise _explained(error, file) from error
+
+
+def _require_shallow(events: Iterable[Any], file: str) -> None:
+    import yaml
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            line = event.start_mark.line + 1
+            raise ConfigError(
+                f"{file}, line {line}: more than {MAX_DEPTH} lists and mappings lie in one another",
+                hint="look for brackets or braces that are not closed",
+            )
 
 
 def _lines(node: yaml.Node, place: str, file: str, seen: set[int]) -> Iterator[tuple[str, int]]:
