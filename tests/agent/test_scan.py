@@ -8,9 +8,12 @@ import socket
 import sys
 import unicodedata
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
+from memferry.agent.files import scan
 from memferry.agent.files.scan import NOT_UTF8, TOO_LONG, Changes, Found, Skipped, Stat, changes, look, stat_of, walk
 from memferry.errors import SpaceMissing
 
@@ -60,6 +63,18 @@ def test_numbers_of_64_bits_are_folded_to_what_the_state_can_keep() -> None:
     stat = stat_of(result)
     assert (stat.inode, stat.device, stat.size) == (2**63 - 1, 2**63 - 2, 5)
     assert (stat.mtime_ns, stat.ctime_ns) == (2**63 - 1, 1 - 2**63)
+
+
+def test_on_windows_a_file_has_one_ctime_by_name_and_when_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Since Python 3.12 `st_ctime` is the time of creation by name, and that of the last change of an open file."""
+    write(tmp_path, "file")
+    by_name = os.lstat(tmp_path / "file")
+    fields = {name: getattr(by_name, name) for name in dir(by_name) if name.startswith("st_")}
+    lstat = {**fields, "st_birthtime_ns": 1, "st_ctime_ns": 1}
+    monkeypatch.setattr(scan, "_WINDOWS", True)
+    monkeypatch.setattr(os, "lstat", lambda path: SimpleNamespace(**lstat))
+    opened = stat_of(cast("os.stat_result", SimpleNamespace(**{**lstat, "st_ctime_ns": 2})))
+    assert list(walk(tmp_path)) == [Found("file", opened)]
 
 
 def test_folders_that_may_not_be_entered_are_not_read(tmp_path: Path) -> None:

@@ -97,9 +97,16 @@ def stat_of(result: os.stat_result) -> Stat:
             result.st_ino & _LARGEST,
             result.st_size,
             max(-_LARGEST, min(result.st_mtime_ns, _LARGEST)),
-            max(-_LARGEST, min(result.st_ctime_ns, _LARGEST)),
+            max(-_LARGEST, min(_ctime_ns(result), _LARGEST)),
         ),
     )
+
+
+def _ctime_ns(result: os.stat_result) -> int:
+    """On Windows the time of creation: what Python calls ctime there is that for a name, and since 3.12 something else
+    for an open file."""
+    ctime_ns: int = getattr(result, "st_birthtime_ns", result.st_ctime_ns) if _WINDOWS else result.st_ctime_ns
+    return ctime_ns
 
 
 def walk(
@@ -212,7 +219,7 @@ def _folder(root: Path, folder: str) -> Listing:
     files: list[Found | Skipped] = []
     folders: list[str] = []
     prefix = f"{folder}/" if folder else ""
-    is_shallow = len(prefix.encode()) + names.MAX_NAME_BYTES <= names.MAX_PATH_BYTES
+    is_quick = not _WINDOWS and len(prefix.encode()) + names.MAX_NAME_BYTES <= names.MAX_PATH_BYTES
     for entry in entries:
         name = entry.name
         try:
@@ -221,7 +228,7 @@ def _folder(root: Path, folder: str) -> Listing:
             files.extend(_unlisted(prefix + name, error)[0])
             continue
         mtime_ns, ctime_ns = found_stat.st_mtime_ns, found_stat.st_ctime_ns
-        usual = is_shallow and 0 <= mtime_ns <= _LARGEST and 0 <= ctime_ns <= _LARGEST and name.isascii()
+        usual = is_quick and 0 <= mtime_ns <= _LARGEST and 0 <= ctime_ns <= _LARGEST and name.isascii()
         if usual and found_stat.st_mode & _KIND == _REGULAR:  # the common case, without a call
             files.append(_new(Found, (prefix + name, _new(Stat, (
                 found_stat.st_dev & _LARGEST, found_stat.st_ino & _LARGEST, found_stat.st_size, mtime_ns, ctime_ns,
