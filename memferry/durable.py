@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from memferry import windows
 from memferry.errors import AccessDenied, BackendError, InvalidValue, QuotaExceeded, TransientError
 from memferry.filelock import NO_SUCH_SYNC, sync_file
 
@@ -99,11 +100,11 @@ class Folder:
 
     def at(self, name: str) -> str:
         """How to name a file of this folder in an `os` call that is given `dir_fd=self.descriptor`."""
-        return name if self.descriptor is not None else str(self.path / name)
+        return name if self.descriptor is not None else windows.extended(str(self.path / name))
 
     def names(self) -> list[str]:
         """What lies in the folder, unsorted."""
-        return os.listdir(self.path if self.descriptor is None else self.descriptor)
+        return os.listdir(self.at("") if self.descriptor is None else self.descriptor)
 
     def stat(self, name: str) -> os.stat_result:
         """Of the thing itself: a link is not followed, and is no folder even where it leads to one."""
@@ -116,7 +117,10 @@ class Folder:
         """An open regular file; anything else (a link, a pipe, a folder) is an OSError."""
         if self.descriptor is None:
             self.stat(name)
-        descriptor = os.open(self.at(name), _READ, dir_fd=self.descriptor)
+        if sys.platform == "win32":
+            descriptor = windows.open_beside_others(self.at(name))
+        else:
+            descriptor = os.open(name, _READ, dir_fd=self.descriptor)
         try:
             _require_regular(descriptor, self.path / name)
         except OSError:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from memferry import windows
 from memferry.agent.files.opening import Unreadable, open_regular, opened, read_at, read_stable
-from memferry.agent.files.scan import stat_of
+from memferry.agent.files.scan import Found, look, stat_of, walk
+from memferry.durable import Folder
 from memferry.errors import SpaceMissing
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX files")
@@ -32,6 +36,17 @@ def append(path: Path, more: bytes) -> None:
         file.write(more)
 
 
+def replace_at_last(new: Path, path: Path) -> None:
+    """On Windows a file cannot be replaced in the moment in which somebody reads it."""
+    while True:
+        try:
+            os.replace(new, path)
+            return
+        except PermissionError:
+            if sys.platform != "win32":
+                raise
+
+
 def reason(root: Path, file: str) -> str:
     with pytest.raises(Unreadable) as caught:
         os.close(open_regular(root, file))
@@ -49,7 +64,7 @@ def test_a_file_inside_opens_with_its_stat(space: Path) -> None:
 def test_the_descriptor_is_closed_also_after_an_error(space: Path) -> None:
     with pytest.raises(ZeroDivisionError), opened(space, "a/b/file") as (descriptor, _):
         raise ZeroDivisionError
-    with pytest.raises(OSError, match="Bad file descriptor"):
+    with pytest.raises(OSError, match=r"Bad file descriptor|handle"):
         os.fstat(descriptor)
 
 
@@ -68,6 +83,38 @@ def test_no_link_is_followed_at_any_depth(space: Path) -> None:
     assert reason(space, "link") == "is a link"
     assert reason(space, "folder/file") == "lies behind a link or a file"
     assert reason(space, "a/inner/file") == "lies behind a link or a file"
+
+
+def test_a_path_longer_than_windows_takes_by_itself_is_found_written_and_read(space: Path) -> None:
+    with ExitStack() as stack:
+        folder = stack.enter_context(Folder.open(space))
+        for name in ("a" * 80, "b" * 80, "c" * 80):
+            folder = stack.enter_context(folder.sub(name, create=True))
+        with folder.writing("file", replace=False) as draft:
+            draft.write(b"deep")
+        assert folder.names() == ["file"]
+    (found,) = (one for one in walk(space) if one.file.endswith("c/file"))
+    assert isinstance(found, Found)
+    assert look(space, found.file) == found
+    if sys.platform != "win32" or shutil.which("winepath") is None:  # wine cannot say what so deep a file is called
+        with opened(space, found.file) as (descriptor, stat):
+            assert (os.read(descriptor, 10), stat) == (b"deep", found.stat)
+
+
+@pytest.mark.parametrize(
+    ("path", "longer"),
+    [("C:\\a", "\\\\?\\C:\\a"), ("\\\\nas\\share\\a", "\\\\?\\UNC\\nas\\share\\a"), ("\\\\?\\C:\\a", "\\\\?\\C:\\a")],
+)
+def test_windows_is_asked_for_paths_of_any_length(path: str, longer: str) -> None:
+    assert windows.extended(path) == longer
+
+
+def test_whoever_reads_keeps_nobody_from_renaming_or_deleting_it(space: Path) -> None:
+    path = space / "a/b/file"
+    with opened(space, "a/b/file") as (descriptor, _):
+        path.rename(path.with_name("renamed"))
+        path.with_name("renamed").unlink()
+        assert os.read(descriptor, 10) == b"inside"
 
 
 @posix
@@ -215,7 +262,7 @@ def test_a_file_that_is_replaced_again_and_again_is_always_taken_whole(space: Pa
     def rewrite() -> None:
         for version in versions:
             path.with_suffix(".new").write_bytes(version)
-            os.replace(path.with_suffix(".new"), path)
+            replace_at_last(path.with_suffix(".new"), path)
         done.set()
 
     writing = threading.Thread(target=rewrite)

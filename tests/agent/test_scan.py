@@ -44,8 +44,8 @@ def known(root: Path) -> dict[str, Stat]:
 
 
 def test_files_come_folder_by_folder_in_order_of_their_names(tmp_path: Path) -> None:
-    write(tmp_path, "b/2", "b/1", "a/z/1", "a/2", "c", "A", "a/0")
-    assert names(tmp_path) == ["A", "c", "a/0", "a/2", "a/z/1", "b/1", "b/2"]
+    write(tmp_path, "b/2", "b/1", "a/z/1", "a/2", "c", "D", "a/0")
+    assert names(tmp_path) == ["D", "c", "a/0", "a/2", "a/z/1", "b/1", "b/2"]
 
 
 def test_the_stat_is_that_of_the_file(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from memferry import windows
 from memferry.agent.files.scan import Stat, stat_of
 from memferry.errors import MemferryError, SpaceMissing
 
@@ -102,18 +103,24 @@ if sys.platform == "win32":
         return found.mtime_ns  # ctime is the time of creation there
 
     def _open(root: Path, file: str, parts: list[str]) -> int:
-        """No descriptor-relative calls there: the resolved path must be the one that was asked for."""
+        """No descriptor-relative calls there: what was opened must be called what was asked for."""
         base = os.path.realpath(root)
         if not os.path.isdir(base):
             raise SpaceMissing(f"{root} is not there", hint="mount its disk or check the path in the configuration")
-        path = os.path.join(base, *parts)
+        path = "\\".join((windows.extended(base).rstrip("\\"), *parts))
         try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_BINARY | os.O_NOINHERIT)
+            descriptor = windows.open_beside_others(path)
         except OSError as error:
             raise _explained(file, error) from error
-        if os.path.normcase(os.path.realpath(path)) != os.path.normcase(path):
+        try:
+            if os.path.normcase(windows.name_of(descriptor)) != os.path.normcase(path):
+                raise Unreadable(file, "is a link or lies behind one")
+        except OSError as error:
             os.close(descriptor)
-            raise Unreadable(file, "is a link or lies behind one")
+            raise _explained(file, error) from error
+        except Unreadable:
+            os.close(descriptor)
+            raise
         return descriptor
 
 else:

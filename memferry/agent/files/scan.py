@@ -11,6 +11,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
+from memferry import windows
 from memferry.backends import names
 from memferry.errors import SpaceMissing
 
@@ -146,7 +147,7 @@ def look(root: Path, file: str) -> Found | Skipped | None:
 def stat_at(root: Path, file: str) -> Stat | None:
     """What lies there now, link or not; None when nothing does, or it cannot be told."""
     try:
-        return stat_of(os.lstat(root / file))
+        return stat_of(os.lstat(_at(root, file)))
     except OSError:
         return None
 
@@ -190,9 +191,21 @@ def _lies_in(file: str, hidden: set[str]) -> bool:
 # -- reading folders
 
 
+if sys.platform == "win32":
+
+    def _at(root: Path, file: str) -> str:
+        """Of any length, and with nothing normalised."""
+        return "\\".join((windows.extended(os.path.abspath(root)).rstrip("\\"), *file.split("/")))
+
+else:
+
+    def _at(root: Path, file: str) -> str:
+        return os.path.join(root, file)
+
+
 def _root_identity(root: Path) -> tuple[int, int]:
     try:
-        found = os.stat(root)
+        found = os.stat(_at(root, ""))
     except OSError as error:
         raise missing(root, error) from error
     if not modes.S_ISDIR(found.st_mode):
@@ -210,7 +223,7 @@ def missing(root: Path, error: OSError) -> SpaceMissing:
 
 def _folder(root: Path, folder: str) -> Listing:
     try:
-        with os.scandir(os.path.join(root, folder)) as found:
+        with os.scandir(_at(root, folder)) as found:
             entries = sorted(found, key=_by_name)
     except OSError as error:
         if not folder:
@@ -260,7 +273,7 @@ def _way(root: Path, file: str, descend: Callable[[str], bool]) -> Listing:
     for depth in range(1, len(parts) + 1):
         path = "/".join(parts[:depth])
         try:
-            found = os.lstat(os.path.join(root, path))
+            found = os.lstat(_at(root, path))
         except OSError as error:
             return _unlisted(path, error)
         files: list[Found | Skipped] = []

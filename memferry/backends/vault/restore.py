@@ -7,6 +7,7 @@ import os
 import posixpath
 import shutil
 import sqlite3
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from memferry import durable
+from memferry import durable, windows
 from memferry.backends import names
 from memferry.backends.vault.layout import File, Layouts
 from memferry.durable import Folder
@@ -37,6 +38,7 @@ _OF_A_NAME = {
     errno.ENOTDIR: "a link or a file lies where its folder would be",
     errno.ELOOP: "a link or a file lies where its folder would be",
 }
+_TOO_LONG_ON_WINDOWS = {3, 206}  # ERROR_PATH_NOT_FOUND, ERROR_FILENAME_EXCED_RANGE: both have the number of ENOENT
 """What an error says of one file's name, while others can be written."""
 _ELSEWHERE = "restore into an empty folder on a disk that can store it"
 
@@ -138,13 +140,20 @@ def _carry_out(plan: _Plan, root: Folder, layouts: Layouts, there: frozenset[str
                 size += _write(root, path, file, layouts, there)
                 written.append(file)
             except OSError as error:
-                if error.errno not in _OF_A_NAME:
+                why = _of_its_name(error)
+                if why is None:
                     raise
-                left_out.append(LeftOut(_shown(path), _OF_A_NAME[error.errno], _ELSEWHERE))
+                left_out.append(LeftOut(_shown(path), why, _ELSEWHERE))
     kept = [file for file in written if file.space.startswith(f"{KEPT}/")]
     aside, records = (sum(file.records for file in files) for files in (kept, written))
     redacted = layouts.redacted([file.id for file in written])
     return RestoreReport(len(written) - len(kept), records - aside, aside, size, redacted, tuple(left_out))
+
+
+def _of_its_name(error: OSError) -> str | None:
+    if getattr(error, "winerror", None) in _TOO_LONG_ON_WINDOWS:
+        return _OF_A_NAME[errno.ENAMETOOLONG]
+    return _OF_A_NAME.get(error.errno or 0)
 
 
 def _fold(ops: Iterable[Op], layouts: Layouts) -> None:
@@ -247,9 +256,10 @@ def _has_frame_if_array(file: File) -> bool:
 
 def _already_there(to: Path, layouts: Layouts, files: Mapping[str, File]) -> frozenset[str]:
     """Paths that an interrupted restore has written. ConfigError if anything else lies in the target."""
-    there = frozenset(path for path in _paths(to) if not path.startswith(_SCRATCH))
+    disk = Path(windows.extended(os.path.abspath(to))) if sys.platform == "win32" else to
+    there = frozenset(path for path in _paths(disk) if not path.startswith(_SCRATCH))
     for path in sorted(there):
-        if path not in files or not _is_same(to / path, _content(files[path], layouts)):
+        if path not in files or not _is_same(disk / path, _content(files[path], layouts)):
             raise ConfigError(
                 f"{to} is not empty: it holds {names.shown(path)}, and nothing was overwritten",
                 hint="restore into an empty folder, and move the files to their places from there",
