@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memferry.cli import piped
 from memferry.cli.command import Answer, Command, configured_quickly, is_configured
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ _share.__name__ = "number from 0 to 1"
 def _learn(arguments: Namespace) -> Answer:
     from memferry.memory import drafts, entries, locks, names
 
-    content = sys.stdin.read() if arguments.content == "-" else arguments.content
+    content = piped.text() if arguments.content == "-" else arguments.content
     names.check(arguments.topic)
     where = home(arguments)
     draft = drafts.Draft(

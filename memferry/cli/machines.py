@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from memferry.cli import piped
 from memferry.cli.command import Answer, Command, absolute, ask, configured
 from memferry.cli.output import problem, rows
 from memferry.errors import ConfigError
@@ -200,7 +201,7 @@ def _given(arguments: Namespace, what: str) -> str:
 
         text = getpass(f"{what}: ", stream=sys.stderr)
     else:
-        text = sys.stdin.read(1 << 16)
+        text = piped.text(1 << 16)
     lines = [line.strip() for line in text.split("\n")]
     found = next((line for line in lines if line and not line.startswith("#")), None)
     if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -363,6 +364,21 @@ def test_what_looks_like_a_secret_is_kept_private_and_that_is_said(
     told = json.loads(capsys.readouterr().out)
     assert told["sensitivity"] == "private"
     assert "cannot be told" in told["notices"][0]
+
+
+def test_a_pipe_is_read_as_utf8_whatever_the_system_takes_it_for(
+    alone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: PowerShell writes UTF-8, with a mark before it and two characters at the end of a line."""
+
+    def piped(content: bytes) -> int:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content), encoding="cp1252"))
+        return run(["learn", "--topic", "deploy", "--content", "-"])
+
+    assert piped(b"\xef\xbb\xbf" + "één → two\r\nlines".encode()) == 0
+    assert contents(alone / "spark-memory/deploy.json") == ["één → two\nlines"]
+    assert piped(b"caf\xe9") == 2
+    assert "not UTF-8" in capsys.readouterr().err
 
 
 def test_harmless_words_load_no_search_for_secrets_and_no_yaml(alone: Path) -> None:
