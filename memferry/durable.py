@@ -202,7 +202,7 @@ class Folder:
         if self.descriptor is None:
             return
         try:
-            os.fsync(self.descriptor)
+            sync_file(self.descriptor)
         except OSError as error:
             if error.errno not in NO_SUCH_SYNC:
                 raise

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-NO_SUCH_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF})
+NO_SUCH_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOTTY})
 FIRST_PAUSE_S = 0.001
 LONGEST_PAUSE_S = 0.1
 LOOK_S = 0.1
@@ -181,11 +181,12 @@ else:
 if sys.platform == "darwin":
 
     def sync_file(descriptor: int) -> None:
-        """There fsync alone leaves the data in the drive's cache (man 2 fsync)."""
+        """There fsync alone leaves the data in the drive's cache (man 2 fsync). Disks that cannot do more (exFAT, SMB)
+        say so each in its own way."""
         try:
             fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
         except OSError as error:
-            if error.errno not in NO_SUCH_SYNC:
+            if error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT):
                 raise
             os.fsync(descriptor)
 

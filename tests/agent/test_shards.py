@@ -101,7 +101,7 @@ def test_lines_that_a_crash_left_are_made_durable(tmp_path: Path, monkeypatch: p
     synced: list[int] = []
     monkeypatch.setattr(durable, "sync_file", synced.append)
     apply.append_lines(tmp_path, file.name, [b"2"], after=2)
-    assert len(synced) == 1
+    assert len(synced) == (1 if sys.platform == "win32" else 2)  # and the folder
 
 
 @posix

@@ -6,13 +6,13 @@ A line each, the last one about a secret counts. A secret is named by a keyed fi
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from memferry.errors import ConfigError
+from memferry.filelock import sync_file
 from memferry.keys import Fingerprinter
 from memferry.places import DECISIONS
 from memferry.policies.rule import DOS, Do
@@ -80,7 +80,7 @@ class Decisions:
             file.write(json.dumps(made._asdict()).encode() + b"\n")
             file.truncate()
             file.flush()
-            os.fsync(file.fileno())
+            sync_file(file.fileno())
         self._take(made)
         return made
 

@@ -7,7 +7,6 @@ was held and may leave now is stored, and what is to be redacted is stored witho
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from memferry.agent.state.catalog import Catalog
 from memferry.agent.state.database import State
 from memferry.agent.state.journal import unseal
 from memferry.agent.state.known import HELD, WITHDRAWN
+from memferry.filelock import sync_file
 from memferry.model import Put
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
@@ -100,4 +100,4 @@ def _keep_aside(state: State, catalog: Catalog, puts: Sequence[Put]) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.writelines(json.dumps(one, ensure_ascii=False) + "\n" for one in gone)
         file.flush()
-        os.fsync(file.fileno())
+        sync_file(file.fileno())

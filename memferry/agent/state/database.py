@@ -276,6 +276,8 @@ def _connect(path: Path) -> sqlite3.Connection:
         for pragma in (
             "journal_mode = wal",
             "synchronous = full",  # NORMAL loses every commit since the last checkpoint on a power cut
+            "fullfsync = on",  # on macOS fsync alone leaves what was written in the drive's cache
+            "checkpoint_fullfsync = on",
             "secure_delete = on",  # a withdrawn body must not survive in free pages
             "cache_size = -16000",
             "temp_store = memory",

@@ -89,7 +89,7 @@ def sync_folder(path: str) -> None:
         return
     descriptor = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     except OSError as error:
         if error.errno not in NO_SUCH_SYNC:
             raise
