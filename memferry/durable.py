@@ -10,18 +10,18 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from memferry import windows
 from memferry.errors import AccessDenied, BackendError, InvalidValue, QuotaExceeded, TransientError
-from memferry.filelock import NO_SUCH_SYNC, sync_file
+from memferry.filelock import NO_SUCH_SYNC, sync_file, turns
 
 _TEMP = r"\.memferry-[0-9a-f]{16}\.tmp"  # compiled when it is first used: not every command needs it
 _NO_HARD_LINKS = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EMLINK}
@@ -29,6 +29,9 @@ _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
 _EXTEND = _READ | os.O_RDWR
 _HOLD = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_DIRECTORY", 0)
+PATIENCE_S = 1.0
+"""For whoever has a file open that is to be replaced or removed, on Windows."""
+_WINDOWS_ACCESS_DENIED = 5  # also what replacing a file is told that somebody has open
 _WINDOWS_BUSY = {32, 33}  # ERROR_SHARING_VIOLATION, ERROR_LOCK_VIOLATION: a virus scanner looks at the file
 _WINDOWS_LINKS = {0xA000000C, 0xA0000003}  # IO_REPARSE_TAG_SYMLINK, IO_REPARSE_TAG_MOUNT_POINT
 
@@ -180,6 +183,8 @@ class Folder:
         self.sync()
 
     def _part(self, name: str) -> None:
+        import shutil  # with compression behind it: `status` needs none
+
         with self.writing(name, replace=True) as draft, self.reading(name) as before:
             shutil.copyfileobj(before, draft)
 
@@ -194,7 +199,7 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Durably; what is gone already is an OSError."""
-        os.unlink(self.at(name), dir_fd=self.descriptor)
+        _patiently(lambda: self.stat(name), lambda: os.unlink(self.at(name), dir_fd=self.descriptor))
         self.sync()
 
     def sync(self) -> None:
@@ -226,7 +231,8 @@ class Folder:
     def _publish(self, temp: str, name: str, replace: bool) -> None:
         here = self.descriptor
         if replace:
-            os.replace(self.at(temp), self.at(name), src_dir_fd=here, dst_dir_fd=here)
+            replacing = partial(os.replace, self.at(temp), self.at(name), src_dir_fd=here, dst_dir_fd=here)
+            _patiently(lambda: self.stat(name), replacing)
         elif sys.platform == "win32":
             os.rename(self.at(temp), self.at(name))  # refuses an existing target there
         else:
@@ -260,6 +266,36 @@ def make_folder(path: Path) -> None:
             pass
 
 
+def _patiently(look: Callable[[], os.stat_result], do: Callable[[], object]) -> None:
+    """`do` replaces or removes the file that `look` tells of, which Windows refuses while somebody has it open: a
+    search, a virus scanner, the agent itself, mostly for a moment. Given up where it was written meanwhile: what was
+    decided may not hold any more. Then the error is that somebody holds it, which passes."""
+    seen = None
+    for _ in turns(PATIENCE_S):
+        try:
+            do()
+            return
+        except PermissionError as error:
+            now = _state(look) if getattr(error, "winerror", None) in {*_WINDOWS_BUSY, _WINDOWS_ACCESS_DENIED} else None
+            if now is None:
+                raise
+            refused = error
+        if seen not in (None, now):
+            break
+        seen = now
+    refused.winerror = min(_WINDOWS_BUSY)  # type: ignore[attr-defined,unused-ignore]
+    raise refused
+
+
+def _state(look: Callable[[], os.stat_result]) -> tuple[int, int, int] | None:
+    """None: it is not there, or nobody may write it."""
+    with suppress(OSError):
+        found = look()
+        if found.st_mode & stat.S_IWRITE:
+            return found.st_ino, found.st_size, found.st_mtime_ns
+    return None
+
+
 def _require_regular(descriptor: int, path: Path) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         raise OSError(errno.ELOOP, "not a regular file", str(path))
@@ -283,7 +319,7 @@ def write_whole(path: Path, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(draft, flags, 0o600), "wb") as file:
         file.write(content)
-    draft.replace(path)
+    _patiently(path.lstat, lambda: draft.replace(path))
 
 
 def write_durably(path: Path, content: bytes) -> None:

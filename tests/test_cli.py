@@ -236,6 +236,8 @@ def test_status_imports_little(tmp_path: Path) -> None:
         "threading",
         "zstandard",
     }
+    if sys.platform == "win32":
+        heavy.remove("shutil")  # the one way there to learn what is free on a disk
     assert not heavy & set(done.stderr.split())
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +20,6 @@ EMPTY = b"[\n]\n"
 BEFORE, BETWEEN, AFTER = b"\n  ", b",\n  ", b"\n"
 
 ATTEMPTS = 100
-PAUSE_S = 0.02
 
 Entry: TypeAlias = dict[str, Any]
 Stamp: TypeAlias = tuple[int, int, int]
@@ -68,18 +65,12 @@ def _edit_once(folder: Folder, name: str, change: Callable[[bytes, Stamp | None]
     after = change(before, seen)
     if after == before:
         return seen
-    try:
-        with folder.writing(name, replace=True) as draft:
-            draft.write(after)
-            draft.flush()
-            if _stamp(folder, name) != seen:
-                raise Overtaken
-            return _told_by(os.fstat(draft.fileno()))
-    except PermissionError as error:
-        if sys.platform != "win32":
-            raise
-        time.sleep(PAUSE_S)  # there nothing is replaced while somebody reads it
-        raise Overtaken from error
+    with folder.writing(name, replace=True) as draft:
+        draft.write(after)
+        draft.flush()
+        if _stamp(folder, name) != seen:
+            raise Overtaken
+        return _told_by(os.fstat(draft.fileno()))
 
 
 def read(folder: Folder, name: str) -> tuple[bytes, Stamp | None]:

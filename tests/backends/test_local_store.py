@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -366,6 +366,63 @@ def test_write_durably(tmp_path: Path) -> None:
     assert contents(tmp_path) == {"settings": b"two"}
     with pytest.raises(TransientError, match="missing"):
         durable.write_durably(tmp_path / "missing" / "settings", b"x")
+
+
+def held(path: Path) -> PermissionError:
+    error = PermissionError(errno.EACCES, "Access is denied", str(path))
+    error.winerror = 5  # type: ignore[attr-defined,unused-ignore]
+    return error
+
+
+def test_on_windows_a_file_that_somebody_has_open_is_replaced_when_he_lets_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "settings"
+    path.write_bytes(b"one")
+    real, refusals = os.replace, 2
+
+    def replace(*names: Any, **how: Any) -> None:
+        nonlocal refusals
+        refusals -= 1
+        if refusals >= 0:
+            raise held(path)
+        real(*names, **how)
+
+    monkeypatch.setattr(os, "replace", replace)
+    durable.write_durably(path, b"two")
+    assert path.read_bytes() == b"two"
+
+
+@pytest.mark.parametrize(("mode", "kind"), [(0o600, TransientError), (0o400, AccessDenied)])
+def test_one_that_stays_open_is_tried_later_but_a_file_that_may_only_be_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int, kind: type[Exception]
+) -> None:
+    def replace(*names: Any, **how: Any) -> None:
+        raise held(path)
+
+    path = tmp_path / "settings"
+    path.write_bytes(b"one")
+    path.chmod(mode)
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(durable, "PATIENCE_S", 0.01)
+    with pytest.raises(kind):
+        durable.write_durably(path, b"two")
+    assert path.read_bytes() == b"one"
+
+
+def test_what_was_written_while_it_was_held_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was to be written was made of what is not there any more."""
+
+    def replace(*names: Any, **how: Any) -> None:
+        path.write_bytes(path.read_bytes() + b"+")
+        raise held(path)
+
+    path = tmp_path / "settings"
+    path.write_bytes(b"one")
+    monkeypatch.setattr(os, "replace", replace)
+    with pytest.raises(TransientError, match="settings"):
+        durable.write_durably(path, b"two")
+    assert path.read_bytes() == b"one++"
 
 
 # -- settings
