@@ -98,6 +98,17 @@ def test_a_part_of_a_space_can_be_scanned_alone(tmp_path: Path) -> None:
     assert names(tmp_path, "a/gone") == names(tmp_path, "gone/b") == names(tmp_path, "4/b") == []
 
 
+def test_a_file_is_found_by_the_name_that_its_folder_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Mac's disk, and one of Windows, finds `Plan.md` as `plan.md` too: after a renaming both would be there."""
+    write(tmp_path, "Notes/plan.md")
+    real = os.lstat
+    monkeypatch.setattr(os, "lstat", lambda path: real(str(path).replace("notes", "Notes").replace("Plan", "plan")))
+    monkeypatch.setattr(scan, "_KNOWS_NO_CASE", True)
+    assert names(tmp_path, "Notes/plan.md") == ["Notes/plan.md"]
+    assert names(tmp_path, "Notes/Plan.md") == []
+    assert names(tmp_path, "notes/plan.md") == []
+
+
 def test_a_part_that_was_excluded_itself_is_not_entered(tmp_path: Path) -> None:
     write(tmp_path, "drafts/1")
     assert list(walk(tmp_path, under="drafts", descend=lambda folder: folder != "drafts")) == []

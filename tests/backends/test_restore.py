@@ -170,6 +170,13 @@ def test_a_file_that_came_back(tmp_path: Path) -> None:
     assert restored(tmp_path, *ops) == {"notes/state.md": b"three"}
 
 
+def test_a_file_that_was_renamed_in_its_letters_only_makes_way_for_what_it_is_called_now(tmp_path: Path) -> None:
+    """On a disk that takes the two names for one the old version would be restored, and the new one left out."""
+    gone = note(2, "Plan.md", format="document", gone=True)
+    ops = [document(1, "old", "Plan.md"), gone, document(3, "new", "plan.md")]
+    assert restored(tmp_path, *ops) == {"notes/plan.md": b"new", ".memferry-kept/notes/Plan.md.gone": b"old"}
+
+
 def test_a_gone_file_makes_way(tmp_path: Path) -> None:
     """What was a file is a folder now, and the other way round."""
     ops = [

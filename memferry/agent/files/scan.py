@@ -7,6 +7,7 @@ import os
 import stat as modes
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
@@ -32,6 +33,7 @@ _LARGEST = 2**63 - 1
 _KIND, _REGULAR = 0o170000, 0o100000
 _JUNCTION = 0xA0000003  # Windows: a folder that is a link
 _WINDOWS = sys.platform == "win32"  # where DirEntry.stat has neither inode nor device
+_KNOWS_NO_CASE = sys.platform in ("win32", "darwin")  # mostly; there a file answers to names that nobody gave it
 _new = tuple.__new__  # makes a named tuple in two thirds of the time of calling its class
 _by_name = attrgetter("name")
 
@@ -276,6 +278,8 @@ def _way(root: Path, file: str, descend: Callable[[str], bool]) -> Listing:
             found = os.lstat(_at(root, path))
         except OSError as error:
             return _unlisted(path, error)
+        if not _is_spelled_so(root, path):
+            return [], []
         files: list[Found | Skipped] = []
         folders: list[str] = []
         _sort_in(path, found, files, folders)
@@ -284,6 +288,16 @@ def _way(root: Path, file: str, descend: Callable[[str], bool]) -> Listing:
         if not all(map(descend, folders)):
             break
     return [], []
+
+
+def _is_spelled_so(root: Path, path: str) -> bool:
+    """A disk that takes two spellings for one name finds a file under both; it is called as its folder lists it."""
+    if not _KNOWS_NO_CASE:
+        return True
+    folder, _, name = path.rpartition("/")
+    with suppress(OSError), os.scandir(_at(root, folder)) as entries:
+        return any(entry.name == name for entry in entries)
+    return True
 
 
 def _unlisted(path: str, error: OSError) -> Listing:

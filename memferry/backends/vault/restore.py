@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import sys
 import tempfile
+import unicodedata
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -223,18 +224,24 @@ def _shown(path: str) -> str:
 
 
 def _step_aside(layouts: Layouts) -> None:
-    """A file that is gone makes way for a folder of its name, or for a file where its folder was."""
+    """A file that is gone makes way for a folder of its name, for a file where its folder was, and for one of its name
+    in other letters, as after a renaming: a disk may take the two for one."""
     files = list(layouts.files())
     paths = {_path(file) for file in files}
-    live = {_path(file) for file in files if not file.gone}
-    folders = {folder for path in live for folder in _folders(path)}
+    live = {_spelled(_path(file)) for file in files if not file.gone}
+    taken = live | {folder for path in live for folder in _folders(path)}
     for file in files:
-        path = _path(file)
-        if file.gone and (path in folders or not live.isdisjoint(_folders(path))):
+        path = _spelled(_path(file))
+        if file.gone and (path in taken or not live.isdisjoint(_folders(path))):
             space, end = f"{KEPT}/{file.space}", ".gone"
             while f"{space}/{_ending(file.name, end)}" in paths:
                 end += ".gone"
             layouts.move(file.id, space, _ending(file.name, end))
+
+
+def _spelled(path: str) -> str:
+    """The same for all names that some disk takes for one."""
+    return unicodedata.normalize("NFC", path).casefold()
 
 
 def _folders(path: str) -> Iterator[str]:
