@@ -367,14 +367,16 @@ def _words(id_: int, context: str, head: str, text: str, tags: str) -> list[tupl
 
 def remove(path: Path) -> None:
     """The index and its log, whatever state they are in."""
-    path.unlink(missing_ok=True)
-    _remove_log(path)
+    with explained(path):
+        path.unlink(missing_ok=True)
+        _remove_log(path)
 
 
 def replace(path: Path, draft: Path) -> None:
     """Put a closed index that was made beside `path` in its place. Who has the old one open goes on with that."""
-    _remove_log(path)  # nobody may take it for the new one's
-    draft.replace(path)
+    with explained(path):
+        _remove_log(path)  # nobody may take it for the new one's
+        draft.replace(path)
 
 
 def _remove_log(path: Path) -> None:

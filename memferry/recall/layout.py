@@ -34,9 +34,13 @@ def context_of(head: str, text: str) -> str:
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors say what to do."""
+    """SQLite's errors, and the disk's, say what to do."""
     try:
         yield
+    except OSError as error:  # Windows removes and replaces nothing that somebody has open
+        raise IndexBroken(
+            f"{path} cannot be used: {error.strerror}", hint="end other programs that use it, and try again"
+        ) from error
     except SQLITE_ERRORS as error:
         text = said(error)
         if "locked" in text:
