@@ -24,7 +24,7 @@ from memferry.backends.ssh.config import Hop, Settings
 from memferry.backends.ssh.hosts import HostKey, Known
 from memferry.backends.ssh.sftp_client import Sftp
 from memferry.backends.ssh.watchdog import Watchdog
-from memferry.errors import BackendError
+from memferry.errors import BackendError, ConfigError
 
 KEEPALIVE_S = 30
 ANSWERS = 8
@@ -125,7 +125,10 @@ class Connection:
     def _command(self, command: str) -> Any:
         """The end of a line whose other end is a command's input and output, as for `ssh`."""
         if sys.platform == "win32":
-            return paramiko.ProxyCommand(command)
+            raise ConfigError(
+                "ProxyCommand cannot be used on Windows, where nobody can wait for a pipe and a time at once",
+                hint="write ProxyJump in its place in the ssh configuration",
+            )
         mine, its = socket.socketpair()
         with its:
             start = ["/bin/sh", "-c", f"exec {command}"]

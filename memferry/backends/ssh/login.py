@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,15 +23,24 @@ _MAX_KEYS = 5
 def log_in(login: paramiko.Transport, hop: Hop) -> None:
     """With one key after the other. AuthFailed says what was tried."""
     problems: list[str] = []
-    hint = f"ssh-copy-id {hop.user}@{hop.address}" + (f" -p {hop.port}" if hop.port != 22 else "")
+    hint = f"run: {_hand_over(hop)}"
     with _agent_keys() as agents:
         if _tried(login, hop, _keys(hop, agents, problems), problems):
             return
     locked = [problem for problem in problems if "passphrase" in problem]
     if locked:
-        hint = "ssh-add " + locked[0].split(" ")[0]
+        hint = "run: ssh-add " + locked[0].split(" ")[0]
     tried = "; ".join(problems) or "there is no key to log in with: ssh-keygen -t ed25519"
-    raise AuthFailed(f"{hop.host.shown}: no login as {hop.user}: {tried}", hint=f"run: {hint}")
+    raise AuthFailed(f"{hop.host.shown}: no login as {hop.user}: {tried}", hint=hint)
+
+
+def _hand_over(hop: Hop) -> str:
+    """How this machine's key gets to the server."""
+    port = f" -p {hop.port}" if hop.port != 22 else ""
+    if sys.platform != "win32":
+        return f"ssh-copy-id {hop.user}@{hop.address}{port}"
+    key = r"$env:USERPROFILE\.ssh\id_ed25519.pub"
+    return f'type {key} | ssh{port} {hop.user}@{hop.address} "cat >> .ssh/authorized_keys"'
 
 
 def _tried(login: paramiko.Transport, hop: Hop, keys: Iterator[tuple[str, paramiko.PKey]], problems: list[str]) -> bool:
