@@ -12,6 +12,7 @@ import errno
 import re
 import shutil
 import stat
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,8 +33,11 @@ CONFIG_FILE = "edge_config.json"
 _NEVER = re.compile(
     r"dimension error|not existing vector name|failed to parse|already exists with different", re.IGNORECASE
 )
-_FULL = re.compile(r"no space left|os error 28\b|os error 122\b|disk quota", re.IGNORECASE)
-_DENIED = re.compile(r"permission denied|read-only file system|os error (?:13|30)\b", re.IGNORECASE)
+_FULL_CODES, _DENIED_CODES = {"win32": ("39|112", "5|19"), "darwin": ("28|69", "1|13|30")}.get(
+    sys.platform, ("28|122", "1|13|30")
+)
+_FULL = re.compile(rf"no space left|os error (?:{_FULL_CODES})\b|disk quota", re.IGNORECASE)
+_DENIED = re.compile(rf"permission denied|read-only file system|os error (?:{_DENIED_CODES})\b", re.IGNORECASE)
 _DAMAGED = re.compile(r"deserialize|corrupt|checksum|inconsistent", re.IGNORECASE)
 
 
