@@ -198,7 +198,6 @@ def test_names_that_the_terminal_cannot_show_do_no_harm() -> None:
     assert "größe-試.yaml" in json.loads(done.stdout)["error"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a closed pipe is another error there")
 def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -71,7 +72,9 @@ def run(argv: Sequence[str]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file's name may not fit the terminal's charset
     try:
         return _guarded(argv)
-    except BrokenPipeError:  # whoever read this has seen enough
+    except OSError as error:  # whoever read this has seen enough
+        if not _is_closed_pipe(error):
+            raise
         _silence(sys.stdout)
         return MemferryError.exit_code
 
@@ -81,14 +84,25 @@ def _silence(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def _is_closed_pipe(error: Exception) -> bool:
+    """Windows says of it that an argument is wrong, and says so again."""
+    if sys.platform != "win32" or not isinstance(error, OSError) or error.errno != errno.EINVAL:
+        return isinstance(error, BrokenPipeError)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        return True
+    return False
+
+
 def _guarded(argv: Sequence[str]) -> int:
     try:
         return _perform(argv)
     except KeyboardInterrupt:
         return _complain(argv, "interrupted", "nothing is lost: the next sync goes on from here", INTERRUPTED)
-    except BrokenPipeError:
-        raise
-    except Exception as error:  # noqa: BLE001  # the edge: a traceback could show content
+    except Exception as error:  # the edge: a traceback could show content
+        if _is_closed_pipe(error):
+            raise
         shown = told(error)
         return _complain(argv, str(shown), shown.hint, shown.exit_code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -23,7 +24,7 @@ class StatusLine:
     """
 
     def __init__(self, stream: TextIO) -> None:
-        self.live = stream.isatty()
+        self.live = stream.isatty() and _takes_sequences(stream)
         self._stream = stream
         self._lock = threading.RLock()
         self._text = ""
@@ -50,6 +51,28 @@ class StatusLine:
         with suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
+
+
+if sys.platform == "win32":
+    _SEQUENCES = 4  # ENABLE_VIRTUAL_TERMINAL_PROCESSING
+
+    def _takes_sequences(stream: TextIO) -> bool:
+        """A console shows them as they are unless it is told to obey them; old ones cannot."""
+        import ctypes
+        import msvcrt
+        from ctypes import wintypes
+
+        kernel = ctypes.WinDLL("kernel32")
+        mode = wintypes.DWORD()
+        console = wintypes.HANDLE(msvcrt.get_osfhandle(stream.fileno()))
+        if not kernel.GetConsoleMode(console, ctypes.byref(mode)):
+            return False
+        return bool(kernel.SetConsoleMode(console, mode.value | _SEQUENCES))
+
+else:
+
+    def _takes_sequences(stream: TextIO) -> bool:
+        return True
 
 
 class Progress:
