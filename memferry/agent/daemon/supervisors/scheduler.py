@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -45,7 +46,8 @@ class TaskScheduler:
         changed = write(self.unit, self.render(job).encode("utf-16"))  # schtasks reads nothing else reliably
         if changed:
             call("schtasks", "/End", "/TN", TASK)
-        require("schtasks", "/Create", "/TN", TASK, "/XML", str(self.unit), "/F")
+        # As it really lies there: what a Python of the Microsoft Store writes to %LOCALAPPDATA% lies elsewhere.
+        require("schtasks", "/Create", "/TN", TASK, "/XML", os.path.realpath(self.unit), "/F")
         require("schtasks", "/Run", "/TN", TASK)
         return changed
 
