@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import sys
@@ -76,8 +77,11 @@ def _state(config: Config) -> Iterator[Check]:
 
 def _open_to_others(state: Path) -> Iterator[Check]:
     """What was made for this user alone, and is not any more."""
-    if sys.platform == "win32":
-        return  # who may read there is no matter of modes
+    if sys.platform == "win32":  # who may read there is no matter of modes, but of where it lies
+        if not Path(os.path.realpath(state)).is_relative_to(os.path.realpath(Path.home())):
+            hint = "keep it below your user's folder, or look at who may read that folder"
+            yield Check("state", True, f"{state} lies outside your user's folder: other users may read it", hint)
+        return
     private = [state / name for name in (identity.SECRET_FILE, DATABASE, INDEX, HELD)]
     for path in [*private, *sorted((state / "keys").glob("*"))]:
         if path.is_file() and (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
