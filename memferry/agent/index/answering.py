@@ -31,6 +31,7 @@ class Answering:
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "memferry.recall.answering", *files],
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=self._config.state,  # Windows keeps the folder in which a process works from being renamed and removed
         )  # fmt: skip
 
     def reap(self) -> None:

@@ -156,7 +156,11 @@ class Worker:
         command = [sys.executable, "-P", "-m", "memferry.recall.embed.worker"]
         folder = str(self._folder) if self._folder is not None else None
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=folder if folder and os.path.isdir(folder) else None,
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
