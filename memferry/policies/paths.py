@@ -7,6 +7,7 @@ from what lies on disk, and `still_hold` says whether it is still that.
 from __future__ import annotations
 
 import os
+import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ OFF_MARKER = ".memferry-off"
 ON_MARKER = ".memferry-on"
 """Where a space is `opt_in`, only its folder and what lies below is read."""
 MARKERS = frozenset({IGNORE_FILE, OFF_MARKER, ON_MARKER})
+
+_KNOWS_NO_CASE = sys.platform in ("win32", "darwin")
 
 NEVER_ENTERED = frozenset({".git", ".hg", ".svn", "node_modules", "__pycache__", ".venv"})
 
@@ -56,19 +59,19 @@ class PathRules:
         folders: Collection[str] | None = None,
     ) -> None:
         self.markers = markers = markers or {}
-        self._exclude = _spec(exclude, "exclude")
+        self._exclude = _spec([*map(_folded, exclude)], "exclude")
         self._include = _spec(include, "include")
         self._opt_in = opt_in
         self._off = frozenset(_folders_of(OFF_MARKER, markers))
         self._on = frozenset(_folders_of(ON_MARKER, markers))
         self._ignores = {
             folder: _spec(
-                [line.rstrip("\r") for line in markers[folder + IGNORE_FILE].split("\n")], folder + IGNORE_FILE
+                [_folded(line.rstrip("\r")) for line in markers[folder + IGNORE_FILE].split("\n")], folder + IGNORE_FILE
             )
             for folder in _folders_of(IGNORE_FILE, markers)
         }
         self._hidden = hidden
-        self._own = frozenset(f"{_composed(path)}/" for path in own)
+        self._own = frozenset(f"{_folded(_composed(path))}/" for path in own)
         self._folders = folders
 
     def verdict(self, file: str) -> Hold | None:
@@ -81,9 +84,9 @@ class PathRules:
             return OFF
         if self._opt_in and self._on.isdisjoint(folders):
             return NOT_ON
-        if _matches(self._exclude, file):
+        if _matches(self._exclude, _folded(file)):
             return EXCLUDED
-        if any(_matches(self._ignores.get(folder), file[len(folder) :]) for folder in folders):
+        if any(_matches(self._ignores.get(folder), _folded(file[len(folder) :])) for folder in folders):
             return IGNORED
         shown = self._hidden or not _is_hidden(file) or _matches(self._include, file)
         return None if shown else HIDDEN
@@ -96,7 +99,7 @@ class PathRules:
 
     def is_own(self, path: str) -> bool:
         """Whether a file or folder is memferry's, or lies in what is."""
-        path = _composed(path)
+        path = _folded(_composed(path))
         return bool(self._own) and not self._own.isdisjoint([*_folders_above(path), f"{path}/"])
 
     def includes(self, file: str) -> bool:
@@ -113,7 +116,7 @@ class PathRules:
             return False
         if _is_hidden(folder) and not self._hidden and self._include is None:
             return False
-        return not _matches(self._exclude, _composed(folder) + "/")
+        return not _matches(self._exclude, _folded(_composed(folder)) + "/")
 
 
 def read_rules(
@@ -197,6 +200,12 @@ def _spec(patterns: Sequence[str], where: str) -> GitIgnoreSpec | None:
         return GitIgnoreSpec.from_lines(map(_composed, patterns))
     except ValueError as exc:
         raise ConfigError(f"{where}: {exc}", hint="patterns are written as in .gitignore") from exc
+
+
+def _folded(text: str) -> str:
+    """What keeps something back keeps it back in upper and lower case where the disk takes the two for one, as git
+    does there."""
+    return text.lower() if _KNOWS_NO_CASE else text
 
 
 def _matches(spec: GitIgnoreSpec | None, file: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memferry.errors import ConfigError, SpaceMissing
+from memferry.policies import paths
 from memferry.policies.paths import EXCLUDED, HIDDEN, IGNORED, NOT_ON, OFF, UNSEEN, PathRules, read_rules, still_hold
 
 
@@ -24,6 +25,23 @@ def test_excludes_are_gitignore_patterns() -> None:
 def test_a_composed_pattern_matches_a_decomposed_name() -> None:
     assert PathRules(["café/"]).verdict("cafe\u0301/a.md") == EXCLUDED
     assert PathRules(["cafe\u0301/"]).verdict("café/a.md") == EXCLUDED
+
+
+def test_where_a_disk_knows_no_case_what_is_kept_back_is_so_in_upper_and_lower_case(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(paths, "_KNOWS_NO_CASE", True)
+    rules = PathRules(
+        ["Private/", "*.KEY"], [".Notes/"], markers={"Log/.memferryignore": "Secret*\n!secret-ok.md"}, own=["Vault"],
+        hidden=False,
+    )  # fmt: skip
+    for file in ("private/a.md", "PRIVATE/a.md", "my.key", "x/My.Key"):
+        assert rules.verdict(file) == EXCLUDED
+    assert not rules.descends("PRIVATE")
+    assert rules.verdict("Log/SECRET.md") == IGNORED
+    assert rules.verdict("Log/Secret-OK.md") is None
+    assert rules.is_own("vault/a")
+    assert (rules.verdict(".Notes/a.md"), rules.verdict(".notes/a.md")) == (None, HIDDEN)
 
 
 def test_an_ignore_file_counts_for_its_folder() -> None:
