@@ -10,7 +10,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from memferry.agent import doorbell
 from memferry.agent.index.lag import Lag, lag, machine_names, space_names
@@ -68,7 +68,8 @@ def _recall(arguments: Namespace) -> Answer:
         return answer
     settings = configured_quickly(arguments)
     _require_space(settings, arguments.space)
-    _tell(_bring_up_to_date(arguments, settings))
+    ready = _bring_up_to_date(arguments, settings)
+    _tell(ready.notices)
     if not arguments.query and (arguments.rebuild or arguments.embed):
         done = "every record has its vectors" if arguments.embed else "the index is made again"
         return Answer({"rebuilt": arguments.rebuild, "embedded": arguments.embed}, [done])
@@ -77,7 +78,7 @@ def _recall(arguments: Namespace) -> Answer:
         arguments, settings, Wanted(" ".join(arguments.query), arguments.limit or SHOWN, _filters(arguments, names))
     )
     _tell(found.notices)
-    if arguments.shareable:
+    if arguments.shareable and not ready.read:
         found = _looked_at_again(settings, found)
     hits = [_named(hit, names) for hit in found.hits]
     return Answer(hits, _found(hits, explain=arguments.explain))
@@ -134,38 +135,46 @@ def _is_there(path: Path) -> bool:
     return found
 
 
-def _bring_up_to_date(arguments: Namespace, settings: Config) -> list[str]:
-    """What was read and pulled since goes into the index first; returns what could not be done. What is to be passed on
-    waits for it where something was withdrawn since: the index has it still."""
+class Ready(NamedTuple):
+    """`notices`: what could not be done. `read`: the files were read as they were a moment ago, all of them."""
+
+    notices: Sequence[str] = ()
+    read: bool = False
+
+
+def _bring_up_to_date(arguments: Namespace, settings: Config) -> Ready:
+    """What was read and pulled since goes into the index first. What is to be passed on waits for it where something
+    was withdrawn since, for the index has it still; and before that the files are read, as far as they changed."""
     if arguments.embed and _service_runs(settings.state):
-        return ["the service makes vectors by itself, beside its other work"]
+        return Ready(["the service makes vectors by itself, beside its other work"])
     if arguments.rebuild or arguments.embed:
         embed = {"embed": None} if arguments.embed else {}
         done = ask(arguments, "index", {"rebuild": arguments.rebuild, "fresh": arguments.shareable} | embed)
-        return _unread(done) + _left_out(lag(settings.state))
+        return _ready(arguments, done, lag(settings.state))
     due = lag(settings.state)
     must = arguments.shareable and due.may_tell_what_is_withdrawn
     if due.own > SOON and not arguments.shareable and _service_runs(settings.state):
-        return [f"up to {due.own:,} records are not in the index yet; the service is indexing them"]
+        return Ready([f"up to {due.own:,} records are not in the index yet; the service is indexing them"])
     try:
         if due or arguments.shareable:
             done = ask(arguments, "index", {"fresh": arguments.shareable}, patience_s=A_MOMENT_S)
             due = lag(settings.state) if due.unread else due
-            return _unread(done) + _left_out(due)
+            return _ready(arguments, done, due)
     except StateLocked:
         if must:
             raise
-        return [f"memferry is busy; up to {due.own:,} records are not in the index yet"] if due.own else []
+        return Ready([f"memferry is busy; up to {due.own:,} records are not in the index yet"] if due.own else [])
     except (StateError, IndexBroken) as error:  # a full disk, say: what is in the index answers
         if must:
             raise
-        return [f"{error}; {error.hint}"]
-    return _left_out(due)
+        return Ready([f"{error}; {error.hint}"])
+    return Ready(_left_out(due))
 
 
-def _unread(done: Mapping[str, Any]) -> list[str]:
-    """Where a label may have changed that nobody saw."""
-    return [f"{why}; what became private there may be among the answers" for why in done.get("halted", ())]
+def _ready(arguments: Namespace, done: Mapping[str, Any], due: Lag) -> Ready:
+    """After the service, or this process, has done it."""
+    halted = done.get("halted", ())
+    return Ready([*halted, *_left_out(due)], read=arguments.shareable and not halted)
 
 
 def _left_out(due: Lag) -> list[str]:
