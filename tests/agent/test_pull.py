@@ -430,7 +430,9 @@ def test_what_was_deleted_comes_back_as_the_status_says(ant: Machine, bee: Machi
     before = tree(bee)
     shutil.rmtree(bee.tree)
     bee.tree.mkdir()
-    assert bee.do("pull")["halted"] == ["space notes: 11 of 11 files vanished at once"]
+    halted = bee.do("pull")
+    assert halted["halted"] == ["space notes: 11 of 11 files vanished at once"]
+    assert halted["exit_code"] == 1
     assert tree(bee) == {}
     (problem,) = bee.status()["problems"]
     steps = "`memferry doctor --rebuild`, copy what `memferry restore` gives of this machine, then `memferry pull`"

@@ -102,12 +102,13 @@ def pull(agent: Agent, arguments: Mapping[str, Any]) -> Report:
     codes = [int(str(one["exit_code"])) for one in pulled.values()]
     away = [space for space in agent.missing if space.name not in agent.unreadable]
     told = {f"space {space.name}: {agent.why_missing(space)}" for space in away}
+    halted = [text for text in halted if text not in told]
     return {
         "dry_run": dry_run,
         "backends": pulled,
         "passed_over": [{"space": space.name, "path": str(space.path), "next_step": FIND_IT} for space in away],
-        "halted": [text for text in halted if text not in told],
-        "exit_code": max(codes, default=1),  # without a backend somebody must add one
+        "halted": halted,
+        "exit_code": max([*codes, int(bool(halted))]) if codes else 1,  # without a backend somebody must add one
     }
 
 
