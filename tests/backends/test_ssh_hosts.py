@@ -44,6 +44,7 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sshd]:
 @pytest.fixture(scope="module")
 def others(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Keys that no server has."""
+    sshd.require()
     folder = tmp_path_factory.mktemp("others")
     return {type_: sshd.public(sshd.keygen(folder / type_, type_)) for type_ in ("rsa", "ecdsa", "ed25519")}
 
