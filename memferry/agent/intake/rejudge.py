@@ -7,7 +7,7 @@ was held and may leave now is stored, and what is to be redacted is stored witho
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from memferry.agent.intake.holding import Holding
@@ -17,7 +17,7 @@ from memferry.agent.state.database import State
 from memferry.agent.state.journal import unseal
 from memferry.agent.state.known import HELD, WITHDRAWN
 from memferry.filelock import sync_file
-from memferry.model import Put
+from memferry.model import Put, Sealed
 from memferry.policies.base import Held, Kept
 from memferry.policies.chain import judge
 
@@ -40,7 +40,7 @@ def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
         return False
     catalog = Catalog(state)
     counted = work.outcome.held.copy()
-    for sealed in work.journal.sealed(1, work.journal.last_seq):
+    for sealed in _rows(work):
         stored = [op for op in unseal(sealed) if isinstance(op, Put) and op.space == tree.name]
         puts = _withdrawable(work, catalog, stored)
         verdicts = judge([holding.stored(put) for put in puts], catalog, work.fingerprint, desk=work.desk)
@@ -61,6 +61,12 @@ def rejudge(work: Work, version: str, *, dry_run: bool = False) -> bool:
         catalog.files.reconsider_all(tree.name)
         state.set_meta(name, version)
     return True
+
+
+def _rows(work: Work) -> Iterable[Sealed]:
+    """Of the journal; none for a space of which nothing is stored, as for each of many new ones."""
+    is_stored = work.state.one("select 1 from file where space = ? and cleared limit 1", work.tree.name)
+    return work.journal.sealed(1, work.journal.last_seq) if is_stored else ()
 
 
 def _withdrawable(work: Work, catalog: Catalog, puts: Sequence[Put]) -> Sequence[Put]:
