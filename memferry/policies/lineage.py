@@ -6,6 +6,7 @@ documents that its texts link to.
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ TOO_MANY = Hold("lineage", "it names too many records to keep track of")
 
 MOST_NAMES = 10_000
 LONGEST_NAME = 256
+LONGEST_TWIN = 4096
+"""Bytes of a line without an id that is known again with another label."""
 SHORTEST_ID = 12
 
 OWN_NAMES = {
@@ -62,6 +65,8 @@ def names(record: Record, contents: Contents) -> set[str]:
         texts = [*contents.texts, *contents.names]
         _add(found, links.links(texts, paths, posixpath.dirname(record.source.file)))
     found.discard(record.key)
+    if (twin := _twin(record)) is not None:
+        found.add(twin)
     return found
 
 
@@ -81,7 +86,22 @@ def own_names(record: Record) -> tuple[str, ...]:
         found += damaged.names(record)
     if record.key == record.source.file:
         found += links.names_of(record.key)
+    if (twin := _twin(record)) is not None:
+        found.append(twin)
     return tuple(dict.fromkeys(name for name in found if name and name != record.key))
+
+
+def _twin(record: Record) -> str | None:
+    """Of a short line without any id, what it says besides who may see it: given a label it is another record, and yet
+    the same, and it may hold too few words to be recognised by them."""
+    fields = record.fields
+    if len(record.body) > LONGEST_TWIN or type(fields) is not dict or record.key != record.digest.hex():
+        return None
+    shape = shape_of(fields)
+    if shape.own:
+        return None
+    said = {key: value for key, value in fields.items() if key not in shape.labels and key not in shape.tags}
+    return f"\0{json.dumps(said, sort_keys=True)}"
 
 
 def title(record: Record) -> str:

@@ -264,3 +264,20 @@ def test_a_ledger_that_is_renamed_to_a_secret_takes_its_lines_back(tmp_path: Pat
     assert b"zebra" in ant.outside()
     assert secret.encode() not in ant.outside()
     assert ant.strays() == []
+
+
+@pytest.mark.parametrize("more", [{"private": True}, {"visibility": "private"}, {"tags": ["private"]}])
+@pytest.mark.parametrize("fields", [{"metric": "hba1c", "value": 9.1}, {"text": "Anna: B+"}, {"t": "甲乙"}])
+def test_a_short_line_without_an_id_that_gets_a_label_is_withdrawn(
+    ant: Machine, fields: dict[str, object], more: dict[str, object]
+) -> None:
+    """It has too few words to be recognised by them."""
+    ant.append("log.jsonl", {"text": "before"}, fields, {"text": "behind"})
+    ant.do("push")
+    assert len(ant.bodies()) == 3
+    lines = ant.read("log.jsonl").splitlines()
+    lines[1] = json.dumps({**fields, **more})
+    ant.write("log.jsonl", "\n".join(lines) + "\n")
+    ant.do("push")
+    assert [json.loads(body)["text"] for body in ant.bodies()] == ["before", "behind"]
+    assert ant.strays() == []
