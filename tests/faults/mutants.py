@@ -138,7 +138,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "the name of every file is logged": Mutant("B29", "memferry.agent.intake.ingest:Ingest.read", _name_the_file),
     "the state has digests without a key": Mutant("B29", "memferry.keys:Fingerprinter.__call__", _unkeyed),
     "the state keeps what is held": Mutant("B29", "memferry.agent.state.catalog:Catalog.hold", _keep_the_text),
-    "a fault is shown with its text": Mutant("B29", "memferry.cli.main:place", lambda honest: repr),
+    "a fault is shown with its text": Mutant("B29", "memferry.errors:place", lambda honest: repr),
     "nothing is looked at again": Mutant("B30", "memferry.agent.sending.dispatch:look_again", _never(False)),
     "what moved is not looked for": Mutant("B30", "memferry.agent.sending.late:_read_again", _same_place_only),
     "a repair does not look again": Mutant("B30", "memferry.agent.commands.verify:_repair", _repair_at_once),
