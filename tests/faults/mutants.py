@@ -78,8 +78,8 @@ def _unkeyed(honest: Any) -> Any:
 
 
 def _keep_the_text(honest: Any) -> Any:
-    def hold(self: Any, met: Any, fingerprint: Any) -> None:
-        honest(self, met, fingerprint)
+    def hold(self: Any, met: Any, *rest: Any) -> None:
+        honest(self, met, *rest)
         for _, one in met:
             self._state.report_problem("held", str(one.id), one.record.body.decode("utf-8", "replace"), "")
 
