@@ -74,16 +74,16 @@ class Machine:
     def write(self, file: str, text: str) -> Path:
         path = self.tree / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", newline="\n")
         return path
 
     def read(self, file: str) -> str:
-        return (self.tree / file).read_text()
+        return (self.tree / file).read_text(encoding="utf-8")
 
     def append(self, file: str, *records: dict[str, object]) -> None:
         path = self.tree / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as opened_:
+        with path.open("a", encoding="utf-8", newline="\n") as opened_:
             opened_.writelines(json.dumps(record) + "\n" for record in records)
 
     def log(self, *texts: str) -> None:
