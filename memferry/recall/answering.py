@@ -104,7 +104,7 @@ def serve(config: Config, parent: int, ready: Callable[[], None] = lambda: None)
         listening(config.state, "answering", WAITING, PATIENCE_S) as (where, listener),
         contextlib.closing(Desk(config, key)) as desk,
     ):
-        threading.Thread(target=_watch, args=(parent, waiting), daemon=True).start()
+        threading.Thread(target=_watch, args=(os.dup(parent), waiting), daemon=True).start()
         threading.Thread(target=_accept, args=(listener, waiting), daemon=True).start()
         tell(config.state / NOTE, Note(where, key))
         ready()
@@ -128,8 +128,10 @@ def _accept(listener: Listener, waiting: queue.Queue[Line | None]) -> None:
 
 
 def _watch(parent: int, waiting: queue.Queue[Line | None]) -> None:
+    """Owns `parent`: whoever called may close theirs before this thread first looks."""
     while os.read(parent, 1):
         pass
+    os.close(parent)
     waiting.put(None)
 
 
